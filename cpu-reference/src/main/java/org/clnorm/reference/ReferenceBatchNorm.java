@@ -1,0 +1,397 @@
+package org.clnorm.reference;
+
+import java.util.Arrays;
+import org.clnorm.Activation;
+import org.clnorm.Layout;
+import org.clnorm.NonFiniteException;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningAverage;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+
+/**
+ * Batch normalization (Ioffe and Szegedy, 2015) in double precision, by plain loops over the logical indices batch n,
+ * channel c and position s.
+ *
+ * <p>Arrays of the shape (N, C, spatial...) are in the memory order of the given layout; {@code gamma}, {@code beta},
+ * means and variances have one element per channel. No argument is changed. An array of the wrong length is an {@link
+ * IllegalArgumentException} that names it.
+ *
+ * <p>Accuracy: with u = 2⁻⁵³ and m values per channel, the mean is right to about one rounding, and so is each x − mean,
+ * even where mean/σ = 10⁵ (an error of 10⁵·u = 10⁻¹¹ σ). Sums are plain, with a relative error below m·u of the sum of
+ * magnitudes: 10⁻⁹ for ten million values, and typically its square root's worth. Both are far below float32's 6·10⁻⁸.
+ */
+public final class ReferenceBatchNorm {
+    /**
+     * Statistics of a batch, per channel.
+     *
+     * @param mean Σx / m
+     * @param variance the biased one, Σ(x − mean)² / m
+     */
+    public record Moments(double[] mean, double[] variance) {}
+
+    /**
+     * What a training forward pass gives.
+     *
+     * @param y of x's shape and layout
+     * @param mean per channel
+     * @param variance per channel, biased
+     * @param inverseStandardDeviation per channel, 1/√(variance + ε)
+     */
+    public record Forward(double[] y, double[] mean, double[] variance, double[] inverseStandardDeviation) {}
+
+    /**
+     * What a backward pass gives.
+     *
+     * @param dx of x's shape and layout
+     * @param dgamma per channel
+     * @param dbeta per channel
+     * @param dresidual of x's shape and layout: dy where the activation let it through, else 0
+     * @param largestTerm the largest finite magnitude, over all elements, of the terms whose sum is dx: γ·invstd·dy',
+     *     γ·invstd·x̂·dγ/m and γ·invstd·dβ/m, of which frozen statistics have only the first. They may cancel, so that
+     *     a rounding error in dx is to be measured against this and not against dx; 0 where no term is finite
+     */
+    public record Gradients(double[] dx, double[] dgamma, double[] dbeta, double[] dresidual, double largestTerm) {}
+
+    /**
+     * Running statistics, per channel.
+     *
+     * @param mean the running mean
+     * @param variance the running variance
+     * @param absorbed how many batches the two hold
+     */
+    public record Running(double[] mean, double[] variance, double[] absorbed) {}
+
+    private ReferenceBatchNorm() {}
+
+    /**
+     * The forward pass with the batch's own statistics: y = act((x − mean)·γ/√(variance + ε) + β + residual).
+     *
+     * @param residual of x's shape and layout, or null for 0
+     * @param gamma per channel, or null for 1
+     * @param beta per channel, or null for 0
+     */
+    public static Forward forwardTraining(
+            Shape shape,
+            Layout layout,
+            double[] x,
+            double[] residual,
+            Activation activation,
+            double[] gamma,
+            double[] beta,
+            double epsilon) {
+        Moments moments = moments(shape, layout, x);
+        double[] invstd = inverseStandardDeviation(moments.variance, epsilon);
+        double[] y = normalize(shape, layout, x, residual, activation, gamma, beta, moments.mean, invstd);
+        return new Forward(y, moments.mean, moments.variance, invstd);
+    }
+
+    /** The forward pass with given statistics: y as in {@link #forwardTraining}. */
+    public static double[] forwardInference(
+            Shape shape,
+            Layout layout,
+            double[] x,
+            double[] residual,
+            Activation activation,
+            double[] gamma,
+            double[] beta,
+            double epsilon,
+            double[] mean,
+            double[] variance) {
+        double[] invstd = inverseStandardDeviation(variance, epsilon);
+        return normalize(shape, layout, x, residual, activation, gamma, beta, mean, invstd);
+    }
+
+    /** The mean and biased variance of each channel; NaN for a channel with no values, or with one that is not finite. */
+    public static Moments moments(Shape shape, Layout layout, double[] x) {
+        Axes axes = Axes.of(shape, layout);
+        axes.check("x", x);
+        double[] mean = new double[axes.channels];
+        double[] variance = new double[axes.channels];
+        for (int c = 0; c < axes.channels; c++) {
+            double sum = 0;
+            for (int n = 0; n < axes.batch; n++) {
+                for (int s = 0; s < axes.spatial; s++) {
+                    sum += x[axes.index(n, c, s)];
+                }
+            }
+            double estimate = sum / axes.valuesPerChannel();
+
+            // The rounding errors of a long sum of large values grow with its length and with mean/σ. What is left
+            // after
+            // subtracting a mean that is nearly right is small, and so are the errors of its sum: adding its average
+            // makes the mean right to about its last bit.
+            double remainder = 0;
+            for (int n = 0; n < axes.batch; n++) {
+                for (int s = 0; s < axes.spatial; s++) {
+                    remainder += x[axes.index(n, c, s)] - estimate;
+                }
+            }
+            mean[c] = estimate + remainder / axes.valuesPerChannel();
+
+            double squares = 0;
+            for (int n = 0; n < axes.batch; n++) {
+                for (int s = 0; s < axes.spatial; s++) {
+                    double deviation = x[axes.index(n, c, s)] - mean[c];
+                    squares += deviation * deviation;
+                }
+            }
+            variance[c] = squares / axes.valuesPerChannel();
+        }
+        return new Moments(mean, variance);
+    }
+
+    /** 1/√(variance + ε) of each channel. */
+    public static double[] inverseStandardDeviation(double[] variance, double epsilon) {
+        return Arrays.stream(variance).map(v -> 1 / Math.sqrt(v + epsilon)).toArray();
+    }
+
+    /**
+     * The last step of either forward pass: y = act((x − mean)·invstd·γ + β + residual).
+     *
+     * @param residual of x's shape and layout, or null for 0
+     * @param gamma per channel, or null for 1
+     * @param beta per channel, or null for 0
+     */
+    public static double[] normalize(
+            Shape shape,
+            Layout layout,
+            double[] x,
+            double[] residual,
+            Activation activation,
+            double[] gamma,
+            double[] beta,
+            double[] mean,
+            double[] inverseStandardDeviation) {
+        Axes axes = Axes.of(shape, layout);
+        axes.check("x", x);
+        axes.checkOptional("residual", residual);
+        axes.checkOptionalPerChannel("gamma", gamma);
+        axes.checkOptionalPerChannel("beta", beta);
+        axes.checkPerChannel("mean", mean);
+        axes.checkPerChannel("inverseStandardDeviation", inverseStandardDeviation);
+        double[] y = new double[x.length];
+        for (int c = 0; c < axes.channels; c++) {
+            double scale = gamma == null ? 1 : gamma[c];
+            double shift = beta == null ? 0 : beta[c];
+            for (int n = 0; n < axes.batch; n++) {
+                for (int s = 0; s < axes.spatial; s++) {
+                    int i = axes.index(n, c, s);
+                    double normalized = (x[i] - mean[c]) * inverseStandardDeviation[c];
+                    double added = residual == null ? 0 : residual[i];
+                    y[i] = activate(normalized * scale + shift + added, activation);
+                }
+            }
+        }
+        return y;
+    }
+
+    /**
+     * The backward pass. With x̂ = (x − mean)·invstd, m values per channel, and dy' = dy but 0 where the activation's
+     * input was 0 or less (NaN lets it through):
+     *
+     * <ul>
+     *   <li>dβ = Σ dy', dγ = Σ dy'·x̂, dresidual = dy'
+     *   <li>dx = γ·invstd·(dy' − dβ/m − x̂·dγ/m) when the statistics were the batch's own (Ioffe and Szegedy, §3),
+     *   <li>dx = γ·invstd·dy' when they were given.
+     * </ul>
+     *
+     * @param frozen whether the statistics were given
+     * @param y the forward pass's output, whose sign tells where a ReLU let its input through; may be null without an
+     *     activation
+     * @param gamma per channel, or null for 1
+     * @param mean per channel, as used in the forward pass
+     * @param inverseStandardDeviation per channel, as used in the forward pass
+     */
+    public static Gradients backward(
+            Shape shape,
+            Layout layout,
+            boolean frozen,
+            double[] dy,
+            double[] x,
+            double[] y,
+            Activation activation,
+            double[] gamma,
+            double[] mean,
+            double[] inverseStandardDeviation) {
+        Axes axes = Axes.of(shape, layout);
+        axes.check("dy", dy);
+        axes.check("x", x);
+        if (activation != Activation.NONE) {
+            axes.check("y", y);
+        }
+        axes.checkOptionalPerChannel("gamma", gamma);
+        axes.checkPerChannel("mean", mean);
+        axes.checkPerChannel("inverseStandardDeviation", inverseStandardDeviation);
+        double[] dx = new double[x.length];
+        double[] dgamma = new double[axes.channels];
+        double[] dbeta = new double[axes.channels];
+        double[] dresidual = new double[x.length];
+        double largestTerm = 0;
+        for (int c = 0; c < axes.channels; c++) {
+            for (int n = 0; n < axes.batch; n++) {
+                for (int s = 0; s < axes.spatial; s++) {
+                    int i = axes.index(n, c, s);
+                    boolean blocked = activation == Activation.RELU && y[i] <= 0;
+                    dresidual[i] = blocked ? 0 : dy[i];
+                    dbeta[c] += dresidual[i];
+                    dgamma[c] += dresidual[i] * ((x[i] - mean[c]) * inverseStandardDeviation[c]);
+                }
+            }
+            double factor = (gamma == null ? 1 : gamma[c]) * inverseStandardDeviation[c];
+            for (int n = 0; n < axes.batch; n++) {
+                for (int s = 0; s < axes.spatial; s++) {
+                    int i = axes.index(n, c, s);
+                    double normalized = (x[i] - mean[c]) * inverseStandardDeviation[c];
+                    double direct = factor * dresidual[i];
+                    double throughMean = frozen ? 0 : factor * dbeta[c] / axes.valuesPerChannel();
+                    double throughVariance = frozen ? 0 : factor * normalized * dgamma[c] / axes.valuesPerChannel();
+                    dx[i] = direct - throughMean - throughVariance;
+                    largestTerm = largerFinite(largestTerm, direct);
+                    largestTerm = largerFinite(largestTerm, throughMean);
+                    largestTerm = largerFinite(largestTerm, throughVariance);
+                }
+            }
+        }
+        return new Gradients(dx, dgamma, dbeta, dresidual, largestTerm);
+    }
+
+    /**
+     * The running statistics after one more batch: (1 − weight)·running + weight·batch, with the weight that {@link
+     * RunningAverage} gives each channel for its number of absorbed batches.
+     *
+     * @param mean of the batch, per channel
+     * @param variance of the batch, per channel, biased
+     * @param valuesPerChannel m, by which the unbiased estimate is had from the biased one
+     * @param policy {@link NonFinitePolicy#SKIP_RUNNING_UPDATE} leaves a channel whose batch statistics are not finite
+     *     as it was; for {@link NonFinitePolicy#THROW} see {@link #checkFinite}
+     * @throws IllegalArgumentException for an average of no kind, or for the unbiased estimate from fewer than 2 values
+     */
+    public static Running updateRunning(
+            Running running,
+            double[] mean,
+            double[] variance,
+            long valuesPerChannel,
+            RunningAverage average,
+            RunningVariance estimate,
+            NonFinitePolicy policy) {
+        int channels = mean.length;
+        checkLength("variance", variance, channels);
+        checkLength("running mean", running.mean, channels);
+        checkLength("running variance", running.variance, channels);
+        checkLength("absorbed", running.absorbed, channels);
+        if (estimate == RunningVariance.UNBIASED && valuesPerChannel < 2) {
+            throw new IllegalArgumentException(
+                    "The unbiased variance needs at least 2 values per channel, but there is " + valuesPerChannel);
+        }
+        double m = valuesPerChannel;
+        double correction = estimate == RunningVariance.UNBIASED ? m / (m - 1) : 1;
+        Running updated = new Running(running.mean.clone(), running.variance.clone(), running.absorbed.clone());
+        for (int c = 0; c < channels; c++) {
+            if (policy == NonFinitePolicy.SKIP_RUNNING_UPDATE && !isFinite(mean[c], variance[c])) {
+                continue;
+            }
+            double t = running.absorbed[c] + 1;
+            double weight = weight(average, t);
+            updated.mean[c] = (1 - weight) * running.mean[c] + weight * mean[c];
+            updated.variance[c] = (1 - weight) * running.variance[c] + weight * (correction * variance[c]);
+            updated.absorbed[c] = t;
+        }
+        return updated;
+    }
+
+    /**
+     * Does what {@link NonFinitePolicy#THROW} asks for, and nothing under another policy.
+     *
+     * @throws NonFiniteException for the first channel whose batch statistics are not finite
+     */
+    public static void checkFinite(NonFinitePolicy policy, Moments moments) {
+        if (policy != NonFinitePolicy.THROW) {
+            return;
+        }
+        for (int c = 0; c < moments.mean.length; c++) {
+            if (!isFinite(moments.mean[c], moments.variance[c])) {
+                throw new NonFiniteException(c, moments.mean[c], moments.variance[c]);
+            }
+        }
+    }
+
+    /** Judged as float32, which statistics are kept in: there a variance past its range would be infinite. */
+    private static boolean isFinite(double mean, double variance) {
+        return Float.isFinite((float) mean) && Float.isFinite((float) variance);
+    }
+
+    private static double weight(RunningAverage average, double t) {
+        double w = average.newBatchWeight();
+        return switch (average.kind()) {
+            case EXPONENTIAL -> w;
+            case CUMULATIVE -> 1 / t;
+            // 1 − (1−w)ᵗ, written so that no digit of a small w is lost.
+            case BIAS_CORRECTED_EXPONENTIAL -> w / -Math.expm1(t * Math.log1p(-w));
+            case NONE ->
+                throw new IllegalArgumentException(
+                        "Running statistics can only be updated with an average, but the kind given was NONE");
+        };
+    }
+
+    private static double activate(double v, Activation activation) {
+        return switch (activation) {
+            case NONE -> v;
+            case RELU -> v <= 0 ? 0 : v;
+        };
+    }
+
+    private static double largerFinite(double largest, double term) {
+        return Double.isFinite(term) ? Math.max(largest, Math.abs(term)) : largest;
+    }
+
+    private static void checkLength(String name, double[] array, long expected) {
+        if (array == null || array.length != expected) {
+            throw new IllegalArgumentException(name + " must have " + expected + " elements, but "
+                    + (array == null ? "is null" : "has " + array.length));
+        }
+    }
+
+    /** The sizes of the logical axes, and where an element lies. */
+    private record Axes(Shape shape, Layout layout, int batch, int channels, int spatial) {
+        static Axes of(Shape shape, Layout layout) {
+            return new Axes(
+                    shape,
+                    layout,
+                    Math.toIntExact(shape.batch()),
+                    Math.toIntExact(shape.channels()),
+                    Math.toIntExact(shape.spatial()));
+        }
+
+        int index(int n, int c, int s) {
+            return switch (layout) {
+                case CHANNELS_FIRST -> (n * channels + c) * spatial + s;
+                case CHANNELS_LAST -> (n * spatial + s) * channels + c;
+            };
+        }
+
+        double valuesPerChannel() {
+            return (double) batch * spatial;
+        }
+
+        void check(String name, double[] array) {
+            checkLength(name, array, shape.elements());
+        }
+
+        void checkOptional(String name, double[] array) {
+            if (array != null) {
+                check(name, array);
+            }
+        }
+
+        void checkPerChannel(String name, double[] array) {
+            checkLength(name, array, channels);
+        }
+
+        void checkOptionalPerChannel(String name, double[] array) {
+            if (array != null) {
+                checkPerChannel(name, array);
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+// Step 3 backward: dx = dy' grad_dy + (x - mean_hi) grad_x + grad_1, and the residual's gradient dy'.
+//
+//   kernel                    launches  bytes moved                                     chosen when
+//   gradient_apply_segmented  1         dy, x (unless FROZEN), y (MASK 2), dx, dresidual  groups of contiguous runs
+//   gradient_apply_columnar   1         the same                                          columns
+//
+// dx or dresidual may be dy: an element is read before it is written, and by the work-item that writes it.
+
+#ifndef GRADIENT_APPLY_CL
+#define GRADIENT_APPLY_CL
+
+#include "pointwise.clh"
+#include "sweep.clh"
+
+typedef struct {
+    __global const float *dy;
+    __global const float *x;
+    __global const float *y;
+    __global float *dx;
+    __global float *dresidual;
+} backward_arrays;
+
+#define BACKWARD_OUTPUTS OUT(dx), OUT(dresidual)
+
+inline backward_arrays backward_of(
+        __global const float *dy, __global const float *x, __global const float *y, __global float *dx,
+        __global float *dresidual) {
+    backward_arrays a;
+    a.dy = dy;
+    a.x = x;
+    a.y = y;
+    a.dx = dx;
+    a.dresidual = dresidual;
+    return a;
+}
+#define BACKWARD_ARRAYS backward_of(AT(dy), AT(x), AT(y), AT(dx), AT(dresidual))
+
+inline void backward_element(backward_arrays a, long at, scalar_coefficients c) {
+    float x = READS_X ? a.x[at] : 0.0f;
+    float dy = scalar_masked(a.dy[at], x, READS_Y ? a.y[at] : 0.0f, c);
+    a.dx[at] = scalar_backward(dy, x, c);
+    if (RESIDUAL) {
+        a.dresidual[at] = dy;
+    }
+}
+
+inline void backward_vector(backward_arrays a, long at, vector_coefficients c) {
+    vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
+    vec dy = vector_masked(load(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
+    store(vector_backward(dy, x, c), a.dx + at);
+    if (RESIDUAL) {
+        store(dy, a.dresidual + at);
+    }
+}
+
+inline void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
+    vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
+    vec dy = vector_masked(load(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
+    store_aligned(vector_backward(dy, x, c), a.dx + at);
+    if (RESIDUAL) {
+        store_if_aligned(dy, a.dresidual + at);
+    }
+}
+
+inline void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
+    vec x = READS_X ? load_before(a.x + at, a.x + at + valid) : (vec)(0.0f);
+    vec y = READS_Y ? load_before(a.y + at, a.y + at + valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_before(a.dy + at, a.dy + at + valid), x, y, c);
+    store_first(vector_backward(dy, x, c), valid, a.dx + at);
+    if (RESIDUAL) {
+        store_first(dy, valid, a.dresidual + at);
+    }
+}
+
+DEFINE_SWEEPS(backward, dx)
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
+        IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+    int group = get_group_id(0) % groups;
+    int slice = get_group_id(0) / groups;
+    backward_run(BACKWARD_ARRAYS, SLICE_OF_SEGMENTS(group, slice), backward_of_group(coefficients, pitch, group));
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
+        IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, long elements, long per_slice, int groups,
+        __global const float *coefficients, int pitch) {
+    backward_flat(BACKWARD_ARRAYS, elements, per_slice, groups, coefficients, pitch);
+}
+
+#endif

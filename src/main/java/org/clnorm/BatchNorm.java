@@ -1,0 +1,635 @@
+package org.clnorm;
+
+import java.util.List;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.SavedStatistics;
+
+/**
+ * Batch normalization (Ioffe and Szegedy, 2015) of tensors of shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W):
+ *
+ * <pre>y = act(γ·(x − mean)/√(variance + ε) + β + residual)</pre>
+ *
+ * with one mean, variance, γ and β per channel. In training mode, mean and variance are those of the batch, over N and
+ * the spatial dimensions, the variance divided by the number of values m; they also enter the running statistics. In
+ * evaluation mode they are the running statistics.
+ *
+ * <p>The layer owns γ, β, their gradients and the running statistics, all on its device. {@link #backward} is of the
+ * last {@link #forward} and needs that x (and y, where there were both a residual and an activation) to be unchanged;
+ * it says so when they are not. The caller owns every tensor that it gives or gets. A layer is used by one thread at a
+ * time. Calls do not wait for the device, except under {@link NonFinitePolicy#THROW}.
+ *
+ * <p>In place: y may be x in evaluation mode (there is no backward pass then) and may be the residual in both; dx or
+ * dresidual may be dy. Any other overlap is refused.
+ */
+public final class BatchNorm implements AutoCloseable {
+    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    public record Builder(
+            int channels,
+            double epsilon,
+            boolean scale,
+            boolean shift,
+            Activation activation,
+            RunningAverage runningAverage,
+            RunningVariance runningVariance,
+            NonFinitePolicy nonFinite,
+            boolean accumulateGradients) {
+
+        /** Checks the numbers. */
+        public Builder {
+            if (channels < 1) {
+                throw new IllegalArgumentException("channels must be at least 1, but given was " + channels);
+            }
+            if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
+                throw new IllegalArgumentException("epsilon must be finite and at least 0, but given was " + epsilon);
+            }
+            Objects.requireNonNull(activation, "activation");
+            Objects.requireNonNull(runningAverage, "runningAverage");
+            Objects.requireNonNull(runningVariance, "runningVariance");
+            Objects.requireNonNull(nonFinite, "nonFinite");
+        }
+
+        /** ε, added to the variance inside the square root; 1e-5 unless said. */
+        public Builder epsilon(double epsilon) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** Whether there is a γ; yes unless said. */
+        public Builder scale(boolean scale) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** Whether there is a β; yes unless said. */
+        public Builder shift(boolean shift) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** What is applied in the same pass; nothing unless said. */
+        public Builder activation(Activation activation) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** How a batch enters the running statistics; {@code exponential(0.1)} unless said. */
+        public Builder runningAverage(RunningAverage runningAverage) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** Which variance enters the running variance; the unbiased one unless said. */
+        public Builder runningVariance(RunningVariance runningVariance) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** What NaN and infinite batch statistics do; they propagate unless said. */
+        public Builder nonFinite(NonFinitePolicy nonFinite) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
+        public Builder accumulateGradients(boolean accumulateGradients) {
+            return new Builder(
+                    channels,
+                    epsilon,
+                    scale,
+                    shift,
+                    activation,
+                    runningAverage,
+                    runningVariance,
+                    nonFinite,
+                    accumulateGradients);
+        }
+
+        /** A layer in training mode on a device, with γ = 1, β = 0, running mean 0 and running variance 1. */
+        public BatchNorm build(Device device) {
+            return new BatchNorm(this, device);
+        }
+    }
+
+    /** What {@link #backward} needs of the last {@link #forward}. */
+    private record Memo(boolean frozen, boolean residual, Tensor x, int xVersion, Tensor y, int yVersion) {}
+
+    /** In the place of x's version, when y took x's place. */
+    private static final int OVERWRITTEN = -1;
+
+    /** The running statistics and their count of batches by channel. */
+    private record Running(Tensor mean, Tensor variance, Tensor absorbed, RunningStatistics operands) {
+        void reset() {
+            mean.fill(0);
+            variance.fill(1);
+            absorbed.fill(0);
+        }
+    }
+
+    private final Builder options;
+    private final Device device;
+    private final Parameter gamma;
+    private final Parameter beta;
+    private final Running running;
+    private final SavedStatistics saved;
+    private final Tensor savedMean;
+    private final Tensor savedInvstd;
+    /** All that the layer owns, which no output may overwrite. */
+    private final List<Tensor> own;
+
+    private final Lease lease;
+
+    private boolean training = true;
+    private long batchesTracked;
+    private Memo memo;
+
+    private BatchNorm(Builder options, Device device) {
+        this.options = options;
+        this.device = device;
+        Shape perChannel = Shape.of(options.channels());
+        this.gamma = options.scale() ? parameter("weight", perChannel) : null;
+        this.beta = options.shift() ? parameter("bias", perChannel) : null;
+        this.running = options.runningAverage().isTracked() ? running(perChannel) : null;
+        this.saved = device.backend().newSavedStatistics(options.channels());
+        Tensor holder = Tensor.owning(
+                device, perChannel, Layout.CHANNELS_FIRST, saved.mean().memory(), 0);
+        this.savedMean = Tensor.over(holder, saved.mean(), perChannel);
+        this.savedInvstd = Tensor.over(holder, saved.inverseStandardDeviation(), perChannel);
+        List<Tensor> vectors = vectors();
+        this.own = Stream.concat(vectors.stream(), Stream.of(savedMean, savedInvstd))
+                .toList();
+        this.lease = Lease.of(
+                this, "batch normalization of " + options.channels() + " channels", release(holder, saved, vectors));
+        reset();
+    }
+
+    private static Runnable release(Tensor holder, SavedStatistics saved, List<Tensor> vectors) {
+        return () -> {
+            holder.close();
+            saved.close();
+            vectors.forEach(Tensor::close);
+        };
+    }
+
+    private List<Tensor> vectors() {
+        Stream<Tensor> statistics =
+                running == null ? Stream.of() : Stream.of(running.mean, running.variance, running.absorbed);
+        return Stream.concat(statistics, parameterStream().flatMap(p -> Stream.of(p.value(), p.gradient())))
+                .toList();
+    }
+
+    private Parameter parameter(String name, Shape perChannel) {
+        return new Parameter(
+                name,
+                device.allocate(perChannel, Layout.CHANNELS_FIRST),
+                device.allocate(perChannel, Layout.CHANNELS_FIRST));
+    }
+
+    private Running running(Shape perChannel) {
+        Tensor mean = device.allocate(perChannel, Layout.CHANNELS_FIRST);
+        Tensor variance = device.allocate(perChannel, Layout.CHANNELS_FIRST);
+        Tensor absorbed = device.allocate(perChannel, Layout.CHANNELS_FIRST);
+        return new Running(
+                mean,
+                variance,
+                absorbed,
+                new RunningStatistics(
+                        mean.operand(),
+                        variance.operand(),
+                        absorbed.operand(),
+                        options.runningAverage(),
+                        options.runningVariance()));
+    }
+
+    /** A layer over so many channels, with the field's defaults; see the setters. */
+    public static Builder builder(int channels) {
+        return new Builder(
+                channels,
+                1e-5,
+                true,
+                true,
+                Activation.NONE,
+                RunningAverage.exponential(0.1),
+                RunningVariance.UNBIASED,
+                NonFinitePolicy.PROPAGATE,
+                false);
+    }
+
+    /** How the layer was built. */
+    public Builder options() {
+        return options;
+    }
+
+    /** The device it works on. */
+    public Device device() {
+        return device;
+    }
+
+    /** Normalizes with the statistics of each batch from now on. */
+    public void train() {
+        lease.check();
+        training = true;
+    }
+
+    /** Normalizes with the running statistics from now on (with the batch's own where none are kept). */
+    public void eval() {
+        lease.check();
+        training = false;
+    }
+
+    /** Whether it is in training mode. */
+    public boolean isTraining() {
+        return training;
+    }
+
+    /** Sets γ = 1, β = 0, their gradients 0, running mean 0, running variance 1, and no batch tracked. */
+    public void reset() {
+        lease.check();
+        if (gamma != null) {
+            gamma.value().fill(1);
+            gamma.zeroGradient();
+        }
+        if (beta != null) {
+            beta.value().fill(0);
+            beta.zeroGradient();
+        }
+        if (running != null) {
+            running.reset();
+        }
+        batchesTracked = 0;
+        memo = null;
+    }
+
+    /**
+     * Normalizes.
+     *
+     * @param x of shape (N, C, spatial...)
+     * @return y, of x's shape and layout; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or another device, and in training mode for a batch
+     *     with one value per channel
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}
+     */
+    public Tensor forward(Tensor x) {
+        checkInput(x);
+        Tensor y = device.allocate(x.shape(), x.layout());
+        try {
+            forward(x, y);
+        } catch (RuntimeException e) {
+            y.close();
+            throw e;
+        }
+        return y;
+    }
+
+    /** Normalizes x into y; see {@link #forward(Tensor)} and the class comment on in-place use. */
+    public void forward(Tensor x, Tensor y) {
+        forward(x, null, y);
+    }
+
+    /**
+     * Normalizes x, adds the residual, applies the activation, all in one pass, into y.
+     *
+     * @param residual of x's shape and layout, or null for none
+     */
+    public void forward(Tensor x, Tensor residual, Tensor y) {
+        checkInput(x);
+        checkLike("y", y, "x", x);
+        boolean batchStatistics = training || running == null;
+        refuseOverlap("y", y, "x", x, !batchStatistics);
+        if (residual != null) {
+            checkLike("residual", residual, "x", x);
+            refuseOverlap("y", y, "residual", residual, true);
+        }
+        refuseOwn("y", y);
+
+        Shape shape = x.shape();
+        if (shape.elements() > 0) {
+            if (batchStatistics) {
+                normalizeWithBatchStatistics(x, residual, y);
+            } else {
+                device.backend()
+                        .forward(new ForwardInference(
+                                shape,
+                                x.layout(),
+                                x.operand(),
+                                operandOf(residual),
+                                y.operand(),
+                                options.activation(),
+                                valueOf(gamma),
+                                valueOf(beta),
+                                options.epsilon(),
+                                running.mean.operand(),
+                                running.variance.operand(),
+                                saved));
+            }
+        }
+        int xVersion = y.isSamePlaceAs(x) ? OVERWRITTEN : x.version();
+        y.touch();
+        memo = new Memo(!batchStatistics, residual != null, x, xVersion, y, y.version());
+    }
+
+    private void normalizeWithBatchStatistics(Tensor x, Tensor residual, Tensor y) {
+        Shape shape = x.shape();
+        if (shape.batch() * shape.spatial() == 1) {
+            throw new IllegalArgumentException("Batch statistics need more than one value per channel, but x has shape "
+                    + shape + "; use eval() to normalize with running statistics");
+        }
+        boolean update = training && running != null;
+        memo = null;
+        device.backend()
+                .forward(new ForwardTraining(
+                        shape,
+                        x.layout(),
+                        x.operand(),
+                        operandOf(residual),
+                        y.operand(),
+                        options.activation(),
+                        valueOf(gamma),
+                        valueOf(beta),
+                        options.epsilon(),
+                        saved,
+                        update ? running.operands : null,
+                        options.nonFinite()));
+        if (update) {
+            batchesTracked++;
+        }
+    }
+
+    /**
+     * The gradients of the last forward pass: sets (or adds to) those of γ and β, and returns that of x.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @return dx, of the same shape and layout; the caller closes it
+     * @throws IllegalStateException without a forward pass, or when x was written since
+     */
+    public Tensor backward(Tensor dy) {
+        checkGradient(dy);
+        Tensor dx = device.allocate(dy.shape(), dy.layout());
+        try {
+            backward(dy, dx);
+        } catch (RuntimeException e) {
+            dx.close();
+            throw e;
+        }
+        return dx;
+    }
+
+    /** Writes the gradient of x into dx; see {@link #backward(Tensor)}. */
+    public void backward(Tensor dy, Tensor dx) {
+        backward(dy, dx, null);
+    }
+
+    /**
+     * Writes the gradients of x and of the residual.
+     *
+     * @param dresidual of dy's shape and layout, or null when it is not wanted
+     */
+    public void backward(Tensor dy, Tensor dx, Tensor dresidual) {
+        checkGradient(dy);
+        checkLike("dx", dx, "dy", dy);
+        refuseOverlap("dx", dx, "dy", dy, true);
+        refuseOverlap("dx", dx, "x", memo.x, false);
+        refuseOwn("dx", dx);
+        boolean needsY = memo.residual && options.activation() != Activation.NONE;
+        if (needsY) {
+            refuseOverlap("dx", dx, "y", memo.y, false);
+        }
+        if (dresidual != null) {
+            if (!memo.residual) {
+                throw new IllegalArgumentException("dresidual was given, but the last forward pass had no residual");
+            }
+            checkLike("dresidual", dresidual, "dy", dy);
+            refuseOverlap("dresidual", dresidual, "dy", dy, true);
+            refuseOverlap("dresidual", dresidual, "dx", dx, false);
+            refuseOverlap("dresidual", dresidual, "x", memo.x, false);
+            if (needsY) {
+                refuseOverlap("dresidual", dresidual, "y", memo.y, false);
+            }
+            refuseOwn("dresidual", dresidual);
+        }
+        if (dy.shape().elements() > 0) {
+            device.backend()
+                    .backward(new Backward(
+                            dy.shape(),
+                            dy.layout(),
+                            memo.frozen,
+                            dy.operand(),
+                            memo.x.operand(),
+                            needsY ? memo.y.operand() : null,
+                            options.activation(),
+                            saved,
+                            dx.operand(),
+                            operandOf(dresidual),
+                            gradientOf(gamma),
+                            gradientOf(beta),
+                            options.accumulateGradients()));
+        } else if (!options.accumulateGradients()) {
+            parameters().forEach(Parameter::zeroGradient);
+        }
+        dx.touch();
+        if (dresidual != null) {
+            dresidual.touch();
+        }
+    }
+
+    /** γ, PyTorch's {@code weight}, if the layer has it. */
+    public Optional<Parameter> gamma() {
+        lease.check();
+        return Optional.ofNullable(gamma);
+    }
+
+    /** β, PyTorch's {@code bias}, if the layer has it. */
+    public Optional<Parameter> beta() {
+        lease.check();
+        return Optional.ofNullable(beta);
+    }
+
+    /** What an optimizer updates: γ and β, those that there are. */
+    public List<Parameter> parameters() {
+        lease.check();
+        return parameterStream().toList();
+    }
+
+    private Stream<Parameter> parameterStream() {
+        return Stream.of(Optional.ofNullable(gamma), Optional.ofNullable(beta)).flatMap(Optional::stream);
+    }
+
+    /** The running mean, of shape (C), if one is kept. */
+    public Optional<Tensor> runningMean() {
+        lease.check();
+        return Optional.ofNullable(running).map(Running::mean);
+    }
+
+    /** The running variance, of shape (C), if one is kept. */
+    public Optional<Tensor> runningVariance() {
+        lease.check();
+        return Optional.ofNullable(running).map(Running::variance);
+    }
+
+    /** How many batches the running statistics have seen: PyTorch's {@code num_batches_tracked}. */
+    public long batchesTracked() {
+        return batchesTracked;
+    }
+
+    /** The mean that the last forward pass over a non-empty batch used, of shape (C). The next one overwrites it. */
+    public Tensor savedMean() {
+        lease.check();
+        return savedMean;
+    }
+
+    /** 1/√(variance + ε) as the last forward pass over a non-empty batch used it, of shape (C). */
+    public Tensor savedInverseStandardDeviation() {
+        lease.check();
+        return savedInvstd;
+    }
+
+    /** Closes the parameters and statistics too. Closing twice is harmless. */
+    @Override
+    public void close() {
+        lease.close();
+        memo = null;
+    }
+
+    private void checkInput(Tensor x) {
+        lease.check();
+        checkOnDevice("x", x);
+        int rank = x.shape().rank();
+        if (rank < 2 || rank > 5 || x.shape().channels() != options.channels()) {
+            throw new IllegalArgumentException(
+                    "x must have shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) with C = "
+                            + options.channels() + ", but given was " + x.shape());
+        }
+    }
+
+    private void checkGradient(Tensor dy) {
+        lease.check();
+        if (memo == null) {
+            throw new IllegalStateException("backward needs a forward pass before it");
+        }
+        checkUnchanged("x", memo.x, memo.xVersion);
+        if (memo.residual && options.activation() != Activation.NONE) {
+            checkUnchanged("y", memo.y, memo.yVersion);
+        }
+        checkLike("dy", dy, "x", memo.x);
+    }
+
+    private static void checkUnchanged(String name, Tensor tensor, int version) {
+        if (tensor.isClosed()) {
+            throw new IllegalStateException(
+                    "backward needs the forward pass's " + name + " " + tensor.shape() + ", but it was closed since");
+        }
+        if (tensor.version() != version) {
+            throw new IllegalStateException("backward needs the forward pass's " + name + " " + tensor.shape()
+                    + ", but it was written since (by an upload, a fill, or as an output)");
+        }
+    }
+
+    private void checkOnDevice(String name, Tensor tensor) {
+        Objects.requireNonNull(tensor, name);
+        if (tensor.device() != device) {
+            throw new IllegalArgumentException(
+                    name + " must be on the layer's " + device + ", but given was " + tensor);
+        }
+        tensor.operand();
+    }
+
+    private void checkLike(String name, Tensor tensor, String otherName, Tensor other) {
+        checkOnDevice(name, tensor);
+        if (!tensor.shape().equals(other.shape())) {
+            throw new IllegalArgumentException(name + " must have " + otherName + "'s shape " + other.shape()
+                    + ", but given was " + tensor.shape());
+        }
+        if (tensor.layout() != other.layout() && tensor.shape().rank() > 2) {
+            throw new IllegalArgumentException(name + " must have " + otherName + "'s layout " + other.layout()
+                    + ", but given was " + tensor.layout());
+        }
+    }
+
+    private static void refuseOverlap(String name, Tensor output, String otherName, Tensor other, boolean sameAllowed) {
+        if (output.overlaps(other) && !(sameAllowed && output.isSamePlaceAs(other))) {
+            throw new IllegalArgumentException(name + " may not share memory with " + otherName
+                    + (sameAllowed ? " unless it is the same place" : "") + ", but given were " + output + " and "
+                    + other);
+        }
+    }
+
+    private void refuseOwn(String name, Tensor output) {
+        for (Tensor mine : own) {
+            refuseOverlap(name, output, "the layer's own parameters and statistics", mine, false);
+        }
+    }
+
+    private static Operand operandOf(Tensor tensor) {
+        return tensor == null ? null : tensor.operand();
+    }
+
+    private static Operand valueOf(Parameter parameter) {
+        return parameter == null ? null : parameter.value().operand();
+    }
+
+    private static Operand gradientOf(Parameter parameter) {
+        return parameter == null ? null : parameter.gradient().operand();
+    }
+}

@@ -1,0 +1,26 @@
+package org.clnorm;
+
+/**
+ * Who does the work.
+ *
+ * @param kind what it is
+ * @param platform the OpenCL platform's name, or a word for the reference
+ * @param name the device's name
+ * @param version the driver's and OpenCL's versions
+ * @param maxAllocationBytes the largest single piece of memory
+ * @param strategy the name of the kernel strategy in use, or a word for the reference
+ */
+public record DeviceInfo(
+        Kind kind, String platform, String name, String version, long maxAllocationBytes, String strategy) {
+    /** Kinds of device, best first. */
+    public enum Kind {
+        /** A GPU through OpenCL. */
+        GPU,
+        /** Another accelerator through OpenCL. */
+        ACCELERATOR,
+        /** A CPU through OpenCL. */
+        CPU,
+        /** Plain Java in double precision, without OpenCL. */
+        REFERENCE
+    }
+}

@@ -1,0 +1,43 @@
+package org.clnorm;
+
+/** How the elements of a tensor of {@link Shape} (N, C, spatial...) lie in memory. A vector is the same in both. */
+public enum Layout {
+    /** N, C, spatial from slowest to fastest: PyTorch's default, NCHW. */
+    CHANNELS_FIRST("channels-first"),
+    /** N, spatial, C from slowest to fastest: TensorFlow's default, NHWC. */
+    CHANNELS_LAST("channels-last");
+
+    private final String label;
+
+    Layout(String label) {
+        this.label = label;
+    }
+
+    /** The dimensions of {@code shape} in memory order, slowest first. */
+    public long[] memoryOrder(Shape shape) {
+        long[] d = shape.toArray();
+        if (this == CHANNELS_LAST && d.length > 2) {
+            long channels = d[1];
+            System.arraycopy(d, 2, d, 1, d.length - 2);
+            d[d.length - 1] = channels;
+        }
+        return d;
+    }
+
+    /** The logical shape of an array whose dimensions in memory are {@code dimensions}, slowest first. */
+    public Shape fromMemoryOrder(long... dimensions) {
+        long[] d = dimensions.clone();
+        if (this == CHANNELS_LAST && d.length > 2) {
+            long channels = d[d.length - 1];
+            System.arraycopy(d, 1, d, 2, d.length - 2);
+            d[1] = channels;
+        }
+        return Shape.of(d);
+    }
+
+    /** The name used in files and on the command line: {@code channels-first} or {@code channels-last}. */
+    @Override
+    public String toString() {
+        return label;
+    }
+}

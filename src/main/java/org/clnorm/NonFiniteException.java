@@ -1,0 +1,18 @@
+package org.clnorm;
+
+/** A training batch had NaN or infinite statistics and the layer's policy is {@link NonFinitePolicy#THROW}. */
+public final class NonFiniteException extends ArithmeticException {
+    private final int channel;
+
+    /** @param channel the first channel whose batch statistics are not finite */
+    public NonFiniteException(int channel, double mean, double variance) {
+        super("The batch statistics of channel " + channel + " are not finite (mean " + mean + ", variance " + variance
+                + "), and the policy is THROW");
+        this.channel = channel;
+    }
+
+    /** The first channel whose batch statistics are not finite. */
+    public int channel() {
+        return channel;
+    }
+}

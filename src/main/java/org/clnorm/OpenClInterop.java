@@ -1,0 +1,65 @@
+package org.clnorm;
+
+import java.util.Objects;
+import org.clnorm.opencl.OpenClBackend;
+import org.clnorm.opencl.OpenClMemory;
+import org.jocl.cl_command_queue;
+import org.jocl.cl_context;
+import org.jocl.cl_device_id;
+import org.jocl.cl_mem;
+
+/**
+ * The door for programs that use OpenCL themselves: layers on their context and queue, tensors over their buffers. What
+ * comes in through it stays the caller's; closing a device or a tensor never releases it.
+ */
+public final class OpenClInterop {
+    private OpenClInterop() {}
+
+    /**
+     * A device over a caller's context and queue. Its work is enqueued there, in order with the caller's.
+     *
+     * @param queue an in-order queue of {@code context} on {@code device}; it outlives the result
+     */
+    public static Device device(cl_context context, cl_device_id device, cl_command_queue queue) {
+        Objects.requireNonNull(context, "context");
+        Objects.requireNonNull(device, "device");
+        Objects.requireNonNull(queue, "queue");
+        return Device.over(OpenClBackend.over(context, device, queue, System.getenv(Device.STRATEGY_VARIABLE)));
+    }
+
+    /**
+     * A tensor over a caller's buffer.
+     *
+     * @param device a device over the buffer's context
+     * @param buffer holds float32 elements; it outlives the result
+     * @param offset the tensor's first element, counted from the buffer's first
+     * @throws IllegalArgumentException when the buffer is too small, or the device is not an OpenCL one
+     */
+    public static Tensor tensor(Device device, cl_mem buffer, long offset, Shape shape, Layout layout) {
+        Objects.requireNonNull(buffer, "buffer");
+        OpenClMemory memory = backend(device).wrap(buffer);
+        if (offset < 0 || offset > memory.elements() || shape.elements() > memory.elements() - offset) {
+            throw new IllegalArgumentException("The buffer must hold shape " + shape + " at offset " + offset
+                    + ", but it has " + memory.elements() + " float32 elements");
+        }
+        return Tensor.owning(device, shape, Objects.requireNonNull(layout, "layout"), memory, offset);
+    }
+
+    /** The buffer that a tensor lies in; it stays the tensor's. See {@link #offset}. */
+    public static cl_mem buffer(Tensor tensor) {
+        backend(tensor.device());
+        return ((OpenClMemory) tensor.operand().memory()).handle();
+    }
+
+    /** The element of its {@link #buffer} at which a tensor starts. */
+    public static long offset(Tensor tensor) {
+        return tensor.operand().offset();
+    }
+
+    private static OpenClBackend backend(Device device) {
+        if (device.backend() instanceof OpenClBackend backend) {
+            return backend;
+        }
+        throw new IllegalArgumentException("The device must be an OpenCL device, but given was " + device);
+    }
+}

@@ -1,0 +1,71 @@
+package org.clnorm;
+
+/**
+ * How the statistics of a batch enter the running statistics: {@code running += weight · (batch − running)}, where the
+ * weight depends on the kind and on t, the number of batches absorbed including this one.
+ *
+ * <table>
+ * <caption>Weights</caption>
+ * <tr><th>kind</th><th>weight of the t-th batch</th></tr>
+ * <tr><td>exponential</td><td>w</td></tr>
+ * <tr><td>cumulative</td><td>1/t</td></tr>
+ * <tr><td>bias-corrected exponential</td><td>w / (1 − (1−w)ᵗ)</td></tr>
+ * </table>
+ *
+ * <p>The last one is Adam's correction (Kingma and Ba, 2015, §3): an exponential average that starts at 0, divided by
+ * 1 − (1−w)ᵗ. With a<sub>t</sub> = (1−w)·a<sub>t−1</sub> + w·b and c<sub>t</sub> = a<sub>t</sub> / D<sub>t</sub>,
+ * D<sub>t</sub> = 1 − (1−w)ᵗ, the corrected average obeys c<sub>t</sub> = c<sub>t−1</sub> + (w/D<sub>t</sub>)·(b −
+ * c<sub>t−1</sub>), so the corrected value itself is what is stored, and evaluation reads it as it is.
+ *
+ * <p>{@code newBatchWeight} is PyTorch's {@code momentum}, and one minus the {@code momentum} of Keras, ONNX and DJL.
+ *
+ * @param kind which of the four
+ * @param newBatchWeight w, in (0, 1]; 0 for the kinds that have none
+ */
+public record RunningAverage(Kind kind, double newBatchWeight) {
+    /** The kinds of running average. */
+    public enum Kind {
+        /** A fixed weight. */
+        EXPONENTIAL,
+        /** The plain average of all batches. */
+        CUMULATIVE,
+        /** A fixed weight, without the pull of the initial value. */
+        BIAS_CORRECTED_EXPONENTIAL,
+        /** No running statistics: evaluation uses the batch's own. */
+        NONE
+    }
+
+    /** Checks that a weight is given where the kind has one. */
+    public RunningAverage {
+        boolean weighted = kind == Kind.EXPONENTIAL || kind == Kind.BIAS_CORRECTED_EXPONENTIAL;
+        if (weighted ? !(newBatchWeight > 0 && newBatchWeight <= 1) : newBatchWeight != 0) {
+            throw new IllegalArgumentException("newBatchWeight of a " + kind + " running average must be "
+                    + (weighted ? "above 0 and at most 1" : "0") + ", but given was " + newBatchWeight);
+        }
+    }
+
+    /** running ← (1−w)·running + w·batch, starting from mean 0 and variance 1. */
+    public static RunningAverage exponential(double newBatchWeight) {
+        return new RunningAverage(Kind.EXPONENTIAL, newBatchWeight);
+    }
+
+    /** The average of all batches so far, each with the same weight. */
+    public static RunningAverage cumulative() {
+        return new RunningAverage(Kind.CUMULATIVE, 0);
+    }
+
+    /** An exponential average that starts at 0 and is divided by 1 − (1−w)ᵗ. */
+    public static RunningAverage biasCorrectedExponential(double newBatchWeight) {
+        return new RunningAverage(Kind.BIAS_CORRECTED_EXPONENTIAL, newBatchWeight);
+    }
+
+    /** None is kept; evaluation normalizes with the batch's own statistics. */
+    public static RunningAverage none() {
+        return new RunningAverage(Kind.NONE, 0);
+    }
+
+    /** Whether running statistics are kept at all. */
+    public boolean isTracked() {
+        return kind != Kind.NONE;
+    }
+}

@@ -1,0 +1,50 @@
+package org.clnorm.backend;
+
+import java.nio.FloatBuffer;
+import org.clnorm.DeviceInfo;
+
+/**
+ * A device as the layers see it. Calls may return before the work is done; they take effect in the order in which they
+ * were made, and only {@link #read} and {@link #finish} wait. Any number of threads may call.
+ */
+public interface Backend extends AutoCloseable {
+    /** Who does the work. */
+    DeviceInfo info();
+
+    /** New memory, its content undefined. Zero elements are allowed. */
+    Memory allocate(long elements);
+
+    /** Copies what remains of {@code from} into memory. {@code from} may be changed as soon as this returns. */
+    void write(Operand to, FloatBuffer from);
+
+    /** Fills what remains of {@code to} from memory; waits. */
+    void read(Operand from, FloatBuffer to);
+
+    /** Sets {@code count} elements. */
+    void fill(Operand to, long count, float value);
+
+    /** Copies {@code count} elements; the two may not overlap. */
+    void copy(Operand from, Operand to, long count);
+
+    /** Waits for all that was asked for. */
+    void finish();
+
+    /** Room for what a forward pass over so many groups leaves to its backward pass. */
+    SavedStatistics newSavedStatistics(int groups);
+
+    /**
+     * A forward pass with the batch's own statistics.
+     *
+     * @throws org.clnorm.NonFiniteException under that policy, before any running statistics changed
+     */
+    void forward(ForwardTraining pass);
+
+    /** A forward pass with given statistics. */
+    void forward(ForwardInference pass);
+
+    /** A backward pass. */
+    void backward(Backward pass);
+
+    @Override
+    void close();
+}

@@ -1,0 +1,10 @@
+package org.clnorm.backend;
+
+/** A run of float32 elements in a backend's memory. Closing it twice is harmless. */
+public interface Memory extends AutoCloseable {
+    /** How many elements it holds. */
+    long elements();
+
+    @Override
+    void close();
+}

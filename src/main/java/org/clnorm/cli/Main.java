@@ -1,0 +1,116 @@
+package org.clnorm.cli;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.util.Properties;
+import picocli.CommandLine;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.IVersionProvider;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ScopeType;
+
+/** The command {@code clnorm}. */
+@Command(
+        name = "clnorm",
+        description = "GPU-accelerated normalization via OpenCL: runs it, checks it, times it, trains with it.",
+        mixinStandardHelpOptions = true,
+        versionProvider = Main.Version.class,
+        scope = ScopeType.INHERIT,
+        subcommands = {
+            DevicesCommand.class,
+            RunCommand.class,
+            CompareCommand.class,
+            VerifyCommand.class,
+            BenchCommand.class,
+            TrainCommand.class,
+            HelpCommand.class
+        },
+        synopsisSubcommandLabel = "COMMAND",
+        exitCodeListHeading = "Exit codes:%n",
+        exitCodeList = {"0:all is well", "1:a comparison failed", "2:wrong usage or input"})
+public final class Main {
+    /** The exit code when all is well. */
+    static final int OK = 0;
+
+    /** The exit code when a comparison failed, or something that is nobody's mistake but ours. */
+    static final int FAILED = 1;
+
+    /** The exit code for wrong usage and for input that cannot be used. */
+    static final int WRONG_USAGE = 2;
+
+    /** What Logback reads its configuration from. Not logback.xml, or users of the library would get it too. */
+    private static final String LOGGING = "org/clnorm/cli/logback.xml";
+
+    @Option(
+            names = {"-v", "--verbose"},
+            scope = ScopeType.INHERIT,
+            description = "Show the stack trace of an error.")
+    private boolean verbose;
+
+    private Main() {}
+
+    /** Runs a command and ends the virtual machine with its exit code. */
+    public static void main(String[] args) {
+        if (System.getProperty("logback.configurationFile") == null) {
+            System.setProperty("logback.configurationFile", LOGGING);
+        }
+        System.exit(commandLine().execute(args));
+    }
+
+    /** The command line, as tests run it too. */
+    static CommandLine commandLine() {
+        return new CommandLine(new Main())
+                .setCaseInsensitiveEnumValuesAllowed(true)
+                .setParameterExceptionHandler(Main::wrongUsage)
+                .setExecutionExceptionHandler((e, command, parsed) -> failure(e, command));
+    }
+
+    private static int wrongUsage(ParameterException e, String[] args) {
+        CommandLine command = e.getCommandLine();
+        printError(command, e);
+        CommandLine.UnmatchedArgumentException.printSuggestions(e, command.getErr());
+        command.getErr().println("Try '" + command.getCommandSpec().qualifiedName() + " --help'.");
+        return WRONG_USAGE;
+    }
+
+    private static int failure(Exception e, CommandLine command) {
+        boolean input =
+                e instanceof IllegalArgumentException || e instanceof IOException || e instanceof UncheckedIOException;
+        if (input) {
+            printError(command, e);
+        } else {
+            e.printStackTrace(command.getErr());
+        }
+        return input ? WRONG_USAGE : FAILED;
+    }
+
+    /** One line, and the stack trace where it was asked for. */
+    static void printError(CommandLine command, Exception e) {
+        command.getErr().println("clnorm: " + (e.getMessage() == null ? e : e.getMessage()));
+        if (((Main) command.getCommandSpec().root().userObject()).verbose) {
+            e.printStackTrace(command.getErr());
+        }
+    }
+
+    /** The version that Maven wrote into the jar. */
+    static final class Version implements IVersionProvider {
+        private static final String PROPERTIES = "/META-INF/maven/org.clnorm/clnorm/pom.properties";
+
+        @Override
+        public String[] getVersion() throws IOException {
+            Properties properties = new Properties();
+            try (InputStream in = Main.class.getResourceAsStream(PROPERTIES)) {
+                if (in != null) {
+                    properties.load(in);
+                }
+            }
+            return new String[] {
+                "clnorm " + properties.getProperty("version", "(not from a jar)"),
+                "Java " + Runtime.version() + " on ${os.name} ${os.arch}"
+            };
+        }
+    }
+}

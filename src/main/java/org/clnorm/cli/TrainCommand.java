@@ -1,0 +1,105 @@
+package org.clnorm.cli;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import java.util.stream.Collectors;
+import org.clnorm.Device;
+import org.clnorm.example.Digits;
+import org.clnorm.example.Settings;
+import org.clnorm.example.TrainingExample;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** {@code clnorm train}: the example, with a report at the end. */
+@Command(
+        name = "train",
+        description = {
+            "Trains a network on handwritten digits with and without batch normalization, side by side, at a small and"
+                    + " at a large learning rate, and writes a report.",
+            "Before that, it compares the device's batch normalization with the reference."
+        },
+        exitCodeListHeading = "Exit codes:%n",
+        exitCodeList = {"0:trained", "1:trained, but the device differs from the reference", "2:wrong usage or input"})
+final class TrainCommand implements Callable<Integer> {
+    @Option(
+            names = "--epochs",
+            paramLabel = "N",
+            defaultValue = "10",
+            description = "Passes over the training data. Default: ${DEFAULT-VALUE}.")
+    private int epochs;
+
+    @Option(
+            names = "--batch",
+            paramLabel = "N",
+            defaultValue = "100",
+            description = "Digits per step. Default: ${DEFAULT-VALUE}.")
+    private int batch;
+
+    @Option(
+            names = "--rates",
+            paramLabel = "SMALL,LARGE",
+            split = ",",
+            defaultValue = "0.02,4",
+            description = "The two learning rates. Default: ${DEFAULT-VALUE}.")
+    private List<Double> rates;
+
+    @Option(
+            names = "--seed",
+            paramLabel = "N",
+            defaultValue = "1",
+            description = "Of the initial weights and of the order of the digits. Default: ${DEFAULT-VALUE}.")
+    private long seed;
+
+    @Option(
+            names = "--images",
+            paramLabel = "FILE",
+            description = "An IDX file of images, gzipped or not, in the place of the 10,000 digits that come with"
+                    + " clnorm. The last fifth of them is the test set.")
+    private Path images;
+
+    @Option(names = "--labels", paramLabel = "FILE", description = "The IDX file of their labels.")
+    private Path labels;
+
+    @Option(
+            names = "--report",
+            paramLabel = "DIR",
+            defaultValue = "target/report",
+            description = "Where to write index.html. Default: ${DEFAULT-VALUE}.")
+    private Path report;
+
+    @Mixin
+    private DeviceOptions device;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() throws IOException {
+        if (rates.size() != 2) {
+            throw new IllegalArgumentException("--rates takes two numbers, SMALL,LARGE, but given were " + rates);
+        }
+        if ((images == null) != (labels == null)) {
+            throw new IllegalArgumentException("--images and --labels belong together, but only "
+                    + (images == null ? "--labels" : "--images") + " was given");
+        }
+        Settings settings = new Settings(epochs, batch, rates.get(0), rates.get(1), seed);
+        Digits digits = images == null ? Digits.bundled() : Digits.read(images, labels);
+        TrainingExample example = new TrainingExample(settings, digits);
+        try (Device on = device.open()) {
+            boolean agrees = example.run(on, report, typed(), spec.commandLine().getOut(), System.console() != null);
+            return agrees ? Main.OK : Main.FAILED;
+        }
+    }
+
+    /** The command as a shell takes it again. */
+    private String typed() {
+        return spec.root().commandLine().getParseResult().originalArgs().stream()
+                .map(word -> word.matches("[\\w@%+=:,./-]+") ? word : "'" + word.replace("'", "'\\''") + "'")
+                .collect(Collectors.joining(" ", "java -jar target/clnorm.jar ", ""));
+    }
+}

@@ -1,0 +1,12 @@
+package org.clnorm.cli;
+
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Command;
+
+@Command(name = "verify")
+final class VerifyCommand implements Callable<Integer> {
+    @Override
+    public Integer call() {
+        throw new IllegalStateException("being written");
+    }
+}

@@ -1,0 +1,85 @@
+package org.clnorm.example;
+
+import org.clnorm.Activation;
+import org.clnorm.BatchNorm;
+import org.clnorm.Device;
+import org.clnorm.Layout;
+import org.clnorm.Parameter;
+import org.clnorm.Shape;
+import org.clnorm.Tensor;
+
+/**
+ * Batch normalization and the ReLU after it, in one pass on the device: all that this example needs of the library.
+ *
+ * <p>Each training step sends the hidden activations to the device, normalizes, and fetches the result, then does the
+ * same with the gradients. A network whose other layers are on the device too would hand over tensors instead.
+ */
+final class NormalizedRelu implements Nonlinearity {
+    private final Device device;
+    private final int channels;
+    private final BatchNorm norm;
+    // Made once and used in every training step, which so allocates nothing on the device.
+    private final Tensor x;
+    private final Tensor y;
+    private final Tensor dy;
+    private final Tensor dx;
+
+    /** @param batch the rows of every training batch; {@link #infer} takes any number */
+    NormalizedRelu(Device device, int batch, int channels) {
+        this.device = device;
+        this.channels = channels;
+        norm = BatchNorm.builder(channels).activation(Activation.RELU).build(device);
+        Shape shape = Shape.of(batch, channels);
+        x = device.tensor(shape, Layout.CHANNELS_FIRST);
+        y = device.tensor(shape, Layout.CHANNELS_FIRST);
+        dy = device.tensor(shape, Layout.CHANNELS_FIRST);
+        dx = device.tensor(shape, Layout.CHANNELS_FIRST);
+    }
+
+    /** Normalizes with the batch's own mean and variance, and lets them into the running statistics. */
+    @Override
+    public float[] forward(float[] values) {
+        norm.train();
+        x.upload(values);
+        norm.forward(x, y);
+        return y.download();
+    }
+
+    /** Normalizes with the running statistics: a digit's answer then does not depend on the digits beside it. */
+    @Override
+    public float[] infer(float[] values) {
+        norm.eval();
+        Shape shape = Shape.of(values.length / channels, channels);
+        try (Tensor in = device.upload(values, shape, Layout.CHANNELS_FIRST);
+                Tensor out = norm.forward(in)) {
+            return out.download();
+        }
+    }
+
+    /** The gradient of x; those of γ and β are left in the layer's parameters. */
+    @Override
+    public float[] backward(float[] gradient) {
+        dy.upload(gradient);
+        norm.backward(dy, dx);
+        return dx.download();
+    }
+
+    /** γ and β belong to the layer, and are on the device: fetch, step, send back. */
+    @Override
+    public void step(Sgd sgd) {
+        for (Parameter parameter : norm.parameters()) {
+            float[] values = parameter.value().download();
+            sgd.step(values, parameter.gradient().download());
+            parameter.value().upload(values);
+        }
+    }
+
+    @Override
+    public void close() {
+        dx.close();
+        dy.close();
+        y.close();
+        x.close();
+        norm.close();
+    }
+}

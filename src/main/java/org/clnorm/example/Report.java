@@ -1,0 +1,358 @@
+package org.clnorm.example;
+
+import static org.clnorm.example.Markup.element;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.OptionalDouble;
+import java.util.OptionalInt;
+import java.util.function.Function;
+import java.util.function.ToIntFunction;
+import java.util.stream.DoubleStream;
+import java.util.stream.IntStream;
+
+/** The page that a training leaves: one file that needs nothing else, for light and dark screens. */
+final class Report {
+    private static final String STYLE = """
+            :root { color-scheme: light dark; --page: #ffffff; --text: #1b1f24; --quiet: #57606a; --rule: #d8dee4;
+              --panel: #f6f8fa; --normalized: #0072b2; --plain: #d55e00; --good: #116329; --bad: #b3261e; }
+            @media (prefers-color-scheme: dark) { :root { --page: #101418; --text: #e6e9ec; --quiet: #9aa4ae;
+              --rule: #2f3740; --panel: #181d23; --normalized: #56b4e9; --plain: #f0914a; --good: #6fcf84;
+              --bad: #ff8a80; } }
+            * { box-sizing: border-box; }
+            body { margin: 0 auto; max-width: 1120px; padding: 32px 24px 64px; background: var(--page);
+              color: var(--text); font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
+            h1 { font-size: 28px; line-height: 1.2; margin: 0 0 8px; }
+            h2 { font-size: 20px; margin: 40px 0 12px; }
+            p { margin: 8px 0; max-width: 75ch; }
+            .quiet { color: var(--quiet); }
+            .panels { display: grid; gap: 24px; margin-top: 28px;
+              grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
+            .panel { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 20px; }
+            .panel h2 { margin: 0 0 10px; }
+            .outcome { display: flex; gap: 10px; min-height: 3.2em; }
+            .outcome svg { flex: none; width: 36px; height: 24px; }
+            h3 { font-size: 15px; margin: 22px 0 6px; }
+            .panel svg { display: block; width: 100%; }
+            .panel .outcome svg { width: 36px; }
+            svg text { font-size: 12px; fill: var(--quiet); font-family: inherit; }
+            .grid { stroke: var(--rule); } .axis { stroke: var(--quiet); }
+            .guide { stroke: var(--quiet); stroke-dasharray: 5 4; }
+            .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
+            .curve.normalized, .cross.normalized { stroke: var(--normalized); }
+            .curve.plain, .cross.plain { stroke: var(--plain); }
+            .marker { stroke: var(--panel); stroke-width: 1; }
+            .marker.normalized { fill: var(--normalized); } .marker.plain { fill: var(--plain); }
+            .cross { fill: none; stroke-width: 3; }
+            .wide { overflow-x: auto; }
+            table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
+            th, td { padding: 6px 18px 6px 0; text-align: right; border-bottom: 1px solid var(--rule);
+              vertical-align: bottom; white-space: nowrap; }
+            th { font-weight: 600; } th:first-child, td:first-child { text-align: left; }
+            dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 20px; margin: 12px 0; }
+            dt { color: var(--quiet); } dd { margin: 0; }
+            pre { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 14px 16px;
+              overflow-x: auto; font: 14px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
+            summary { cursor: pointer; margin-top: 16px; }
+            .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; }
+            """;
+
+    /**
+     * What is reported.
+     *
+     * @param facts names and values, in the order in which they are shown
+     * @param runs in pairs: the batch-normalized network and the plain one at the same rate
+     * @param command what to type to do it again
+     */
+    record Content(Map<String, String> facts, CrossCheck check, List<Run> runs, int classes, String command) {}
+
+    private Report() {}
+
+    /** Writes {@code index.html} into a folder that exists; readers see the old page or the new one, never a part. */
+    static Path write(Path folder, Content content) throws IOException {
+        Path page = folder.resolve("index.html");
+        Path draft = Files.createTempFile(folder, "index", ".html.part");
+        try {
+            Files.writeString(draft, html(content));
+            Files.move(draft, page, StandardCopyOption.REPLACE_EXISTING);
+        } finally {
+            Files.deleteIfExists(draft);
+        }
+        return page;
+    }
+
+    static String html(Content content) {
+        Markup head = element("head")
+                .add(
+                        element("meta", "charset", "utf-8"),
+                        element("meta", "name", "viewport", "content", "width=device-width, initial-scale=1"),
+                        element("title").text("clnorm train"),
+                        element("style").text(STYLE));
+        Markup panels = element("div", "class", "panels");
+        for (int i = 0; i < content.runs().size(); i += 2) {
+            panels.add(panel(content, content.runs().subList(i, i + 2)));
+        }
+        Markup body = element("body")
+                .add(
+                        element("h1").text("Learning with and without batch normalization"),
+                        element("p")
+                                .text(
+                                        "The same network from the same initial weights, over the same batches: with batch"
+                                                + " normalization on the device below and without, at a small and at a large"
+                                                + " learning rate."),
+                        definitions(content.facts(), content.check()),
+                        panels);
+        body.add(summary(content)).add(crossCheck(content.check())).add(reproduce(content.command()));
+        return "<!DOCTYPE html>\n" + element("html", "lang", "en").add(head, body);
+    }
+
+    private static Markup definitions(Map<String, String> facts, CrossCheck check) {
+        Markup list = element("dl");
+        facts.forEach((name, value) ->
+                list.add(element("dt").text(name), element("dd").text(value)));
+        return list.add(
+                element("dt").text("Cross-check"),
+                check.agrees()
+                        ? element("dd", "class", "good").text("the device agrees with the reference")
+                        : element("dd", "class", "bad").text("the device differs from the reference; see below"));
+    }
+
+    private static Markup panel(Content content, List<Run> pair) {
+        int classes = content.classes();
+        Markup panel = element("section", "class", "panel")
+                .add(element("h2")
+                        .text("Learning rate " + Settings.number(pair.get(0).rate())));
+        for (Run run : pair) {
+            panel.add(element("div", "class", "outcome")
+                    .add(swatch(style(run)), element("span").text(outcome(run, classes))));
+        }
+        // The same in all panels, though a run may have ended early.
+        Axis epochs = countingAxis(content.runs(), Report::lastEpoch);
+        Axis batches = countingAxis(content.runs(), run -> run.firstEpoch().size());
+        Chart.Guide chance = new Chart.Guide(1.0 / classes, "guessing");
+        Chart.Guide chanceLoss = new Chart.Guide(Math.log(classes), "guessing");
+        return panel.add(
+                element("h3").text("Test accuracy after each epoch"),
+                new Chart(
+                                "Test accuracy after each epoch",
+                                "epoch",
+                                epochs,
+                                percentAxis(pair),
+                                chance,
+                                lines(pair, Report::accuracies, true, false))
+                        .svg(),
+                element("h3").text("Training loss, mean of each epoch (log scale)"),
+                new Chart(
+                                "Training loss by epoch",
+                                "epoch",
+                                epochs,
+                                lossAxis(pair, Report::losses),
+                                chanceLoss,
+                                lines(pair, Report::losses, true, true))
+                        .svg(),
+                element("h3").text("Training loss in the first epoch, by batch (log scale)"),
+                new Chart(
+                                "Training loss in the first epoch, by batch",
+                                "batch",
+                                batches,
+                                lossAxis(pair, Run::firstEpoch),
+                                chanceLoss,
+                                lines(pair, Run::firstEpoch, false, true))
+                        .svg());
+    }
+
+    private static Axis countingAxis(List<Run> runs, ToIntFunction<Run> last) {
+        return Axis.counting(Math.max(1, runs.stream().mapToInt(last).max().orElse(1)));
+    }
+
+    private static int lastEpoch(Run run) {
+        return run.divergedIn().orElse(run.epochs().size());
+    }
+
+    private static String style(Run run) {
+        return run.normalized() ? "normalized" : "plain";
+    }
+
+    private static List<Double> accuracies(Run run) {
+        return run.epochs().stream().map(Run.Epoch::accuracy).toList();
+    }
+
+    private static List<Double> losses(Run run) {
+        return run.epochs().stream().map(Run.Epoch::loss).toList();
+    }
+
+    private static Axis percentAxis(List<Run> pair) {
+        boolean diverged = pair.stream().anyMatch(run -> run.divergedIn().isPresent());
+        double smallest = pair.stream()
+                .flatMap(run -> accuracies(run).stream())
+                .mapToDouble(Double::doubleValue)
+                .min()
+                .orElse(0);
+        return Axis.percent(diverged || smallest < 0.5 ? 0 : smallest);
+    }
+
+    private static Axis lossAxis(List<Run> pair, Function<Run, List<Double>> values) {
+        double[] losses = pair.stream()
+                .flatMap(run -> values.apply(run).stream())
+                .mapToDouble(loss -> Math.max(loss, 1e-9)) // a logarithm has no 0
+                .toArray();
+        return Axis.logarithmic(
+                DoubleStream.of(losses).min().orElse(1),
+                DoubleStream.of(losses).max().orElse(10));
+    }
+
+    private static List<Chart.Line> lines(
+            List<Run> pair, Function<Run, List<Double>> values, boolean byEpoch, boolean divergedHigh) {
+        List<Chart.Line> lines = new ArrayList<>();
+        for (Run run : pair) {
+            lines.add(new Chart.Line(
+                    style(run), values.apply(run), byEpoch, cross(run, values.apply(run), byEpoch), divergedHigh));
+        }
+        Collections.reverse(lines); // the normalized network's on top
+        return lines;
+    }
+
+    /** Where to mark that a run diverged: in the chart of the first epoch only if it did so there. */
+    private static OptionalDouble cross(Run run, List<Double> values, boolean byEpoch) {
+        OptionalInt epoch = run.divergedIn();
+        return epoch.isEmpty() || !byEpoch && epoch.getAsInt() > 1
+                ? OptionalDouble.empty()
+                : OptionalDouble.of(values.size() + 1.0);
+    }
+
+    private static Markup swatch(String style) {
+        return element("svg", "viewBox", "0 0 36 24", "aria-hidden", "true")
+                .add(element("path", "class", "curve " + style, "d", "M2 12L34 12"), Chart.marker(style, 18, 12));
+    }
+
+    private static String outcome(Run run, int classes) {
+        String kind = run.normalized() ? "Batch-normalized: " : "Plain: ";
+        if (run.divergedIn().isPresent()) {
+            return kind + "diverged in epoch " + run.divergedIn().getAsInt() + "; its loss was not a finite number.";
+        }
+        String accuracy = percent(run.finalAccuracy().orElseThrow());
+        if (run.stoppedLearning(classes)) {
+            return kind + accuracy + " in the end. It stopped learning: its loss is no lower than ln " + classes
+                    + ", that of guessing.";
+        }
+        OptionalInt good = run.epochOfNinetyPercent();
+        return kind + accuracy + " in the end, 90 % "
+                + (good.isPresent() ? "first reached after epoch " + good.getAsInt() + "." : "never reached.");
+    }
+
+    private static List<Markup> summary(Content content) {
+        List<List<String>> rows = content.runs().stream()
+                .map(run -> List.of(
+                        run.kind() + ", rate " + Settings.number(run.rate()),
+                        run.finalAccuracy().isPresent()
+                                ? percent(run.finalAccuracy().getAsDouble())
+                                : "diverged",
+                        run.epochs().isEmpty()
+                                ? "–"
+                                : loss(run.epochs().get(run.epochs().size() - 1).loss()),
+                        run.epochOfNinetyPercent().isPresent()
+                                ? "epoch " + run.epochOfNinetyPercent().getAsInt()
+                                : "never",
+                        milliseconds(run.millisecondsPerEpoch()),
+                        milliseconds(run.normalizationMillisecondsPerEpoch())))
+                .toList();
+        List<Run> runs = content.runs();
+        int epochs = runs.stream().mapToInt(run -> run.epochs().size()).max().orElse(0);
+        List<String> heading = new ArrayList<>(List.of("epoch"));
+        for (Run run : runs) {
+            String name = run.kind() + ", " + Settings.number(run.rate());
+            heading.addAll(List.of(name + ": loss", "accuracy"));
+        }
+        List<List<String>> byEpoch = IntStream.range(0, epochs)
+                .mapToObj(epoch -> {
+                    List<String> cells = new ArrayList<>(List.of(Integer.toString(epoch + 1)));
+                    for (Run run : runs) {
+                        boolean there = epoch < run.epochs().size();
+                        cells.add(there ? loss(run.epochs().get(epoch).loss()) : "diverged");
+                        cells.add(there ? percent(run.epochs().get(epoch).accuracy()) : "");
+                    }
+                    return cells;
+                })
+                .toList();
+        return List.of(
+                element("h2").text("In numbers"),
+                table(
+                        List.of(
+                                "network",
+                                "final accuracy",
+                                "final loss",
+                                "90 % first after",
+                                "ms per epoch",
+                                "normalization and ReLU, ms"),
+                        rows),
+                element("p", "class", "quiet")
+                        .text(
+                                "Times are medians over the epochs, of training alone. The last column is a part of them, and"
+                                        + " holds all transfers to the device and back; for the plain network it is the ReLU"
+                                        + " alone."),
+                element("details").add(element("summary").text("Every epoch"), table(heading, byEpoch)));
+    }
+
+    private static List<Markup> crossCheck(CrossCheck check) {
+        Markup table = rows(List.of("array", "largest error", "of the largest magnitude", "verdict"), List.of());
+        for (CrossCheck.Row row : check.rows()) {
+            table.add(element("tr")
+                    .add(
+                            element("td").text(row.pass() + ": " + row.array()),
+                            element("td").text(scientific(row.error())),
+                            element("td").text(scientific(row.relative())),
+                            element("td", "class", row.agrees() ? "good" : "bad")
+                                    .text(row.agrees() ? "agrees" : "differs")));
+        }
+        return List.of(
+                element("h2").text("Cross-check"),
+                element("p")
+                        .text("Before the training, the device's batch normalization with ReLU was compared with the"
+                                + " double-precision reference in plain Java, at the network's own shape "
+                                + check.shape() + ". An array agrees if its largest error is at most "
+                                + scientific(CrossCheck.BOUND) + " of its largest magnitude."),
+                element("div", "class", "wide").add(table));
+    }
+
+    private static List<Markup> reproduce(String command) {
+        return List.of(element("h2").text("Do it again"), element("pre").text(command));
+    }
+
+    private static Markup table(List<String> heading, List<List<String>> rows) {
+        return element("div", "class", "wide").add(rows(heading, rows));
+    }
+
+    private static Markup rows(List<String> heading, List<List<String>> rows) {
+        Markup table = element("table").add(row("th", heading));
+        rows.forEach(cells -> table.add(row("td", cells)));
+        return table;
+    }
+
+    private static Markup row(String cell, List<String> texts) {
+        return element("tr")
+                .add(texts.stream().map(text -> element(cell).text(text)).toList());
+    }
+
+    private static String percent(double share) {
+        return String.format(Locale.ROOT, "%.2f %%", 100 * share);
+    }
+
+    private static String loss(double loss) {
+        return String.format(Locale.ROOT, "%.4f", loss);
+    }
+
+    private static String scientific(double value) {
+        return value == 0 ? "0" : String.format(Locale.ROOT, "%.1e", value);
+    }
+
+    private static String milliseconds(double value) {
+        return Double.isNaN(value) ? "–" : String.format(Locale.ROOT, "%.0f", value);
+    }
+}

@@ -1,0 +1,311 @@
+package org.clnorm.io;
+
+import java.io.EOFException;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/**
+ * An array as NumPy's {@code .npy} format holds it: dimensions, an element type and the elements. Immutable.
+ *
+ * <p>The format is NumPy's NEP 1: the magic bytes, a version, the length of a header, the header (a Python dictionary of
+ * {@code descr}, {@code fortran_order} and {@code shape}), and the raw elements. Versions 1.0, 2.0 and 3.0 are read,
+ * in both byte orders and both C and Fortran order; version 1.0 is written, little-endian and in C order.
+ */
+public final class NpyArray {
+    /** The element types that are read. */
+    public enum ElementType {
+        /** IEEE 754 binary32. */
+        FLOAT32("f4"),
+        /** IEEE 754 binary64. */
+        FLOAT64("f8"),
+        /** Two's complement, 32 bits. */
+        INT32("i4"),
+        /** Two's complement, 64 bits. */
+        INT64("i8"),
+        /** 0 to 255. */
+        UINT8("u1");
+
+        private final String code;
+
+        ElementType(String code) {
+            this.code = code;
+        }
+
+        /** The size of one element. */
+        public int bytes() {
+            return code.charAt(1) - '0';
+        }
+
+        /** NumPy's name, such as {@code float32}. */
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+
+        static ElementType of(String code) {
+            return Arrays.stream(values())
+                    .filter(type -> type.code.equals(code))
+                    .findFirst()
+                    .orElse(null);
+        }
+    }
+
+    /** The longest array that every common virtual machine can make. */
+    private static final int MAX_BYTES = Integer.MAX_VALUE - 8;
+
+    private static final byte[] MAGIC = {(byte) 0x93, 'N', 'U', 'M', 'P', 'Y'};
+    /** NumPy's own headers stay below 200 bytes and its reader stops at 10,000. */
+    private static final int MAX_HEADER = 10_000;
+    /** NumPy pads the header so that the elements start at a multiple of this. */
+    private static final int ALIGNMENT = 64;
+
+    private final ElementType type;
+    private final long[] dimensions;
+    /** The elements in C order, little-endian. */
+    private final byte[] content;
+
+    private NpyArray(ElementType type, long[] dimensions, byte[] content) {
+        this.type = type;
+        this.dimensions = dimensions;
+        this.content = content;
+    }
+
+    /**
+     * A float32 array.
+     *
+     * @param values in C order
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     */
+    public static NpyArray of(float[] values, long... dimensions) {
+        ByteBuffer content = allocate(ElementType.FLOAT32, values.length, dimensions);
+        content.asFloatBuffer().put(values);
+        return new NpyArray(ElementType.FLOAT32, dimensions.clone(), content.array());
+    }
+
+    /**
+     * A float64 array.
+     *
+     * @param values in C order
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     */
+    public static NpyArray of(double[] values, long... dimensions) {
+        ByteBuffer content = allocate(ElementType.FLOAT64, values.length, dimensions);
+        content.asDoubleBuffer().put(values);
+        return new NpyArray(ElementType.FLOAT64, dimensions.clone(), content.array());
+    }
+
+    /**
+     * A uint8 array, as texts are kept in {@code .npz} files.
+     *
+     * @param values in C order
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     */
+    public static NpyArray of(byte[] values, long... dimensions) {
+        ByteBuffer content = allocate(ElementType.UINT8, values.length, dimensions);
+        content.put(values);
+        return new NpyArray(ElementType.UINT8, dimensions.clone(), content.array());
+    }
+
+    private static ByteBuffer allocate(ElementType type, int elements, long... dimensions) {
+        if (Arrays.stream(dimensions).anyMatch(d -> d < 0) || product(dimensions) != elements) {
+            throw new IllegalArgumentException(
+                    "An array of " + elements + " elements cannot have the dimensions " + tuple(dimensions));
+        }
+        long bytes = (long) elements * type.bytes();
+        if (bytes > MAX_BYTES) {
+            throw new IllegalArgumentException("An array has at most " + MAX_BYTES + " bytes, but " + type + " "
+                    + tuple(dimensions) + " has " + bytes);
+        }
+        return ByteBuffer.allocate((int) bytes).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    /** What the elements are. */
+    public ElementType type() {
+        return type;
+    }
+
+    /** The dimensions, slowest first, as a copy; none for a scalar. */
+    public long[] dimensions() {
+        return dimensions.clone();
+    }
+
+    /** How many elements there are. */
+    public int elements() {
+        return content.length / type.bytes();
+    }
+
+    /** The size of all elements. */
+    long bytes() {
+        return content.length;
+    }
+
+    /**
+     * The elements in C order as float32.
+     *
+     * @throws IllegalArgumentException when an element is not exactly a float32; NaN is
+     */
+    public float[] toFloats() {
+        if (type == ElementType.FLOAT32) {
+            float[] values = new float[elements()];
+            buffer().asFloatBuffer().get(values);
+            return values;
+        }
+        double[] exact = toDoubles();
+        float[] values = new float[exact.length];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) exact[i];
+            if (Double.compare(values[i], exact[i]) != 0) {
+                throw new IllegalArgumentException(type + " values that float32 does not hold, the first is " + exact[i]
+                        + " at flat index " + i + "; convert them, as with astype('float32')");
+            }
+        }
+        return values;
+    }
+
+    /**
+     * The elements in C order as float64.
+     *
+     * @throws IllegalArgumentException when an element is not exactly a float64, as some above 2⁵³ in an int64 array
+     */
+    public double[] toDoubles() {
+        double[] values = new double[elements()];
+        ByteBuffer buffer = buffer();
+        for (int i = 0; i < values.length; i++) {
+            values[i] = switch (type) {
+                case FLOAT32 -> buffer.getFloat(i * Float.BYTES);
+                case FLOAT64 -> buffer.getDouble(i * Double.BYTES);
+                case INT32 -> buffer.getInt(i * Integer.BYTES);
+                case INT64 -> exact(buffer.getLong(i * Long.BYTES));
+                case UINT8 -> buffer.get(i) & 0xff;
+            };
+        }
+        return values;
+    }
+
+    /**
+     * The elements of a uint8 array in C order.
+     *
+     * @throws IllegalArgumentException for another element type
+     */
+    public byte[] toBytes() {
+        if (type != ElementType.UINT8) {
+            throw new IllegalArgumentException("must be uint8, but is " + type);
+        }
+        return content.clone();
+    }
+
+    private ByteBuffer buffer() {
+        return ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN);
+    }
+
+    private static double exact(long value) {
+        double rounded = value;
+        // 2⁶³ as a double converts back to Long.MAX_VALUE, which did not become it without rounding.
+        if ((long) rounded != value || value == Long.MAX_VALUE) {
+            throw new IllegalArgumentException("int64 values that float64 does not hold, the first is " + value);
+        }
+        return rounded;
+    }
+
+    /** Type and dimensions as NumPy writes them, such as {@code float32 (4, 6)}. */
+    @Override
+    public String toString() {
+        return type + " " + tuple(dimensions);
+    }
+
+    /**
+     * Reads one array.
+     *
+     * @param size how many bytes {@code from} claims to have
+     * @throws IOException when it is not such an array, has another size, or ends early; the message does not name it
+     */
+    static NpyArray read(InputStream from, long size) throws IOException {
+        byte[] start = readExactly(from, MAGIC.length + 2, "its first bytes");
+        if (!Arrays.equals(start, 0, MAGIC.length, MAGIC, 0, MAGIC.length)) {
+            throw new IOException("is not in .npy format: it does not start with \\x93NUMPY");
+        }
+        int version = start[MAGIC.length];
+        if (version < 1 || version > 3 || start[MAGIC.length + 1] != 0) {
+            throw new IOException("has .npy version " + version + "." + start[MAGIC.length + 1]
+                    + ", but only 1.0, 2.0 and 3.0 are known");
+        }
+        int lengthBytes = version == 1 ? Short.BYTES : Integer.BYTES;
+        ByteBuffer lengthField = ByteBuffer.wrap(readExactly(from, lengthBytes, "the length of its header"))
+                .order(ByteOrder.LITTLE_ENDIAN);
+        long headerLength = version == 1 ? lengthField.getShort() & 0xffff : lengthField.getInt() & 0xffff_ffffL;
+        if (headerLength > MAX_HEADER) {
+            throw new IOException(
+                    "claims a header of " + headerLength + " bytes, but at most " + MAX_HEADER + " are read");
+        }
+        NpyHeader header = NpyHeader.parse(
+                new String(readExactly(from, (int) headerLength, "its header"), StandardCharsets.ISO_8859_1));
+        long claimed = contentBytes(header);
+        long rest = size - start.length - lengthBytes - headerLength;
+        if (claimed != rest) {
+            throw new IOException("claims to be " + header + " with " + (claimed < 0 ? "more than 2^63" : claimed)
+                    + " bytes of elements, but has " + rest);
+        }
+        if (claimed > MAX_BYTES) {
+            throw new IOException(
+                    "is " + header + " with " + claimed + " bytes, but an array has at most " + MAX_BYTES);
+        }
+        byte[] content = readExactly(from, (int) claimed, "its elements");
+        if (from.read() != -1) {
+            throw new IOException("has more bytes than it claims");
+        }
+        return new NpyArray(header.type(), header.shape(), header.toLittleEndianC(content));
+    }
+
+    /** −1 where a long does not hold it. */
+    private static long contentBytes(NpyHeader header) {
+        try {
+            return Math.multiplyExact(
+                    product(header.shape()), (long) header.type().bytes());
+        } catch (ArithmeticException e) {
+            return -1;
+        }
+    }
+
+    /** Asks for memory only as bytes come, so that a false claim costs nothing. */
+    private static byte[] readExactly(InputStream from, int count, String what) throws IOException {
+        byte[] bytes = from.readNBytes(count);
+        if (bytes.length < count) {
+            throw new EOFException("ends in " + what + ", after " + bytes.length + " of " + count + " bytes");
+        }
+        return bytes;
+    }
+
+    void write(OutputStream to) throws IOException {
+        String order = type.bytes() == 1 ? "|" : "<";
+        String header =
+                "{'descr': '" + order + type.code + "', 'fortran_order': False, 'shape': " + tuple(dimensions) + ", }";
+        int unpadded = MAGIC.length + 2 + Short.BYTES + header.length() + 1;
+        String padded = header + " ".repeat(Math.floorMod(-unpadded, ALIGNMENT)) + "\n";
+        to.write(MAGIC);
+        to.write(new byte[] {1, 0, (byte) padded.length(), (byte) (padded.length() >> 8)});
+        to.write(padded.getBytes(StandardCharsets.US_ASCII));
+        to.write(content);
+    }
+
+    /** @throws ArithmeticException when a long does not hold it */
+    private static long product(long[] dimensions) {
+        if (Arrays.stream(dimensions).anyMatch(d -> d == 0)) {
+            return 0;
+        }
+        return Arrays.stream(dimensions).reduce(1, Math::multiplyExact);
+    }
+
+    /** Python's way to write it: {@code (3,)} and {@code ()} too. */
+    static String tuple(long... dimensions) {
+        return Arrays.stream(dimensions)
+                .mapToObj(Long::toString)
+                .collect(Collectors.joining(", ", "(", dimensions.length == 1 ? ",)" : ")"));
+    }
+}

@@ -1,0 +1,126 @@
+package org.clnorm.io;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.time.LocalDateTime;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.zip.CRC32;
+import java.util.zip.CheckedInputStream;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
+import java.util.zip.ZipOutputStream;
+
+/** NumPy's {@code .npz}: a zip of {@code .npy} arrays, stored or deflated, each under its name. */
+public final class Npz {
+    private static final String SUFFIX = ".npy";
+    /** No deflated byte stands for more than this many, nearly: RFC 1951 copies 258 bytes with 2 bits. */
+    private static final long MAX_RATIO = 1_100;
+    /** The earliest time that a zip can say: the same arrays give the same file. */
+    private static final LocalDateTime TIME = LocalDateTime.of(1980, 1, 1, 0, 0);
+
+    private Npz() {}
+
+    /**
+     * All arrays of a file, in its order.
+     *
+     * @throws IOException when the file cannot be read or is not such a zip; when an array in it is damaged, of an
+     *     unsupported kind, or there twice; and when all arrays together take more than half of the memory that the
+     *     virtual machine may use. The message names the file and the array.
+     */
+    public static Map<String, NpyArray> read(Path file) throws IOException {
+        return read(file, Runtime.getRuntime().maxMemory() / 2);
+    }
+
+    static Map<String, NpyArray> read(Path file, long maxBytes) throws IOException {
+        if (!Files.isReadable(file) || !Files.isRegularFile(file)) {
+            throw new IOException(file + ": there is no such file, or it cannot be read");
+        }
+        try (ZipFile zip = open(file)) {
+            Map<String, NpyArray> arrays = new LinkedHashMap<>();
+            long total = 0;
+            for (ZipEntry entry : Collections.list(zip.entries())) {
+                String name = arrayName(file, entry);
+                if (arrays.containsKey(name)) {
+                    throw new IOException(file + ": has the array " + name + " twice");
+                }
+                try {
+                    checkSize(entry, Files.size(file), maxBytes - total);
+                    arrays.put(name, read(zip, entry));
+                } catch (IOException | IllegalArgumentException e) {
+                    throw new IOException(file + ": the array " + name + " " + reason(e), e);
+                }
+                total += arrays.get(name).bytes();
+            }
+            return arrays;
+        }
+    }
+
+    private static ZipFile open(Path file) throws IOException {
+        try {
+            return new ZipFile(file.toFile());
+        } catch (IOException | IllegalArgumentException e) {
+            throw new IOException(file + ": is not an .npz file, a zip of .npy arrays: " + reason(e), e);
+        }
+    }
+
+    /** The zip classes throw exceptions of both kinds for damaged files, some without a message. */
+    private static String reason(Exception e) {
+        return e.getMessage() != null ? e.getMessage() : "cannot be read: " + e;
+    }
+
+    private static String arrayName(Path file, ZipEntry entry) throws IOException {
+        String name = entry.getName();
+        if (name.chars().anyMatch(Character::isISOControl)) {
+            throw new IOException(file + ": has an entry with control characters in its name");
+        }
+        if (!name.endsWith(SUFFIX)) {
+            throw new IOException(file + ": has the entry " + name + ", which is no .npy array");
+        }
+        return name.substring(0, name.length() - SUFFIX.length());
+    }
+
+    /** What an entry claims, against what the file can hold and the memory there is. */
+    private static void checkSize(ZipEntry entry, long fileBytes, long maxBytes) throws IOException {
+        if (entry.getCompressedSize() > fileBytes || entry.getSize() / MAX_RATIO > entry.getCompressedSize()) {
+            throw new IOException("claims " + entry.getSize() + " bytes in " + entry.getCompressedSize()
+                    + " compressed ones, which cannot be in a file of " + fileBytes);
+        }
+        if (entry.getSize() > maxBytes) {
+            throw new IOException("has " + entry.getSize() + " bytes, but there is memory for " + maxBytes
+                    + " more; raise it with java -Xmx");
+        }
+    }
+
+    private static NpyArray read(ZipFile zip, ZipEntry entry) throws IOException {
+        try (CheckedInputStream in = new CheckedInputStream(zip.getInputStream(entry), new CRC32())) {
+            NpyArray array = NpyArray.read(in, entry.getSize());
+            if (in.getChecksum().getValue() != entry.getCrc()) {
+                throw new IOException("is damaged: its checksum is wrong");
+            }
+            return array;
+        }
+    }
+
+    /**
+     * Writes arrays to a new file, or in the place of what was there. Equal arrays give equal files.
+     *
+     * @throws IOException when the file cannot be written
+     */
+    public static void write(Path file, Map<String, NpyArray> arrays) throws IOException {
+        try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(file));
+                ZipOutputStream zip = new ZipOutputStream(out)) {
+            for (Map.Entry<String, NpyArray> array : arrays.entrySet()) {
+                ZipEntry entry = new ZipEntry(array.getKey() + SUFFIX);
+                entry.setTimeLocal(TIME);
+                zip.putNextEntry(entry);
+                array.getValue().write(zip);
+                zip.closeEntry();
+            }
+        }
+    }
+}

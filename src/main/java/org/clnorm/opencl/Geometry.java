@@ -1,0 +1,91 @@
+package org.clnorm.opencl;
+
+import org.clnorm.view.View;
+
+/**
+ * How many work-groups a step is launched with, and what each of them takes: a pure function of the strategy, the view
+ * and the number of compute units, so that two runs on a device add the same numbers in the same order.
+ *
+ * @param slices pieces that a group is cut into by the reduce step (and, in segmented views, by the apply step)
+ * @param stripes work-groups side by side in a columnar view; the number of groups in a segmented one
+ * @param segmentsPerSlice of a segmented view
+ * @param chunk elements of a segment in a slice, of a segmented view
+ * @param rowsPerSlice of a columnar view
+ * @param flatSlices work-groups of the apply step of a columnar view
+ * @param flatPerSlice elements each of them takes
+ */
+record Geometry(
+        int slices,
+        int stripes,
+        int segmentsPerSlice,
+        int chunk,
+        long rowsPerSlice,
+        int flatSlices,
+        long flatPerSlice) {
+
+    /** Enough work-groups per compute unit that an uneven finish costs little. */
+    private static final int GROUPS_PER_UNIT = 8;
+
+    /** Elements that are worth a work-group of one item; more items, more elements. */
+    private static final int LEAST_PER_ITEM = 64;
+
+    /** So that every slice of the apply step starts at a 64-byte line, if the tensor does. */
+    private static final int LINE_ELEMENTS = 16;
+
+    /** Bounds the partials: 4 floats per slice and group. */
+    private static final int MOST_SLICES = 4096;
+
+    static Geometry of(Strategy strategy, View view, int computeUnits) {
+        int wanted = Math.max(1, computeUnits * GROUPS_PER_UNIT);
+        return view instanceof View.Segmented segmented
+                ? ofSegments(strategy, segmented, wanted)
+                : ofColumns(strategy, (View.Columnar) view, wanted);
+    }
+
+    private static Geometry ofSegments(Strategy strategy, View.Segmented view, int wanted) {
+        long worthwhile = Math.max(1, view.groupSize() / ((long) LEAST_PER_ITEM * strategy.items()));
+        int slices = (int) Math.min(Math.min(worthwhile, MOST_SLICES), ceil(wanted, view.groups()));
+        if (slices <= view.segments()) {
+            int perSlice = (int) ceil(view.segments(), slices);
+            return segmented(view, (int) ceil(view.segments(), perSlice), perSlice, view.length());
+        }
+        int chunks = (int) ceil(slices, view.segments());
+        int chunk = (int) Math.min(view.length(), roundUp(ceil(view.length(), chunks), LINE_ELEMENTS));
+        return segmented(view, view.segments() * (int) ceil(view.length(), chunk), 1, chunk);
+    }
+
+    private static Geometry segmented(View.Segmented view, int slices, int segmentsPerSlice, int chunk) {
+        return new Geometry(slices, view.groups(), segmentsPerSlice, chunk, 0, 0, 0);
+    }
+
+    private static Geometry ofColumns(Strategy strategy, View.Columnar view, int wanted) {
+        int stripes = (int) ceil(view.groups(), strategy.stripe());
+        long leastRows = (long) strategy.tile() * strategy.workY();
+        long slices = Math.min(Math.min(ceil(wanted, stripes), MOST_SLICES), ceil(view.rows(), leastRows));
+        long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
+        long perSlice = Math.max(
+                roundUp(ceil(view.elements(), 2L * wanted), LINE_ELEMENTS * (long) strategy.items()),
+                (long) LEAST_PER_ITEM * strategy.items());
+        return new Geometry(
+                (int) ceil(view.rows(), rowsPerSlice),
+                stripes,
+                0,
+                0,
+                rowsPerSlice,
+                (int) ceil(view.elements(), perSlice),
+                perSlice);
+    }
+
+    /** Work-groups of the reduce step, and of the apply step of a segmented view. */
+    int workGroups() {
+        return Math.multiplyExact(slices, stripes);
+    }
+
+    private static long ceil(long a, long b) {
+        return (a + b - 1) / b;
+    }
+
+    private static long roundUp(long a, long multiple) {
+        return ceil(a, multiple) * multiple;
+    }
+}

@@ -1,0 +1,92 @@
+package org.clnorm.opencl;
+
+import static org.clnorm.opencl.KernelCatalogue.Step.APPLY;
+import static org.clnorm.opencl.KernelCatalogue.Step.FOLD;
+import static org.clnorm.opencl.KernelCatalogue.Step.FUSED;
+import static org.clnorm.opencl.KernelCatalogue.Step.REDUCE;
+
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+
+/**
+ * Every kernel, once. The backend finds its source here; the verifier finds which results it is answerable for, and so
+ * what of the reference it is held against; a test holds that the sources have no kernel besides.
+ */
+public final class KernelCatalogue {
+    /** Which step of reduce, fold, apply. */
+    public enum Step {
+        /** Numbers per group from elements. */
+        REDUCE,
+        /** Coefficients from numbers per group. */
+        FOLD,
+        /** Elements from coefficients. */
+        APPLY,
+        /** All three. */
+        FUSED
+    }
+
+    /**
+     * A kernel.
+     *
+     * @param name its name in the source
+     * @param source the file
+     * @param step what it does
+     * @param macros the macros it obeys besides those of the strategy
+     * @param results the arrays of a pass, by the names of case files, whose error shows an error of this kernel
+     */
+    public record Entry(String name, String source, Step step, Set<String> macros, Set<String> results) {}
+
+    private static final Set<String> NO_MACROS = Set.of();
+    private static final Set<String> FORWARD_MACROS = Set.of("RELU", "RESIDUAL");
+    private static final Set<String> SUMS_MACROS = Set.of("MASK");
+    private static final Set<String> BACKWARD_MACROS = Set.of("MASK", "RESIDUAL", "FROZEN");
+    private static final Set<String> MOMENTS = Set.of("save_mean", "save_invstd");
+    private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
+    private static final Set<String> OUTPUT = Set.of("y");
+    private static final Set<String> SUMS = Set.of("grad_weight", "grad_bias");
+    private static final Set<String> GRADIENTS = Set.of("grad_x", "grad_residual");
+
+    private static final List<Entry> ENTRIES = List.of(
+            new Entry("moments_segmented", "moments.cl", REDUCE, NO_MACROS, MOMENTS),
+            new Entry("moments_columnar", "moments.cl", REDUCE, NO_MACROS, MOMENTS),
+            new Entry("fold_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
+            new Entry("fold_given", "fold.cl", FOLD, NO_MACROS, MOMENTS),
+            new Entry("track", "fold.cl", FOLD, NO_MACROS, RUNNING),
+            new Entry("apply_segmented", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
+            new Entry("apply_columnar", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
+            new Entry("normalize_segmented", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry("normalize_columnar", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
+            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
+            new Entry("fold_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
+            new Entry("gradient_apply_segmented", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
+            new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
+            new Entry("gradient_segmented", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry("gradient_columnar", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)));
+
+    private static final Map<String, Entry> BY_NAME =
+            ENTRIES.stream().collect(Collectors.toUnmodifiableMap(Entry::name, Function.identity()));
+
+    private KernelCatalogue() {}
+
+    /** All kernels, in the order of the steps. */
+    public static List<Entry> entries() {
+        return ENTRIES;
+    }
+
+    static Entry entry(String name) {
+        Entry entry = BY_NAME.get(name);
+        if (entry == null) {
+            throw new IllegalArgumentException("No kernel is named '" + name + "'");
+        }
+        return entry;
+    }
+
+    @SafeVarargs
+    private static Set<String> union(Set<String>... sets) {
+        return java.util.Arrays.stream(sets).flatMap(Set::stream).collect(Collectors.toUnmodifiableSet());
+    }
+}

@@ -1,0 +1,242 @@
+package org.clnorm.opencl;
+
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import org.clnorm.DeviceInfo;
+import org.clnorm.backend.Backend;
+import org.jocl.CL;
+import org.jocl.Pointer;
+import org.jocl.Sizeof;
+import org.jocl.cl_device_id;
+import org.jocl.cl_platform_id;
+
+/** The OpenCL devices of this machine. */
+public final class OpenCl {
+    /** Every type of device. JOCL's constant has all 64 bits set, which Mesa's rusticl refuses as unknown types. */
+    private static final long ALL_TYPES = 0xFFFFFFFFL;
+
+    /** What people call a platform whose own name is another. */
+    private static final Map<String, String> ALIASES = Map.of("Portable Computing Language", "pocl");
+
+    private OpenCl() {}
+
+    /** A device that could be opened. */
+    public static final class Candidate {
+        private final String index;
+        private final cl_platform_id platform;
+        private final cl_device_id id;
+        private final DeviceFacts facts;
+
+        private Candidate(String index, cl_platform_id platform, cl_device_id id) {
+            this.index = index;
+            this.platform = platform;
+            this.id = id;
+            this.facts = factsOf(platform, id);
+        }
+
+        /** Platform and device number, {@code "0:0"}. */
+        public String index() {
+            return index;
+        }
+
+        /** What is known of it. */
+        public DeviceFacts facts() {
+            return facts;
+        }
+
+        /** Who it is, with the strategy that it would get. */
+        public DeviceInfo info() {
+            return infoOf(facts, Strategy.describeChoice(facts));
+        }
+
+        /** One line. */
+        public String describe() {
+            return index + " " + facts.platform() + " / " + facts.name();
+        }
+
+        /**
+         * Opens it.
+         *
+         * @param strategy a strategy's name, or null for the choice by shape
+         * @throws IllegalArgumentException when there is no such strategy
+         */
+        public Backend open(String strategy) {
+            return OpenClBackend.open(platform, id, facts, strategy, false);
+        }
+
+        /** Opens it with a queue that times what it runs. */
+        public OpenClBackend openForTiming(String strategy) {
+            return OpenClBackend.open(platform, id, facts, strategy, true);
+        }
+
+        private boolean matches(String selector) {
+            String wanted = selector.toLowerCase(Locale.ROOT);
+            if (wanted.matches("\\d+:\\d+")) {
+                return wanted.equals(index);
+            }
+            String platformName = facts.platform() + " " + ALIASES.getOrDefault(facts.platform(), "");
+            int colon = wanted.indexOf(':');
+            return colon < 0
+                    ? contains(platformName, wanted) || contains(facts.name(), wanted)
+                    : contains(platformName, wanted.substring(0, colon))
+                            && contains(facts.name(), wanted.substring(colon + 1));
+        }
+
+        private static boolean contains(String name, String part) {
+            return name.toLowerCase(Locale.ROOT).contains(part);
+        }
+    }
+
+    /** All devices of all platforms, in their order; none where there is no OpenCL loader. */
+    public static List<Candidate> devices() {
+        if (!isLoaded()) {
+            return List.of();
+        }
+        int[] count = new int[1];
+        if (CL.clGetPlatformIDs(0, null, count) != CL.CL_SUCCESS || count[0] == 0) {
+            return List.of();
+        }
+        cl_platform_id[] platforms = new cl_platform_id[count[0]];
+        OpenClException.check(CL.clGetPlatformIDs(platforms.length, platforms, null), "Listing platforms");
+        List<Candidate> found = new ArrayList<>();
+        for (int p = 0; p < platforms.length; p++) {
+            // A platform without devices answers with an error; the others are still there.
+            if (CL.clGetDeviceIDs(platforms[p], ALL_TYPES, 0, null, count) != CL.CL_SUCCESS || count[0] == 0) {
+                continue;
+            }
+            cl_device_id[] ids = new cl_device_id[count[0]];
+            OpenClException.check(CL.clGetDeviceIDs(platforms[p], ALL_TYPES, ids.length, ids, null), "Listing devices");
+            for (int d = 0; d < ids.length; d++) {
+                found.add(new Candidate(p + ":" + d, platforms[p], ids[d]));
+            }
+        }
+        return found;
+    }
+
+    /** The best of the candidates that match a selector, or of all for null: a GPU, an accelerator, a CPU. */
+    public static Optional<Candidate> select(List<Candidate> candidates, String selector) {
+        return candidates.stream()
+                .filter(candidate -> selector == null || candidate.matches(selector))
+                .min(Comparator.comparing(candidate -> candidate.facts.kind()));
+    }
+
+    /** Why {@link #devices} is empty, in words; empty when it is not. */
+    public static String whyNoDevices() {
+        if (!isLoaded()) {
+            return Loader.problem;
+        }
+        return devices().isEmpty() ? "the OpenCL loader found no platform with a device" : "";
+    }
+
+    private static boolean isLoaded() {
+        return Loader.problem == null;
+    }
+
+    /** Loads JOCL's native library and the OpenCL loader, once. */
+    private static final class Loader {
+        static final String problem = load();
+
+        private static String load() {
+            try {
+                CL.setExceptionsEnabled(false);
+                CL.clGetPlatformIDs(0, null, new int[1]);
+                return null;
+            } catch (LinkageError | RuntimeException e) {
+                String message = String.valueOf(e.getMessage())
+                        .strip()
+                        .lines()
+                        .findFirst()
+                        .orElse("");
+                return "the OpenCL loader could not be used (" + e.getClass().getSimpleName() + ": " + message + ")";
+            }
+        }
+    }
+
+    static DeviceInfo infoOf(DeviceFacts facts, String strategy) {
+        return new DeviceInfo(
+                facts.kind(),
+                facts.platform(),
+                facts.name(),
+                facts.version() + ", driver " + facts.driver(),
+                facts.maxAllocationBytes(),
+                strategy);
+    }
+
+    static DeviceFacts factsOf(cl_platform_id platform, cl_device_id id) {
+        long type = longOf(id, CL.CL_DEVICE_TYPE);
+        DeviceInfo.Kind kind = (type & CL.CL_DEVICE_TYPE_GPU) != 0 && (type & CL.CL_DEVICE_TYPE_CPU) == 0
+                ? DeviceInfo.Kind.GPU
+                : (type & CL.CL_DEVICE_TYPE_CPU) != 0 ? DeviceInfo.Kind.CPU : DeviceInfo.Kind.ACCELERATOR;
+        int width = intOf(id, CL.CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
+        return new DeviceFacts(
+                kind,
+                platformName(platform),
+                stringOf(id, CL.CL_DEVICE_NAME),
+                stringOf(id, CL.CL_DEVICE_VENDOR),
+                stringOf(id, CL.CL_DEVICE_VERSION),
+                stringOf(id, CL.CL_DRIVER_VERSION),
+                intOf(id, CL.CL_DEVICE_MAX_COMPUTE_UNITS),
+                width,
+                (int) Math.min(Integer.MAX_VALUE, longOf(id, CL.CL_DEVICE_MAX_WORK_GROUP_SIZE)),
+                longOf(id, CL.CL_DEVICE_LOCAL_MEM_SIZE),
+                longOf(id, CL.CL_DEVICE_GLOBAL_MEM_CACHE_SIZE),
+                longOf(id, CL.CL_DEVICE_GLOBAL_MEM_SIZE),
+                longOf(id, CL.CL_DEVICE_MAX_MEM_ALLOC_SIZE),
+                stringOf(id, CL.CL_DEVICE_EXTENSIONS));
+    }
+
+    static cl_platform_id platformOf(cl_device_id id) {
+        cl_platform_id platform = new cl_platform_id();
+        OpenClException.check(
+                CL.clGetDeviceInfo(id, CL.CL_DEVICE_PLATFORM, Sizeof.cl_platform_id, Pointer.to(platform), null),
+                "Asking for a device's platform");
+        return platform;
+    }
+
+    private static String platformName(cl_platform_id platform) {
+        long[] size = new long[1];
+        CL.clGetPlatformInfo(platform, CL.CL_PLATFORM_NAME, 0, null, size);
+        byte[] bytes = new byte[(int) size[0]];
+        OpenClException.check(
+                CL.clGetPlatformInfo(platform, CL.CL_PLATFORM_NAME, bytes.length, Pointer.to(bytes), null),
+                "Asking for a platform's name");
+        return text(bytes);
+    }
+
+    private static String stringOf(cl_device_id id, int what) {
+        long[] size = new long[1];
+        CL.clGetDeviceInfo(id, what, 0, null, size);
+        byte[] bytes = new byte[(int) size[0]];
+        OpenClException.check(
+                CL.clGetDeviceInfo(id, what, bytes.length, Pointer.to(bytes), null), "Asking for a device's fact");
+        return text(bytes);
+    }
+
+    private static String text(byte[] zeroTerminated) {
+        int end = 0;
+        while (end < zeroTerminated.length && zeroTerminated[end] != 0) {
+            end++;
+        }
+        return new String(zeroTerminated, 0, end, StandardCharsets.UTF_8).strip();
+    }
+
+    private static int intOf(cl_device_id id, int what) {
+        int[] value = new int[1];
+        OpenClException.check(
+                CL.clGetDeviceInfo(id, what, Sizeof.cl_int, Pointer.to(value), null), "Asking for a device's fact");
+        return value[0];
+    }
+
+    /** Of a fact of 64 bits, or size_t, which is as wide on the platforms that JOCL has natives for. */
+    private static long longOf(cl_device_id id, int what) {
+        long[] value = new long[1];
+        OpenClException.check(
+                CL.clGetDeviceInfo(id, what, Sizeof.cl_ulong, Pointer.to(value), null), "Asking for a device's fact");
+        return value[0];
+    }
+}

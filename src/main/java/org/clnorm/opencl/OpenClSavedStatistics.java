@@ -1,0 +1,48 @@
+package org.clnorm.opencl;
+
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.SavedStatistics;
+
+/**
+ * The coefficients of a layer, as the kernels keep them: rows of {@link #pitch} floats, in the order of the row names in
+ * groups.clh. A row goes on for {@link #WRAP} places after the last group, starting again from the first, so that a vector
+ * may be read at any column.
+ */
+record OpenClSavedStatistics(int groups, Memory memory) implements SavedStatistics {
+    /** The widest vector. */
+    static final int WRAP = 16;
+
+    static final int ROWS = 9;
+    static final int MEAN_HI = 0;
+    static final int VARIANCE = 2;
+    static final int INVSTD = 3;
+
+    /** Floats from a row to the next, for so many groups; of partials too. */
+    static int pitch(int groups) {
+        return groups + WRAP;
+    }
+
+    int pitch() {
+        return pitch(groups);
+    }
+
+    Operand row(int row) {
+        return new Operand(memory, (long) row * pitch());
+    }
+
+    @Override
+    public Operand mean() {
+        return row(MEAN_HI);
+    }
+
+    @Override
+    public Operand inverseStandardDeviation() {
+        return row(INVSTD);
+    }
+
+    @Override
+    public void close() {
+        memory.close();
+    }
+}

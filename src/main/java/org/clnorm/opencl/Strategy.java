@@ -1,0 +1,117 @@
+package org.clnorm.opencl;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import org.clnorm.DeviceInfo;
+import org.clnorm.view.View;
+
+/**
+ * How the kernels are compiled and launched. Choosing one is a pure function of the device's facts and the view; the
+ * results are the same to within rounding under all of them, and each runs on every device.
+ *
+ * @param name how a person selects it
+ * @param fused whether a pass is one launch, each work-group having whole groups to itself, or three (reduce, fold,
+ *     apply) with the groups cut into slices
+ * @param workX work-items of a work-group along contiguous elements
+ * @param workY work-items across them, in columnar views; a segmented view has them all along the segments
+ * @param vectorWidth lanes of a work-item's vector
+ * @param tile vectors that a work-item holds in registers while it takes their moments
+ * @param blocks vectors of a row that a work-item goes over in columnar views
+ * @param stream whether outputs bypass the cache
+ */
+public record Strategy(
+        String name, boolean fused, int workX, int workY, int vectorWidth, int tile, int blocks, boolean stream) {
+    /** The name that leaves the choice to {@link #choose}. */
+    public static final String AUTO = "auto";
+
+    /** A CPU's second pass is from cache while a group takes no more than this: half of a common L2, in bytes. */
+    static final long CACHED_GROUP_BYTES = 1 << 20;
+
+    /** Work-items in a work-group. */
+    public int items() {
+        return workX * workY;
+    }
+
+    /** Columns of one work-group in a columnar view. */
+    int stripe() {
+        return workX * blocks * vectorWidth;
+    }
+
+    /** The kernels' macros. */
+    String macros() {
+        return "-DVW=" + vectorWidth + " -DWX=" + workX + " -DWY=" + workY + " -DTILE=" + tile + " -DBLOCKS=" + blocks
+                + " -DSTREAM=" + (stream ? 1 : 0);
+    }
+
+    /**
+     * The strategies that a device can run, in both families:
+     *
+     * <ul>
+     *   <li><b>cpu</b>: one work-item per work-group, the device's native vectors, no barriers. A core's vector unit and
+     *       caches do what a GPU's neighbouring work-items do.
+     *   <li><b>gpu</b>: neighbouring work-items on neighbouring 16-byte vectors, trees in local memory.
+     * </ul>
+     */
+    public static List<Strategy> all(DeviceFacts facts) {
+        int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, facts.floatVectorWidth()))));
+        List<Strategy> all = new ArrayList<>();
+        all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 8, true));
+        all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, true));
+        int workY = facts.maxWorkGroup() >= 256 ? 32 : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
+        if (facts.maxWorkGroup() >= 8) {
+            all.add(new Strategy("gpu-fused", true, 8, workY, 4, 4, 1, false));
+            all.add(new Strategy("gpu-split", false, 8, workY, 4, 4, 1, false));
+        }
+        return all;
+    }
+
+    /**
+     * The strategy of that name.
+     *
+     * @throws IllegalArgumentException when there is none; the message lists those there are
+     */
+    public static Strategy named(String name, DeviceFacts facts) {
+        List<Strategy> all = all(facts);
+        return all.stream()
+                .filter(strategy -> strategy.name.equalsIgnoreCase(name))
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException("No strategy is named '" + name + "'. There are: "
+                        + AUTO + ", " + all.stream().map(Strategy::name).collect(Collectors.joining(", "))));
+    }
+
+    /**
+     * Whether the GPU's strategies are the faster ones. That is by the device's kind, with one exception: Mesa's llvmpipe
+     * calls itself a CPU, but compiles work-items to vector lanes, as GPUs do (measured: five times faster).
+     */
+    static boolean prefersGpuForm(DeviceFacts facts) {
+        return facts.kind() != DeviceInfo.Kind.CPU || facts.platform().equalsIgnoreCase("rusticl");
+    }
+
+    /** What {@link #choose} may choose on a device, as the command {@code devices} shows it. */
+    static String describeChoice(DeviceFacts facts) {
+        return AUTO + " (" + (prefersGpuForm(facts) ? "gpu" : "cpu") + "-fused or -split by shape)";
+    }
+
+    /**
+     * The strategy for a view.
+     *
+     * <p>Fused saves a read of x where what a work-group read is still in its cache when it comes back, and it needs
+     * enough groups to occupy every compute unit. Columns share cache lines and so are only cached stripe by stripe;
+     * there fusing is for matrices small enough that launches matter more than bytes.
+     */
+    public static Strategy choose(DeviceFacts facts, View view) {
+        boolean gpu = prefersGpuForm(facts);
+        Strategy fused = named(gpu ? "gpu-fused" : "cpu-fused", facts);
+        return fits(fused, facts, view, gpu) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
+    }
+
+    private static boolean fits(Strategy fused, DeviceFacts facts, View view, boolean gpu) {
+        if (view instanceof View.Columnar columnar) {
+            long stripeBytes = columnar.rows() * fused.stripe() * Float.BYTES;
+            return stripeBytes <= CACHED_GROUP_BYTES / 2;
+        }
+        boolean occupied = view.groups() >= facts.computeUnits() * (gpu ? 2 : 1);
+        return occupied && (gpu || view.groupSize() * Float.BYTES <= CACHED_GROUP_BYTES);
+    }
+}

@@ -1,0 +1,142 @@
+package org.clnorm.opencl;
+
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.nio.FloatBuffer;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.Iterator;
+import org.jocl.CL;
+import org.jocl.Pointer;
+import org.jocl.Sizeof;
+import org.jocl.cl_command_queue;
+import org.jocl.cl_event;
+import org.jocl.cl_mem;
+
+/**
+ * Copies between Java memory and buffers. Uploads do not wait: the data is copied to a direct buffer that is kept, and
+ * then used again, once the device has read it (non-blocking transfers of Java arrays are not possible, since the
+ * garbage collector moves them). Callers hold the backend's lock.
+ */
+final class Transfers {
+    /** Past this many bytes on the way, an upload waits for an earlier one. */
+    private static final long MOST_IN_FLIGHT = 256L << 20;
+
+    private static final int SMALLEST = 4096;
+
+    private static final class Staging {
+        final ByteBuffer bytes;
+        cl_event event;
+
+        Staging(ByteBuffer bytes) {
+            this.bytes = bytes;
+        }
+    }
+
+    private final cl_command_queue queue;
+    private final Deque<Staging> inFlight = new ArrayDeque<>();
+    private final Deque<Staging> idle = new ArrayDeque<>();
+
+    Transfers(cl_command_queue queue) {
+        this.queue = queue;
+    }
+
+    void write(cl_mem to, long offset, FloatBuffer from) {
+        long bytes = (long) from.remaining() * Sizeof.cl_float;
+        if (bytes == 0) {
+            return;
+        }
+        Staging staging = take(bytes);
+        staging.bytes.asFloatBuffer().put(from);
+        staging.event = new cl_event();
+        OpenClException.check(
+                CL.clEnqueueWriteBuffer(
+                        queue,
+                        to,
+                        false,
+                        offset * Sizeof.cl_float,
+                        bytes,
+                        Pointer.to(staging.bytes),
+                        0,
+                        null,
+                        staging.event),
+                "Writing " + bytes + " bytes");
+        inFlight.addLast(staging);
+    }
+
+    void read(cl_mem from, long offset, FloatBuffer to) {
+        long bytes = (long) to.remaining() * Sizeof.cl_float;
+        if (bytes == 0) {
+            OpenClException.check(CL.clFinish(queue), "Waiting");
+            return;
+        }
+        boolean direct = to.isDirect() && to.order() == ByteOrder.nativeOrder();
+        if (to.hasArray()) {
+            read(
+                    from,
+                    offset,
+                    bytes,
+                    Pointer.to(to.array()).withByteOffset((long) (to.arrayOffset() + to.position()) * Sizeof.cl_float));
+        } else if (direct) {
+            read(from, offset, bytes, Pointer.to(to.slice()));
+        } else {
+            float[] copy = new float[to.remaining()];
+            read(from, offset, bytes, Pointer.to(copy));
+            to.duplicate().put(copy);
+        }
+    }
+
+    private void read(cl_mem from, long offset, long bytes, Pointer to) {
+        OpenClException.check(
+                CL.clEnqueueReadBuffer(queue, from, true, offset * Sizeof.cl_float, bytes, to, 0, null, null),
+                "Reading " + bytes + " bytes");
+    }
+
+    /** A direct buffer of at least that size, its device-side reader done. */
+    private Staging take(long bytes) {
+        collect();
+        long underWay = inFlight.stream().mapToLong(s -> s.bytes.capacity()).sum();
+        while (underWay + bytes > MOST_IN_FLIGHT && !inFlight.isEmpty()) {
+            Staging oldest = inFlight.removeFirst();
+            OpenClException.check(CL.clWaitForEvents(1, new cl_event[] {oldest.event}), "Waiting for an upload");
+            underWay -= oldest.bytes.capacity();
+            retire(oldest);
+        }
+        for (Iterator<Staging> i = idle.iterator(); i.hasNext(); ) {
+            Staging staging = i.next();
+            if (staging.bytes.capacity() >= bytes && staging.bytes.capacity() <= 4 * Math.max(bytes, SMALLEST)) {
+                i.remove();
+                return staging;
+            }
+        }
+        idle.clear();
+        int capacity = Math.toIntExact(Math.max(SMALLEST, bytes));
+        return new Staging(ByteBuffer.allocateDirect(capacity).order(ByteOrder.nativeOrder()));
+    }
+
+    private void collect() {
+        while (!inFlight.isEmpty() && isDone(inFlight.peekFirst().event)) {
+            retire(inFlight.removeFirst());
+        }
+    }
+
+    private void retire(Staging staging) {
+        CL.clReleaseEvent(staging.event);
+        staging.event = null;
+        idle.addLast(staging);
+    }
+
+    private static boolean isDone(cl_event event) {
+        int[] status = new int[1];
+        OpenClException.check(
+                CL.clGetEventInfo(event, CL.CL_EVENT_COMMAND_EXECUTION_STATUS, Sizeof.cl_int, Pointer.to(status), null),
+                "Asking for an upload's state");
+        return status[0] <= CL.CL_COMPLETE;
+    }
+
+    /** After the queue is finished. */
+    void release() {
+        collect();
+        idle.clear();
+    }
+}

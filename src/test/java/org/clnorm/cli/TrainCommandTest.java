@@ -1,0 +1,123 @@
+package org.clnorm.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.nio.ByteBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.zip.GZIPInputStream;
+import org.clnorm.example.Digits;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import picocli.CommandLine;
+
+final class TrainCommandTest {
+    @TempDir
+    private Path folder;
+
+    private final StringWriter out = new StringWriter();
+    private final StringWriter err = new StringWriter();
+
+    private int train(String... options) {
+        CommandLine command = Main.commandLine().setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
+        List<String> words = new ArrayList<>(List.of("train", "--report", report().toString()));
+        words.addAll(Arrays.asList(options));
+        return command.execute(words.toArray(String[]::new));
+    }
+
+    private Path report() {
+        return folder.resolve("the report");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--epochs 0             | epochs must be 1 to 1000, but given was 0",
+                "--epochs many          | 'many' is not an int",
+                "--batch 1              | 2 digits or more",
+                "--batch 8001           | A batch of 8001",
+                "--rates 1              | two numbers",
+                "--rates 1,2,3          | two numbers",
+                "--rates 2,1            | 2 and 1",
+                "--rates -1,1           | -1.0 and 1",
+                "--rates slow,fast      | 'slow' is not a double",
+                "--images a             | only --images was given",
+                "--labels a             | only --labels was given",
+                "--images a --labels b  | There is no file a",
+                "--device nonesuch      | No device matches 'nonesuch'",
+                "--momentum 0.9         | Unknown option"
+            })
+    void train_wrongOption_saysWhyAndExitsWith2(String options, String message) {
+        assertThat(train(options.split(" "))).as(err.toString()).isEqualTo(2);
+        assertThat(err.toString()).contains(message);
+        assertThat(report())
+                .as("nothing may be written before the options are known to be good")
+                .doesNotExist();
+    }
+
+    @Test
+    void train_filesThatDoNotBelongTogether_exitsWith2() throws IOException {
+        assertThat(train(
+                        "--images",
+                        images(100).toString(),
+                        "--labels",
+                        labels(99).toString()))
+                .isEqualTo(2);
+        assertThat(err.toString()).contains("100 images and 99 labels");
+    }
+
+    @Test
+    void train_ownFilesOnTheReference_printsEveryEpochAndWritesTheReport() throws IOException {
+        int exit = train(
+                "--images",
+                images(500).toString(),
+                "--labels",
+                labels(500).toString(),
+                "--epochs",
+                "2",
+                "--batch",
+                "40",
+                "--rates",
+                "0.05,1e30",
+                "--device",
+                "reference");
+        assertThat(exit).as(err.toString()).isZero();
+        assertThat(out.toString())
+                .contains("400 images to train with, 100 to test with")
+                .contains("Cross-check")
+                .containsPattern("\n    1 +[0-9.]+ +[0-9.]+ % +[0-9.]+ +[0-9.]+ % ")
+                .containsPattern("\n    2 +[0-9.]+ +[0-9.]+ % +[0-9.]+ +[0-9.]+ %\n")
+                .containsPattern("plain, rate 1e30 +diverged")
+                .doesNotContain("DIFFERS", "\r", "\u001b");
+        assertThat(Files.readString(report().resolve("index.html")))
+                .as("the command that makes the page again, as a shell takes it")
+                .contains("train --report '" + report() + "' --images ");
+    }
+
+    private Path images(int count) throws IOException {
+        return first(count, "digits-images-idx3-ubyte.gz", 16, 784);
+    }
+
+    private Path labels(int count) throws IOException {
+        return first(count, "digits-labels-idx1-ubyte.gz", 8, 1);
+    }
+
+    /** The first digits of those that come with the library, as a file. */
+    private Path first(int count, String name, int header, int bytesEach) throws IOException {
+        try (InputStream all = new GZIPInputStream(Digits.class.getResourceAsStream("digits/" + name))) {
+            byte[] bytes = all.readNBytes(header + count * bytesEach);
+            ByteBuffer.wrap(bytes).putInt(4, count);
+            return Files.write(folder.resolve(name + ".idx"), bytes);
+        }
+    }
+}

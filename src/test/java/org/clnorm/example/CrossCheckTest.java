@@ -1,0 +1,68 @@
+package org.clnorm.example;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import org.clnorm.Activation;
+import org.clnorm.BatchNorm;
+import org.clnorm.Device;
+import org.clnorm.Shape;
+import org.clnorm.Tensor;
+import org.junit.jupiter.api.Test;
+
+final class CrossCheckTest {
+    @Test
+    void of_referenceItself_differsNowhere() {
+        try (Device device = Device.cpuReference()) {
+            assertThat(CrossCheck.of(device, 30, 17).rows()).hasSize(10).allSatisfy(row -> {
+                assertThat(row.error()).isZero();
+                assertThat(row.largest())
+                        .as("an array of zeros would compare nothing")
+                        .isPositive();
+            });
+        }
+    }
+
+    @Test
+    void of_defaultDevice_agrees() {
+        try (Device device = Device.open()) {
+            assertThat(CrossCheck.of(device, 100, 128).rows())
+                    .allSatisfy(
+                            row -> assertThat(row.agrees()).as(row.toString()).isTrue());
+        }
+    }
+
+    @Test
+    void agrees_nanOrTooFar_no() {
+        assertThat(new CrossCheck.Row("training", "y", 4.9e-7, 1).agrees()).isTrue();
+        assertThat(new CrossCheck.Row("training", "y", 5.1e-7, 1).agrees()).isFalse();
+        assertThat(new CrossCheck.Row("training", "y", Double.NaN, 1).agrees())
+                .as("NaN is the largest error there is")
+                .isFalse();
+        assertThat(new CrossCheck.Row("training", "y", 1, 0).agrees()).isFalse();
+    }
+
+    @Test
+    void clearOfTheCorner_valuesNearZeroBeforeTheRelu_getNoGradient() {
+        CrossCheck.Inputs random = CrossCheck.Inputs.random(Shape.of(1000, 128));
+        try (Device device = Device.cpuReference();
+                BatchNorm norm = random.layer(device, Activation.NONE);
+                Tensor x = random.on(device, random.x());
+                Tensor y = norm.forward(x)) {
+            float[] clear = random.clearOfTheCorner(device).dy();
+            float[] before = y.download();
+            int near = 0;
+            int kept = 0;
+            for (int i = 0; i < before.length; i++) {
+                if (Math.abs(before[i]) < 9e-5) {
+                    near++;
+                    assertThat(clear[i])
+                            .as("a device with honest rounding must not fail by bad luck")
+                            .isZero();
+                }
+                kept += clear[i] == random.dy()[i] ? 1 : 0;
+            }
+            assertThat(near).as("the case occurs").isPositive();
+            assertThat(kept).as("all but a few are left as they were").isGreaterThan(before.length * 999 / 1000);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+package org.clnorm.example;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.IOException;
+import java.io.StringReader;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.OptionalInt;
+import java.util.stream.DoubleStream;
+import java.util.stream.Stream;
+import javax.xml.parsers.DocumentBuilderFactory;
+import org.clnorm.Shape;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.w3c.dom.Document;
+import org.w3c.dom.NodeList;
+import org.xml.sax.InputSource;
+
+final class ReportTest {
+    private static final CrossCheck CHECK = new CrossCheck(
+            Shape.of(100, 128),
+            List.of(
+                    new CrossCheck.Row("training", "y", 1e-7, 4),
+                    new CrossCheck.Row("training", "dγ", Double.NaN, 1),
+                    new CrossCheck.Row("evaluation", "y", 0, 0)));
+
+    private static Run run(boolean normalized, double rate, OptionalInt divergedIn, double... losses) {
+        List<Run.Epoch> epochs = DoubleStream.of(losses)
+                .mapToObj(loss -> new Run.Epoch(loss, Math.exp(-loss), 100, 40))
+                .toList();
+        return new Run(normalized, rate, epochs, List.of(2.5, 2.0, 0.0), divergedIn);
+    }
+
+    private static final List<Run> RUNS = List.of(
+            run(true, 0.02, OptionalInt.empty(), 1.2, 0.5, 0.05),
+            run(false, 0.02, OptionalInt.empty(), 1.8, 0.9, 0.4),
+            run(true, 4, OptionalInt.of(3), 9, 300),
+            run(false, 4, OptionalInt.of(1)));
+
+    private static Report.Content content(String deviceName, List<Run> runs) {
+        return new Report.Content(
+                Map.of("Device", deviceName), CHECK, runs, 10, "java -jar x.jar train --images 'a&b<c>'");
+    }
+
+    private static Document parsed(String html) throws Exception {
+        return DocumentBuilderFactory.newInstance().newDocumentBuilder().parse(new InputSource(new StringReader(html)));
+    }
+
+    @Test
+    void html_anyRuns_isWellFormedWithSixCharts() throws Exception {
+        Document page = parsed(Report.html(content("PoCL", RUNS)));
+        NodeList images = page.getElementsByTagName("svg");
+        int charts = 0;
+        for (int i = 0; i < images.getLength(); i++) {
+            charts += images.item(i).getAttributes().getNamedItem("role") == null ? 0 : 1;
+        }
+        assertThat(charts).as("accuracy, loss and first epoch at two rates").isEqualTo(6);
+    }
+
+    @Test
+    void html_hostileNames_areTextNotMarkup() throws Exception {
+        String name = "<script>alert('x')</script> & \"co\" \u0000\u001b[31m";
+        String html = Report.html(content(name, RUNS));
+        Document page = parsed(html);
+        assertThat(page.getElementsByTagName("script").getLength())
+                .as("a device's name comes from a driver, and a file's from a user")
+                .isZero();
+        assertThat(page.getElementsByTagName("dd").item(0).getTextContent())
+                .isEqualTo("<script>alert('x')</script> & \"co\" \ufffd\ufffd[31m");
+        assertThat(page.getElementsByTagName("pre").item(0).getTextContent())
+                .isEqualTo("java -jar x.jar train --images 'a&b<c>'");
+    }
+
+    @Test
+    void html_needsNothingElse() {
+        assertThat(Report.html(content("PoCL", RUNS)))
+                .as("one file that can be sent to somebody")
+                .doesNotContain("http:", "https:", "src=", "href=", "url(", "@import");
+    }
+
+    @Test
+    void html_divergedAndZeroLosses_drawsNumbersOnly() throws Exception {
+        Document page = parsed(Report.html(content("PoCL", RUNS)));
+        for (String tag : List.of("path", "line", "circle", "rect", "text")) {
+            NodeList shapes = page.getElementsByTagName(tag);
+            for (int i = 0; i < shapes.getLength(); i++) {
+                for (String attribute : List.of("d", "x", "y", "cx", "cy", "x1", "x2", "y1", "y2")) {
+                    var value = shapes.item(i).getAttributes().getNamedItem(attribute);
+                    if (value != null) {
+                        assertThat(value.getNodeValue())
+                                .as("%s of a %s", attribute, tag)
+                                .matches("[-MLlm0-9. ]+");
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void html_outcomes_areToldAsTheyAre() throws Exception {
+        String text =
+                parsed(Report.html(content("PoCL", RUNS))).getDocumentElement().getTextContent();
+        assertThat(text)
+                .contains("Batch-normalized: 95.12 % in the end, 90 % first reached after epoch 3.")
+                .contains("Plain: 67.03 % in the end, 90 % never reached.")
+                .contains("Batch-normalized: diverged in epoch 3")
+                .contains("Plain: diverged in epoch 1")
+                .contains("the device differs from the reference");
+        String stopped = Report.html(content(
+                "PoCL",
+                List.of(RUNS.get(0), run(false, 0.02, OptionalInt.empty(), 100, 2.31), RUNS.get(2), RUNS.get(3))));
+        assertThat(stopped).contains("It stopped learning: its loss is no lower than ln 10");
+    }
+
+    @Test
+    void write_overAnOldPage_leavesTheNewOneAlone(@TempDir Path folder) throws IOException {
+        Files.writeString(folder.resolve("index.html"), "old");
+        Path page = Report.write(folder, content("PoCL", RUNS));
+        assertThat(page).isEqualTo(folder.resolve("index.html"));
+        assertThat(Files.readString(page)).isEqualTo(Report.html(content("PoCL", RUNS)));
+        try (Stream<Path> files = Files.list(folder)) {
+            assertThat(files).as("no draft is left behind").containsExactly(page);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+package org.clnorm.example;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.StringWriter;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Random;
+import java.util.stream.IntStream;
+import org.clnorm.Device;
+import org.junit.jupiter.api.Test;
+
+final class TrainingTest {
+    private static Digits few() throws IOException {
+        return Digits.bundled().range(0, 500);
+    }
+
+    private static List<Run> train(Device device, Settings settings, Digits digits) {
+        return new TrainingExample(settings, digits)
+                .train(device, new ConsoleTables(new PrintWriter(new StringWriter())), false);
+    }
+
+    @Test
+    void shuffle_sameSeed_sameOrderOfTheSameNumbers() {
+        int[] first = IntStream.range(0, 1000).toArray();
+        int[] second = first.clone();
+        int[] other = first.clone();
+        Training.shuffle(first, new Random(7));
+        Training.shuffle(second, new Random(7));
+        Training.shuffle(other, new Random(8));
+        assertThat(first).as("runs must be repeatable").isEqualTo(second).isNotEqualTo(other);
+        assertThat(Arrays.stream(first).sorted().toArray())
+                .as("every digit is seen once an epoch")
+                .isEqualTo(IntStream.range(0, 1000).toArray());
+    }
+
+    @Test
+    void train_sameSeedTwice_sameLosses() throws IOException {
+        Settings settings = new Settings(2, 40, 0.05, 2, 11);
+        for (boolean reference : new boolean[] {true, false}) {
+            try (Device device = reference ? Device.cpuReference() : Device.open()) {
+                List<Run> first = train(device, settings, few());
+                List<Run> second = train(device, settings, few());
+                for (int i = 0; i < first.size(); i++) {
+                    assertThat(first.get(i).firstEpoch())
+                            .as("to the last bit, on %s", device)
+                            .isEqualTo(second.get(i).firstEpoch());
+                    assertThat(first.get(i).finalAccuracy())
+                            .isEqualTo(second.get(i).finalAccuracy());
+                }
+            }
+        }
+    }
+
+    @Test
+    void train_defaultDevice_lowersTheLoss() throws IOException {
+        try (Device device = Device.open()) {
+            for (Run run : train(device, new Settings(3, 40, 0.05, 0.2, 1), few())) {
+                assertThat(run.epochs()).hasSize(3);
+                assertThat(run.firstEpoch()).hasSize(10);
+                assertThat(run.epochs().get(2).loss())
+                        .as("%s at %s", run.kind(), run.rate())
+                        .isLessThan(0.75 * run.epochs().get(0).loss());
+            }
+        }
+    }
+
+    @Test
+    void train_deviceAndReference_agreeOnTheFirstLosses() throws IOException {
+        Settings settings = new Settings(1, 40, 0.02, 0.1, 1);
+        try (Device device = Device.open();
+                Device reference = Device.cpuReference()) {
+            List<Double> actual = train(device, settings, few()).get(0).firstEpoch();
+            List<Double> expected = train(reference, settings, few()).get(0).firstEpoch();
+            for (int step = 0; step < expected.size(); step++) {
+                assertThat(Math.abs(actual.get(step) - expected.get(step)))
+                        .as("step %d: the whole loop, parameters and transfers included, does the same", step)
+                        .isLessThan(1e-4);
+            }
+        }
+    }
+
+    /** What the example is there to show, at its default rates. */
+    @Test
+    void train_defaultRates_normalizationLearnsFasterAndSurvivesTheLargeRate() throws IOException {
+        try (Device device = Device.open()) {
+            List<Run> runs = train(device, new Settings(2, 100, 0.02, 4, 1), Digits.bundled());
+            double[] accuracy = runs.stream()
+                    .mapToDouble(run -> run.finalAccuracy().orElse(0))
+                    .toArray();
+            assertThat(accuracy[0]).as("normalized, small rate, against plain").isGreaterThan(accuracy[1] + 0.02);
+            assertThat(accuracy[2]).as("normalized, large rate").isGreaterThan(0.85);
+            assertThat(accuracy[3]).as("plain, large rate").isLessThan(0.4);
+        }
+    }
+
+    @Test
+    void train_absurdRate_isReportedAsDiverged() throws IOException {
+        try (Device device = Device.open()) {
+            List<Run> runs = train(device, new Settings(2, 40, 0.02, 1e30, 1), few());
+            assertThat(runs.get(1).divergedIn()).isEmpty();
+            assertThat(runs.get(3).divergedIn()).hasValue(1);
+            assertThat(runs.get(3).finalAccuracy())
+                    .as("a network of NaN has no accuracy to boast of")
+                    .isEmpty();
+            assertThat(runs.get(3).firstEpoch()).allMatch(Double::isFinite);
+        }
+    }
+
+    @Test
+    void settings_wrong_sayWhatWasGiven() throws IOException {
+        assertThatThrownBy(() -> new Settings(0, 100, 1, 2, 1)).hasMessageContainingAll("epochs", "0");
+        assertThatThrownBy(() -> new Settings(1, 1, 1, 2, 1)).hasMessageContainingAll("batch", "1");
+        assertThatThrownBy(() -> new Settings(1, 100, 2, 1, 1)).hasMessageContainingAll("2 and 1");
+        assertThatThrownBy(() -> new Settings(1, 100, 0, 1, 1)).hasMessageContaining("0.0 and 1");
+        assertThatThrownBy(() -> new Settings(1, 100, 1, Double.POSITIVE_INFINITY, 1))
+                .hasMessageContaining("Infinity");
+        assertThatThrownBy(() -> new Settings(1, 100, Double.NaN, 1, 1)).hasMessageContaining("NaN");
+        Digits few = few();
+        assertThatThrownBy(() -> new TrainingExample(new Settings(1, 401, 1, 2, 1), few))
+                .hasMessageContainingAll("401", "400", "100");
+    }
+}

@@ -1,0 +1,206 @@
+package org.clnorm.io;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import org.clnorm.Activation;
+import org.clnorm.Layout;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+import org.clnorm.io.CaseFile.Op;
+import org.clnorm.io.CaseOptions.Mode;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class CaseFileTest {
+    private static final String BATCH_NORM = "{\"op\": \"batch-norm\"}";
+
+    @TempDir
+    Path folder;
+
+    @Test
+    void read_everyOption_isTaken() throws IOException {
+        CaseFile file = read(
+                "{\"op\": \"batch-norm\", \"mode\": \"eval\", \"eps\": 1e-3, \"update_rate\": 1, \"running_variance\": \"biased\","
+                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4}",
+                Map.of("x", zeros(2, 5, 7, 3), "running_mean", zeros(3), "running_var", zeros(3)));
+
+        assertThat(file.op()).isEqualTo(Op.BATCH_NORM);
+        assertThat(file.options())
+                .isEqualTo(new CaseOptions(
+                        Mode.EVAL, 1e-3, 1, RunningVariance.BIASED, Layout.CHANNELS_LAST, Activation.RELU));
+        assertThat(file.shape()).as("logical, of memory order N, H, W, C").isEqualTo(Shape.of(2, 3, 5, 7));
+    }
+
+    @Test
+    void read_noOptionButOp_givesTheDefaults() throws IOException {
+        CaseFile file = read(BATCH_NORM, Map.of("x", zeros(2, 3)));
+
+        assertThat(file.options())
+                .isEqualTo(new CaseOptions(
+                        Mode.TRAIN, 1e-5, 0.1, RunningVariance.UNBIASED, Layout.CHANNELS_FIRST, Activation.NONE));
+    }
+
+    @Test
+    void read_arrays_areSortedIntoInputsAndExpected() throws IOException {
+        Map<String, NpyArray> arrays = new LinkedHashMap<>();
+        arrays.put("expected_y", zeros(2, 3));
+        arrays.put("x", NpyArray.of(new float[] {1, 2, 3, 4, 5, 6}, 2, 3));
+        arrays.put("bias", NpyArray.of(new double[] {0.5, 1, 2}, 3));
+        arrays.put("grad_y", zeros(2, 3));
+        arrays.put("expected_grad_x", zeros(2, 3));
+        CaseFile file = read(BATCH_NORM, arrays);
+
+        assertThat(file.x()).containsExactly(1, 2, 3, 4, 5, 6);
+        assertThat(file.input("bias")).as("float64 that is exactly float32").hasValue(new float[] {0.5f, 1, 2});
+        assertThat(file.input("weight")).isEmpty();
+        assertThat(file.input("grad_y")).isPresent();
+        assertThat(file.expected()).containsOnlyKeys("y", "grad_x");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "{\"op\": \"layer-norm\"}                        | the option op must be one of [batch-norm], but is \"layer-norm\"",
+                "{\"op\": 7}                                     | the option op must be one of [batch-norm], but is 7",
+                "{\"mode\": \"train\"}                           | it does not say what it is a case of",
+                "{\"op\": \"batch-norm\", \"mode\": \"test\"}    | the option mode must be one of [train, eval], but is \"test\"",
+                "{\"op\": \"batch-norm\", \"mode\": null}        | the option mode must be one of [train, eval], but is null",
+                "{\"op\": \"batch-norm\", \"layout\": \"nhwc\"}  | the option layout must be one of [channels-first, channels-last], but is \"nhwc\"",
+                "{\"op\": \"batch-norm\", \"activation\": \"gelu\"} | the option activation must be one of [none, relu], but is \"gelu\"",
+                "{\"op\": \"batch-norm\", \"running_variance\": true} | the option running_variance must be one of [unbiased, biased], but is true",
+                "{\"op\": \"batch-norm\", \"eps\": \"1e-5\"}     | the option eps must be a number, but is \"1e-5\"",
+                "{\"op\": \"batch-norm\", \"eps\": -1}           | the option eps must be finite and at least 0, but is -1.0",
+                "{\"op\": \"batch-norm\", \"eps\": 1e999}        | the option eps must be finite and at least 0, but is Infinity",
+                "{\"op\": \"batch-norm\", \"update_rate\": 0}    | the option update_rate must be above 0 and at most 1, but is 0.0",
+                "{\"op\": \"batch-norm\", \"update_rate\": [1]}  | the option update_rate must be a number, but is [1]",
+                "[\"batch-norm\"]                                | the array case must be a JSON object, but is [\"batch-norm\"]",
+                "{op: batch-norm}                                | the array case must be a JSON object, but it is not JSON",
+                "{\"op\": \"batch-norm\"                         | the array case must be a JSON object, but it is not JSON",
+            })
+    void read_wrongOption_isAClearError(String json, String message) {
+        assertRefused(json, Map.of("x", zeros(2, 3)), message);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"", " ", "null", "\u0000", "[[[[", "{\"op\": \"\\ud800\"}"})
+    void read_textThatIsNoObject_isAClearError(String json) {
+        assertThatThrownBy(() -> read(json, Map.of("x", zeros(2, 3)))).isInstanceOf(IOException.class);
+    }
+
+    @Test
+    void read_deeplyNestedOptions_doNotExhaustTheStack() {
+        assertRefused("[".repeat(1_000_000), Map.of("x", zeros(2, 3)), "it is not JSON");
+    }
+
+    @Test
+    void read_noOptions_isAClearError() {
+        assertThatThrownBy(() -> CaseFile.read(write(Map.of("x", zeros(2, 3)))))
+                .isInstanceOf(IOException.class)
+                .hasMessageContainingAll("does not say what it is a case of", "uint8 array case", "[batch-norm]");
+    }
+
+    @Test
+    void read_optionsThatAreNoText_areAClearError() {
+        assertThatThrownBy(() -> CaseFile.read(write(Map.of("x", zeros(2, 3), "case", zeros(3)))))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("the array case: must be uint8, but is float32");
+    }
+
+    @Test
+    void read_wrongArrays_areClearErrors() {
+        assertRefused(BATCH_NORM, Map.of("input", zeros(2, 3)), "there is no array x among its arrays [");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(6)),
+                "the array x must have a batch and a channel dimension, but is float32 (6,)");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(1, 1, 1, 1, 1, 1, 1, 1, 1)),
+                "the array x: A shape has 1 to 8 dimensions");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", NpyArray.of(new double[] {0, 0.1}, 1, 2)),
+                "the array x: float64 values that float32 does not hold, the first is 0.1 at flat index 1");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3, 5), "weight", zeros(5)),
+                "the array weight must have the dimensions (3,) of the channels of x, (2, 3, 5) channels-first, but is"
+                        + " float32 (5,)");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3), "bias", zeros(1, 3)),
+                "the array bias must have the dimensions (3,)");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3), "grad_y", zeros(3, 2)),
+                "the array grad_y must have the dimensions (2, 3) of x, but is float32 (3, 2)");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3), "residual", zeros(6)),
+                "the array residual must have the dimensions (2, 3) of x, but is float32 (6,)");
+    }
+
+    @Test
+    void read_runningStatisticsThatAreNotThere_areAClearError() {
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3), "running_var", zeros(3)),
+                "running_mean and running_var go together, but there is only the second");
+        assertRefused(
+                "{\"op\": \"batch-norm\", \"mode\": \"eval\"}",
+                Map.of("x", zeros(2, 3)),
+                "the mode eval normalizes with running_mean and running_var, but there are none");
+    }
+
+    @Test
+    void read_layoutOverride_decidesTheShape() throws IOException {
+        Path file = write(Map.of("x", zeros(2, 3, 5), "weight", zeros(5)));
+        UnaryOperator<CaseOptions> channelsLast = given -> new CaseOptions(
+                given.mode(),
+                given.epsilon(),
+                given.updateRate(),
+                given.runningVariance(),
+                Layout.CHANNELS_LAST,
+                given.activation());
+
+        assertThat(CaseFile.read(file, Op.BATCH_NORM, channelsLast).shape()).isEqualTo(Shape.of(2, 5, 3));
+    }
+
+    private void assertRefused(String json, Map<String, NpyArray> arrays, String message) {
+        assertThatThrownBy(() -> read(json, arrays))
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith(folder + "/case.npz: ")
+                .hasMessageContaining(message);
+    }
+
+    private CaseFile read(String json, Map<String, NpyArray> arrays) throws IOException {
+        byte[] text = json.getBytes(StandardCharsets.UTF_8);
+        Map<String, NpyArray> all = new LinkedHashMap<>(arrays);
+        all.put("case", NpyArray.of(text, text.length));
+        return CaseFile.read(write(all));
+    }
+
+    private Path write(Map<String, NpyArray> arrays) throws IOException {
+        Path file = folder.resolve("case.npz");
+        Npz.write(file, arrays);
+        return file;
+    }
+
+    private static NpyArray zeros(long... dimensions) {
+        int elements = (int) Arrays.stream(dimensions).reduce(1, (a, b) -> a * b);
+        return NpyArray.of(new float[elements], dimensions);
+    }
+}
