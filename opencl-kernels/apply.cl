@@ -20,7 +20,7 @@ typedef struct {
 
 #define FORWARD_ARRAYS IN(x), IN(residual), OUT(y)
 
-inline forward_arrays forward_of(
+INLINE forward_arrays forward_of(
         __global const float *x, __global const float *residual, __global float *y) {
     forward_arrays a;
     a.x = x;
@@ -29,19 +29,19 @@ inline forward_arrays forward_of(
     return a;
 }
 
-inline void forward_element(forward_arrays a, long at, scalar_coefficients c) {
+INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {
     a.y[at] = scalar_forward(a.x[at], RESIDUAL ? a.residual[at] : 0.0f, c);
 }
 
-inline void forward_vector(forward_arrays a, long at, vector_coefficients c) {
+INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c) {
     store(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
 }
 
-inline void forward_aligned(forward_arrays a, long at, vector_coefficients c) {
+INLINE void forward_aligned(forward_arrays a, long at, vector_coefficients c) {
     store_aligned(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
 }
 
-inline void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
+INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
     vec x = load_before(a.x + at, a.x + at + valid);
     vec residual = RESIDUAL ? load_before(a.residual + at, a.residual + at + valid) : (vec)(0.0f);
     store_first(vector_forward(x, residual, c), valid, a.y + at);

@@ -36,7 +36,7 @@ typedef struct {
             float variance_factor, int skip_non_finite
 #define AFFINE_ARGS IN(gamma), IN(beta), float epsilon, float count
 
-inline averaging averaging_of(
+INLINE averaging averaging_of(
         int average, float weight, float log_rest, float variance_factor, int skip_non_finite) {
     averaging a;
     a.kind = average;
@@ -49,7 +49,7 @@ inline averaging averaging_of(
 #define AVERAGING averaging_of(average, weight, log_rest, variance_factor, skip_non_finite)
 
 // 1 / sqrt(v) to within one rounding: a Newton step, its residual 1 - v r^2 taken from the exact square.
-inline float inverse_root(float v) {
+INLINE float inverse_root(float v) {
     float r = 1.0f / sqrt(v);
     float square = r * r;
     float square_lo = fma(r, r, -square);
@@ -59,13 +59,13 @@ inline float inverse_root(float v) {
 }
 
 // Writes value at group of a row, and wherever the row starts again from group 0.
-inline void put(__global float *row, int pitch, int groups, int group, float value) {
+INLINE void put(__global float *row, int pitch, int groups, int group, float value) {
     for (int i = group; i < pitch; i += groups) {
         row[i] = value;
     }
 }
 
-inline void put_forward(
+INLINE void put_forward(
         __global float *coefficients, int pitch, int groups, int group, float hi, float lo, float variance,
         float gamma, float beta, float epsilon) {
     float invstd = inverse_root(variance + epsilon);
@@ -78,7 +78,7 @@ inline void put_forward(
     put(coefficients + SHIFT * pitch, pitch, groups, group, fma(-lo, scale, beta));
 }
 
-inline void track_group(
+INLINE void track_group(
         int group, float hi, float lo, float variance, averaging a, __global float *mean, __global float *var,
         __global float *absorbed) {
     if (a.kind == AVERAGE_NONE) {
@@ -97,7 +97,7 @@ inline void track_group(
     absorbed[group] = batches;
 }
 
-inline void fold_group(
+INLINE void fold_group(
         moments all, int group, int groups, __global const float *gamma, __global const float *beta, float epsilon,
         float count, averaging a, __global float *mean, __global float *var, __global float *absorbed,
         __global float *coefficients, int pitch) {
@@ -155,13 +155,13 @@ __kernel void track(int groups, RUNNING_ARGS, __global const float *coefficients
     }
 }
 
-inline void store_gradient(__global float *to, int group, float value, int accumulate) {
+INLINE void store_gradient(__global float *to, int group, float value, int accumulate) {
     to[group] = accumulate ? to[group] + value : value;
 }
 
 #define GRADIENT_ARGS OUT(dgamma), OUT(dbeta), int accumulate, int frozen, float count
 
-inline void fold_sums(
+INLINE void fold_sums(
         sums all, int group, int groups, __global float *dgamma, __global float *dbeta, int accumulate, int frozen,
         float count, __global float *coefficients, int pitch) {
     float invstd = coefficients[INVSTD * pitch + group];

@@ -32,7 +32,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     LOCAL_MOMENTS(room);
     int group = get_group_id(0);
     run whole = WHOLE_GROUP(group);
-    moments all = moments_of_run(AT(x), AT(x) + elements, whole);
+    moments all = moments_of_group(AT(x), whole, elements);
     all = across_group(all, room);
     if (LOCAL_ITEM == 0) {
         FOLD_GROUP(all, group);
@@ -48,7 +48,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     LOCAL_COLUMNS(room);
     int stripe = get_group_id(0);
     lane_moments mine[BLOCKS];
-    moments_of_columns(AT(x), AT(x) + elements, groups, stripe, 0, rows, mine);
+    no_column_moments(mine);
+    moments_of_columns(mine, moments_inputs_of(AT(x)), groups, stripe, 0, rows, elements);
     across_column_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
@@ -77,7 +78,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
     LOCAL_SUMS(room);
     int group = get_group_id(0);
     run whole = WHOLE_GROUP(group);
-    sums all = gradient_sums_of_run(INPUTS, elements, whole, coefficients, pitch, group);
+    sums all = sums_of_group(INPUTS, whole, elements, group);
     all = across_group_sums(all, room);
     if (LOCAL_ITEM == 0) {
         FOLD_SUMS(all, group);
@@ -92,7 +93,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     LOCAL_COLUMN_SUMS(room);
     int stripe = get_group_id(0);
     lane_sums mine[BLOCKS];
-    gradient_sums_of_columns(INPUTS, elements, groups, stripe, 0, rows, coefficients, pitch, mine);
+    no_column_sums(mine);
+    sums_of_columns(mine, INPUTS, groups, stripe, 0, rows, elements);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {

@@ -22,7 +22,7 @@ typedef struct {
 
 #define BACKWARD_OUTPUTS OUT(dx), OUT(dresidual)
 
-inline backward_arrays backward_of(
+INLINE backward_arrays backward_of(
         __global const float *dy, __global const float *x, __global const float *y, __global float *dx,
         __global float *dresidual) {
     backward_arrays a;
@@ -35,7 +35,7 @@ inline backward_arrays backward_of(
 }
 #define BACKWARD_ARRAYS backward_of(AT(dy), AT(x), AT(y), AT(dx), AT(dresidual))
 
-inline void backward_element(backward_arrays a, long at, scalar_coefficients c) {
+INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     float x = READS_X ? a.x[at] : 0.0f;
     float dy = scalar_masked(a.dy[at], x, READS_Y ? a.y[at] : 0.0f, c);
     a.dx[at] = scalar_backward(dy, x, c);
@@ -44,7 +44,7 @@ inline void backward_element(backward_arrays a, long at, scalar_coefficients c) 
     }
 }
 
-inline void backward_vector(backward_arrays a, long at, vector_coefficients c) {
+INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
     vec dy = vector_masked(load(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
     store(vector_backward(dy, x, c), a.dx + at);
@@ -53,7 +53,7 @@ inline void backward_vector(backward_arrays a, long at, vector_coefficients c) {
     }
 }
 
-inline void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
+INLINE void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
     vec dy = vector_masked(load(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
     store_aligned(vector_backward(dy, x, c), a.dx + at);
@@ -62,7 +62,7 @@ inline void backward_aligned(backward_arrays a, long at, vector_coefficients c) 
     }
 }
 
-inline void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
+INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
     vec x = READS_X ? load_before(a.x + at, a.x + at + valid) : (vec)(0.0f);
     vec y = READS_Y ? load_before(a.y + at, a.y + at + valid) : (vec)(0.0f);
     vec dy = vector_masked(load_before(a.dy + at, a.dy + at + valid), x, y, c);

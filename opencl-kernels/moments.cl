@@ -9,87 +9,60 @@
 #ifndef MOMENTS_CL
 #define MOMENTS_CL
 
-#include "groups.clh"
+#include "gather.clh"
 
-inline moments moments_of_run(__global const float *x, __global const float *end, run r) {
-    lane_moments body = no_lane_moments();
-    vec tile[TILE];
-    walk w = walk_vectors(r);
-    while (w.left >= TILE) {
-#pragma unroll
-        for (int i = 0; i < TILE; i++) {
-            tile[i] = load(x + w.at);
-            next_vector(&w);
-        }
-        join_tile(&body, tile);
-    }
-    while (w.left > 0) {
-        join_lanes(&body, 1.0f, load(x + w.at), (vec)(0.0f), (vec)(0.0f));
-        next_vector(&w);
-    }
-    moments all = across_lanes(body, VW);
+typedef lane_moments moments_numbers;
 
-    // What is left of each segment is less than a vector: the lanes past it gather numbers that nobody looks at.
-    int rest = r.length % VW;
-    if (rest > 0) {
-        lane_moments edge = no_lane_moments();
-        __global const float *p = x + r.start + (r.length - rest) + LOCAL_ITEM * r.stride;
-        long stride = WG * r.stride;
-        int left = r.count > LOCAL_ITEM ? (r.count - LOCAL_ITEM + WG - 1) / WG : 0;
-        while (left >= TILE) {
-#pragma unroll
-            for (int i = 0; i < TILE; i++) {
-                tile[i] = load_before(p, end);
-                p += stride;
-            }
-            join_tile(&edge, tile);
-            left -= TILE;
-        }
-        for (; left > 0; left--) {
-            join_lanes(&edge, 1.0f, load_before(p, end), (vec)(0.0f), (vec)(0.0f));
-            p += stride;
-        }
-        all = join(all, across_lanes(edge, rest));
-    }
-    return all;
+typedef struct {
+    __global const float *x;
+} moments_inputs;
+
+INLINE moments_inputs moments_inputs_of(__global const float *x) {
+    moments_inputs in;
+    in.x = x;
+    return in;
 }
 
-// The item's share of rows [first, last) of its columns: every WY-th row.
-inline void moments_of_columns(
-        __global const float *x, __global const float *end, int groups, int stripe, long first, long last,
-        lane_moments *mine) {
+INLINE void moments_at_column(moments_inputs *in, int column) {}
+
+INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
+    vec tile[TILE];
+#pragma unroll
+    for (int i = 0; i < TILE; i++) {
+        tile[i] = load(in.x + at[i]);
+    }
+    join_tile(to, tile);
+}
+
+INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, long end) {
+    vec sum = (vec)(0.0f);
+    for (int i = 0; i < count; i++) {
+        sum += load_before(in.x + at + i * step, in.x + end);
+    }
+    vec hi = sum * (vec)(1.0f / count);
+    vec rest = (vec)(0.0f);
+    vec m2 = (vec)(0.0f);
+    for (int i = 0; i < count; i++) {
+        vec d = load_before(in.x + at + i * step, in.x + end) - hi;
+        rest += d;
+        m2 = multiply_add(d, d, m2);
+    }
+    vec lo = rest * (vec)(1.0f / count);
+    join_lanes(to, (float)count, hi, lo, multiply_add(-rest, lo, m2));
+}
+
+DEFINE_GATHERS(moments)
+
+INLINE moments moments_of_group(__global const float *x, run r, long end) {
+    lane_moments body = no_lane_moments();
+    lane_moments edge = no_lane_moments();
+    moments_of_run(&body, &edge, moments_inputs_of(x), r, end);
+    return join(across_lanes(body, VW), across_lanes(edge, r.length % VW));
+}
+
+INLINE void no_column_moments(lane_moments *mine) {
     for (int b = 0; b < BLOCKS; b++) {
         mine[b] = no_lane_moments();
-    }
-    vec tile[TILE];
-    long stride = (long)WY * groups;
-    for (long row = first + ITEM_Y; row < last; row += (long)TILE * WY) {
-        bool whole = row + (long)(TILE - 1) * WY < last;
-        for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(stripe, b);
-            if (column >= groups) {
-                break;
-            }
-            __global const float *p = x + row * groups + column;
-            if (whole) {
-                if (p + (TILE - 1) * stride + VW <= end) {
-#pragma unroll
-                    for (int i = 0; i < TILE; i++) {
-                        tile[i] = load(p + i * stride);
-                    }
-                } else {
-                    for (int i = 0; i < TILE; i++) {
-                        tile[i] = load_before(p + i * stride, end);
-                    }
-                }
-                join_tile(&mine[b], tile);
-            } else {
-                for (long r = row; r < last; r += WY) {
-                    join_lanes(&mine[b], 1.0f, load_before(p, end), (vec)(0.0f), (vec)(0.0f));
-                    p += stride;
-                }
-            }
-        }
     }
 }
 
@@ -99,7 +72,7 @@ inline void moments_of_columns(
 #else
 #define LOCAL_COLUMNS(name) __local vec *name = 0
 #endif
-inline void across_column_items(lane_moments *mine, __local vec *room) {
+INLINE void across_column_items(lane_moments *mine, __local vec *room) {
 #if WY > 1
     int item = LOCAL_ITEM;
     for (int b = 0; b < BLOCKS; b++) {
@@ -129,7 +102,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
     LOCAL_MOMENTS(room);
     int group = get_group_id(0) % groups;
     int slice = get_group_id(0) / groups;
-    moments all = moments_of_run(AT(x), AT(x) + elements, SLICE_OF_SEGMENTS(group, slice));
+    moments all = moments_of_group(AT(x), SLICE_OF_SEGMENTS(group, slice), elements);
     all = across_group(all, room);
     if (LOCAL_ITEM == 0) {
         __global float *partial = partials + (long)slice * 4 * pitch + group;
@@ -149,7 +122,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_moments mine[BLOCKS];
-    moments_of_columns(AT(x), AT(x) + elements, groups, stripe, first, last, mine);
+    no_column_moments(mine);
+    moments_of_columns(mine, moments_inputs_of(AT(x)), groups, stripe, first, last, elements);
     across_column_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {

@@ -148,10 +148,7 @@ public final class Device implements AutoCloseable {
                 FallBack.sayOnce();
                 return cpuReference();
             }
-            OpenCl.Candidate chosen = OpenCl.select(found, wanted)
-                    .orElseThrow(() -> new IllegalArgumentException("No device matches '" + wanted + "'. There are: "
-                            + found.stream().map(OpenCl.Candidate::describe).reduce("", (all, one) -> all + one + "; ")
-                            + REFERENCE + (found.isEmpty() ? " (" + OpenCl.whyNoDevices() + ")" : "")));
+            OpenCl.Candidate chosen = OpenCl.require(found, wanted);
             return new Device(chosen.open(wantedStrategy));
         }
     }

@@ -1,6 +1,7 @@
 package org.clnorm.cli;
 
 import org.clnorm.Device;
+import org.clnorm.opencl.OpenCl;
 import picocli.CommandLine.Option;
 
 /** The options of commands that work on a device. */
@@ -17,6 +18,24 @@ final class DeviceOptions {
             paramLabel = "NAME",
             description = "Which kernel strategy. Default: $CLNORM_STRATEGY, else the one that fits the device.")
     private String strategy;
+
+    /**
+     * The OpenCL device, for commands that look at kernels: the CPU reference is none.
+     *
+     * @throws IllegalArgumentException when nothing matches
+     */
+    OpenCl.Candidate candidate() {
+        String selector = device != null ? device : System.getenv(Device.SELECTOR_VARIABLE);
+        if ("reference".equalsIgnoreCase(selector)) {
+            throw new IllegalArgumentException("This needs an OpenCL device, and the CPU reference is none");
+        }
+        return OpenCl.require(OpenCl.devices(), selector);
+    }
+
+    /** The strategy that was asked for, or null for the choice by shape. */
+    String strategyName() {
+        return strategy != null ? strategy : System.getenv(Device.STRATEGY_VARIABLE);
+    }
 
     /** @throws IllegalArgumentException when nothing matches */
     Device open() {

@@ -222,7 +222,7 @@ final class Report {
     /** Where to mark that a run diverged: in the chart of the first epoch only if it did so there. */
     private static OptionalDouble cross(Run run, List<Double> values, boolean byEpoch) {
         OptionalInt epoch = run.divergedIn();
-        return epoch.isEmpty() || !byEpoch && epoch.getAsInt() > 1
+        return epoch.isEmpty() || (!byEpoch && epoch.getAsInt() > 1)
                 ? OptionalDouble.empty()
                 : OptionalDouble.of(values.size() + 1.0);
     }

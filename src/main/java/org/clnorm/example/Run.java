@@ -60,6 +60,6 @@ record Run(boolean normalized, double rate, List<Epoch> epochs, List<Double> fir
 
     private static double median(double[] values) {
         double[] sorted = Arrays.stream(values).sorted().toArray();
-        return sorted.length == 0 ? Double.NaN : sorted[sorted.length / 2];
+        return sorted.length == 0 ? Double.NaN : sorted[(sorted.length - 1) / 2];
     }
 }

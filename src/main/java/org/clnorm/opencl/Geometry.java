@@ -36,7 +36,7 @@ record Geometry(
     private static final int MOST_SLICES = 4096;
 
     static Geometry of(Strategy strategy, View view, int computeUnits) {
-        int wanted = Math.max(1, computeUnits * GROUPS_PER_UNIT);
+        int wanted = Math.max(1, computeUnits) * GROUPS_PER_UNIT;
         return view instanceof View.Segmented segmented
                 ? ofSegments(strategy, segmented, wanted)
                 : ofColumns(strategy, (View.Columnar) view, wanted);
@@ -63,9 +63,7 @@ record Geometry(
         long leastRows = (long) strategy.tile() * strategy.workY();
         long slices = Math.min(Math.min(ceil(wanted, stripes), MOST_SLICES), ceil(view.rows(), leastRows));
         long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
-        long perSlice = Math.max(
-                roundUp(ceil(view.elements(), 2L * wanted), LINE_ELEMENTS * (long) strategy.items()),
-                (long) LEAST_PER_ITEM * strategy.items());
+        long perSlice = flatPerSlice(strategy, view.elements(), wanted / GROUPS_PER_UNIT);
         return new Geometry(
                 (int) ceil(view.rows(), rowsPerSlice),
                 stripes,
@@ -74,6 +72,14 @@ record Geometry(
                 rowsPerSlice,
                 (int) ceil(view.elements(), perSlice),
                 perSlice);
+    }
+
+    /** Elements of a slice of flat memory, each slice but the last starting at a line if the memory does. */
+    static long flatPerSlice(Strategy strategy, long elements, int computeUnits) {
+        long wanted = 2L * GROUPS_PER_UNIT * Math.max(1, computeUnits);
+        return Math.max(
+                roundUp(ceil(elements, wanted), LINE_ELEMENTS * (long) strategy.items()),
+                (long) LEAST_PER_ITEM * strategy.items());
     }
 
     /** Work-groups of the reduce step, and of the apply step of a segmented view. */

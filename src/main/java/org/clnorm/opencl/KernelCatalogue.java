@@ -1,6 +1,7 @@
 package org.clnorm.opencl;
 
 import static org.clnorm.opencl.KernelCatalogue.Step.APPLY;
+import static org.clnorm.opencl.KernelCatalogue.Step.COPY;
 import static org.clnorm.opencl.KernelCatalogue.Step.FOLD;
 import static org.clnorm.opencl.KernelCatalogue.Step.FUSED;
 import static org.clnorm.opencl.KernelCatalogue.Step.REDUCE;
@@ -25,7 +26,9 @@ public final class KernelCatalogue {
         /** Elements from coefficients. */
         APPLY,
         /** All three. */
-        FUSED
+        FUSED,
+        /** None: elements to elements. */
+        COPY
     }
 
     /**
@@ -65,7 +68,8 @@ public final class KernelCatalogue {
             new Entry("gradient_apply_segmented", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
             new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
             new Entry("gradient_segmented", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
-            new Entry("gradient_columnar", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)));
+            new Entry("gradient_columnar", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry("copy", "copy.cl", COPY, NO_MACROS, OUTPUT));
 
     private static final Map<String, Entry> BY_NAME =
             ENTRIES.stream().collect(Collectors.toUnmodifiableMap(Entry::name, Function.identity()));

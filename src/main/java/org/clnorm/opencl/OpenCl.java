@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.stream.Collectors;
 import org.clnorm.DeviceInfo;
 import org.clnorm.backend.Backend;
 import org.jocl.CL;
@@ -123,6 +124,21 @@ public final class OpenCl {
         return candidates.stream()
                 .filter(candidate -> selector == null || candidate.matches(selector))
                 .min(Comparator.comparing(candidate -> candidate.facts.kind()));
+    }
+
+    /**
+     * The same, where one is needed.
+     *
+     * @throws IllegalArgumentException when nothing matches; the message lists what there is
+     */
+    public static Candidate require(List<Candidate> candidates, String selector) {
+        return select(candidates, selector).orElseThrow(() -> {
+            String wanted = selector == null ? "No OpenCL device" : "No device matches '" + selector + "'";
+            String found = candidates.isEmpty()
+                    ? whyNoDevices()
+                    : candidates.stream().map(Candidate::describe).collect(Collectors.joining("; "));
+            return new IllegalArgumentException(wanted + ". There are: " + found + "; reference, the CPU reference");
+        });
     }
 
     /** Why {@link #devices} is empty, in words; empty when it is not. */

@@ -188,19 +188,24 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public void copy(Operand from, Operand to, long count) {
-        if (count > 0) {
-            OpenClException.check(
-                    CL.clEnqueueCopyBuffer(
-                            queue,
-                            handle(from.memory()),
-                            handle(to.memory()),
-                            from.offset() * Sizeof.cl_float,
-                            to.offset() * Sizeof.cl_float,
-                            count * Sizeof.cl_float,
-                            0,
-                            null,
-                            null),
-                    "Copying " + count + " elements");
+        copy(from, to, count, strategyForCopies());
+    }
+
+    /** The strategy that {@link #copy(Operand, Operand, long)} takes. */
+    public Strategy strategyForCopies() {
+        return fixed != null ? fixed : Strategy.forCopies(facts);
+    }
+
+    /** A copy under a strategy of the caller's choice. */
+    public void copy(Operand from, Operand to, long count, Strategy strategy) {
+        if (count == 0) {
+            return;
+        }
+        synchronized (lock) {
+            long perSlice = Geometry.flatPerSlice(strategy, count, facts.computeUnits());
+            Kernel copy = kernels.get("copy", strategy, "");
+            copy.operand(from).operand(to).longValue(count).longValue(perSlice);
+            launch(copy, (count + perSlice - 1) / perSlice);
         }
     }
 

@@ -106,6 +106,16 @@ public record Strategy(
         return fits(fused, facts, view, gpu) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
     }
 
+    /** The strategy for work that has no groups. */
+    static Strategy forCopies(DeviceFacts facts) {
+        return named(prefersGpuForm(facts) ? "gpu-split" : "cpu-split", facts);
+    }
+
+    /** The same with stores through the cache, or past it. */
+    public Strategy withStream(boolean stream) {
+        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, stream);
+    }
+
     private static boolean fits(Strategy fused, DeviceFacts facts, View view, boolean gpu) {
         if (view instanceof View.Columnar columnar) {
             long stripeBytes = columnar.rows() * fused.stripe() * Float.BYTES;

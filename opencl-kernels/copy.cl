@@ -1,0 +1,29 @@
+// y = x, contiguous: what a pass would take if it did nothing but move its data. The ceiling that benchmarks quote.
+//
+//   kernel  launches  bytes moved  chosen when
+//   copy    1         x, y         Backend.copy
+
+#include "groups.clh"
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void copy(
+        IN(x), OUT(y), long elements, long per_slice) {
+    __global const float *x = AT(x);
+    __global float *y = AT(y);
+    long at = get_group_id(0) * per_slice;
+    long end = LONG_MIN_OF(elements, at + per_slice);
+    if (WG == 1) {
+        for (int lead = elements_to_line(y + at, (int)LONG_MIN_OF(end - at, LINE)); lead > 0; lead--, at++) {
+            y[at] = x[at];
+        }
+    }
+    for (at += (long)LOCAL_ITEM * VW; at + VW <= end; at += WG * VW) {
+        if (WG == 1) {
+            store_aligned(load(x + at), y + at);
+        } else {
+            store(load(x + at), y + at);
+        }
+    }
+    for (; at < end; at++) {
+        y[at] = x[at];
+    }
+}

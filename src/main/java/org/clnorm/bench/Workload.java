@@ -1,0 +1,70 @@
+package org.clnorm.bench;
+
+import org.clnorm.Layout;
+import org.clnorm.Shape;
+
+/**
+ * One thing to time.
+ *
+ * @param fusion what is fused with the normalization
+ */
+public record Workload(Direction direction, Shape shape, Layout layout, Fusion fusion) {
+    /** Which pass. */
+    public enum Direction {
+        /** Training forward: reads x, writes y. */
+        FORWARD("forward", 2),
+        /** Training backward: reads x and dy, writes dx. */
+        BACKWARD("backward", 3),
+        /** Evaluation forward: reads x, writes y. */
+        INFERENCE("inference", 2);
+
+        private final String label;
+        private final int tensors;
+
+        Direction(String label, int tensors) {
+            this.label = label;
+            this.tensors = tensors;
+        }
+
+        @Override
+        public String toString() {
+            return label;
+        }
+    }
+
+    /** What is fused. */
+    public enum Fusion {
+        /** Nothing. */
+        NONE(""),
+        /** ReLU. */
+        RELU("+relu"),
+        /** A residual, then ReLU. */
+        ADD_RELU("+add+relu");
+
+        private final String label;
+
+        Fusion(String label) {
+            this.label = label;
+        }
+
+        @Override
+        public String toString() {
+            return label;
+        }
+    }
+
+    boolean hasResidual() {
+        return fusion == Fusion.ADD_RELU;
+    }
+
+    /** The bytes that any implementation must move: each input read once, each output written once. */
+    public long minimalBytes() {
+        int more = !hasResidual() ? 0 : direction == Direction.BACKWARD ? 2 : 1;
+        return (direction.tensors + more) * shape.elements() * Float.BYTES;
+    }
+
+    /** Pass, fusion. */
+    public String operation() {
+        return direction + fusion.toString();
+    }
+}
