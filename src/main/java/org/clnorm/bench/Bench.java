@@ -177,7 +177,7 @@ public final class Bench {
             int sets = (int) Math.max(2, Math.min(64, rotation / Math.max(1, workload.minimalBytes())));
             for (int set = 0; set < sets; set++) {
                 Operand x = random(elements, normal);
-                Operand y = new Operand(backend.allocate(elements), 0);
+                Operand y = zeros(elements);
                 Operand residual = workload.hasResidual() ? random(elements, normal) : null;
                 ForwardTraining forward = new ForwardTraining(
                         workload.shape(),
@@ -215,7 +215,7 @@ public final class Bench {
                         backend.forward(forward);
                         // The residual has done its work; its memory serves as the residual's gradient.
                         Operand dy = random(elements, normal);
-                        Operand dx = new Operand(backend.allocate(elements), 0);
+                        Operand dx = zeros(elements);
                         Backward backward = new Backward(
                                 workload.shape(),
                                 workload.layout(),
@@ -239,6 +239,13 @@ public final class Bench {
         private Operand vector(int n, float value) {
             Operand operand = new Operand(backend.allocate(n), 0);
             backend.fill(operand, n, value);
+            return operand;
+        }
+
+        /** Written once, so that no measured call is the first to touch a page. */
+        private Operand zeros(long n) {
+            Operand operand = new Operand(backend.allocate(n), 0);
+            backend.fill(operand, n, 0);
             return operand;
         }
 

@@ -25,6 +25,13 @@ public record DeviceFacts(
         long globalBytes,
         long maxAllocationBytes,
         String extensions) {
+    /** PoCL's name for itself. */
+    static final String POCL = "Portable Computing Language";
+
+    /** Whether the platform is PoCL, which compiles with LLVM in this process. */
+    boolean isPocl() {
+        return platform.equals(POCL);
+    }
 
     /** The facts a person may want to see, in the order of interest. */
     public Map<String, String> toMap() {

@@ -18,6 +18,7 @@ final class Kernel {
     private final cl_kernel handle;
     private final long items;
     private int next;
+    private boolean launched;
 
     /** @param items work-items in a work-group */
     Kernel(String name, cl_kernel handle, int items) {
@@ -62,9 +63,15 @@ final class Kernel {
         return this;
     }
 
+    /** Whether it was launched before: PoCL compiles to machine code at the first launch. */
+    boolean isLaunched() {
+        return launched;
+    }
+
     /** Enqueues so many work-groups. */
     void launch(cl_command_queue queue, long workGroups, cl_event event) {
         next = 0;
+        launched = true;
         OpenClException.check(
                 CL.clEnqueueNDRangeKernel(
                         queue, handle, 1, null, new long[] {workGroups * items}, new long[] {items}, 0, null, event),

@@ -26,10 +26,13 @@ final class Kernels {
     private final cl_context context;
     private final cl_device_id device;
     private final String deviceName;
+    private final Runnable afterCompiling;
     private final Map<ProgramKey, cl_program> programs = new HashMap<>();
     private final Map<KernelKey, Kernel> kernels = new HashMap<>();
 
-    Kernels(cl_context context, cl_device_id device, String deviceName) {
+    /** @param afterCompiling called when a compilation is over, well or not */
+    Kernels(cl_context context, cl_device_id device, String deviceName, Runnable afterCompiling) {
+        this.afterCompiling = afterCompiling;
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
@@ -67,6 +70,7 @@ final class Kernels {
         OpenClException.check(status[0], "Creating a program from " + file);
         long start = System.nanoTime();
         int built = CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null);
+        afterCompiling.run();
         if (built != CL.CL_SUCCESS) {
             String buildLog = log(program);
             CL.clReleaseProgram(program);

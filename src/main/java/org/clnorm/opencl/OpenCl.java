@@ -22,7 +22,7 @@ public final class OpenCl {
     private static final long ALL_TYPES = 0xFFFFFFFFL;
 
     /** What people call a platform whose own name is another. */
-    private static final Map<String, String> ALIASES = Map.of("Portable Computing Language", "pocl");
+    private static final Map<String, String> ALIASES = Map.of(DeviceFacts.POCL, "pocl");
 
     private OpenCl() {}
 

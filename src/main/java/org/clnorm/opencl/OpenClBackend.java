@@ -50,6 +50,7 @@ public final class OpenClBackend implements Backend {
 
     private final Kernels kernels;
     private final Transfers transfers;
+    private final Runnable afterCompiling;
     private final Set<OpenClMemory> live = ConcurrentHashMap.newKeySet();
     private final Map<String, LongAdder> launches = new ConcurrentHashMap<>();
     private final AtomicBoolean open = new AtomicBoolean(true);
@@ -71,7 +72,11 @@ public final class OpenClBackend implements Backend {
         this.facts = facts;
         this.fixed = fixed;
         this.info = OpenCl.infoOf(facts, fixed == null ? Strategy.describeChoice(facts) : fixed.name());
-        this.kernels = new Kernels(context, device, facts.name());
+        if (facts.isPocl()) {
+            CompilerSignals.beforeCompiling();
+        }
+        this.afterCompiling = facts.isPocl() ? CompilerSignals::afterCompiling : () -> {};
+        this.kernels = new Kernels(context, device, facts.name(), afterCompiling);
         this.transfers = new Transfers(queue);
     }
 
@@ -480,6 +485,7 @@ public final class OpenClBackend implements Backend {
     }
 
     private void launch(Kernel kernel, long workGroups) {
+        boolean mayCompile = facts.isPocl() && !kernel.isLaunched();
         if (timings == null) {
             kernel.launch(queue, workGroups, null);
         } else {
@@ -490,6 +496,10 @@ public final class OpenClBackend implements Backend {
                     kernel.name(),
                     time(event, CL.CL_PROFILING_COMMAND_END) - time(event, CL.CL_PROFILING_COMMAND_START));
             CL.clReleaseEvent(event);
+        }
+        if (mayCompile) {
+            finish();
+            afterCompiling.run();
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();
     }
