@@ -191,13 +191,18 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
         int pitch) {
     LOCAL_SUMS(room);
     int group = get_group_id(0);
-    sums all;
-    all.dy = all.dyx = 0.0f;
+    float dy = 0.0f, dy_lo = 0.0f, dyx = 0.0f, dyx_lo = 0.0f;
     for (int slice = LOCAL_ITEM; slice < slices; slice += WG) {
         __global const float *partial = partials + (long)slice * 2 * pitch + group;
-        all.dy += partial[0];
-        all.dyx += partial[pitch];
+        float rest;
+        two_sum_scalar(dy, partial[0], &dy, &rest);
+        dy_lo += rest;
+        two_sum_scalar(dyx, partial[pitch], &dyx, &rest);
+        dyx_lo += rest;
     }
+    sums all;
+    all.dy = dy + dy_lo;
+    all.dyx = dyx + dyx_lo;
     all = across_group_sums(all, room);
     if (LOCAL_ITEM == 0) {
         FOLD_SUMS(all, group);
