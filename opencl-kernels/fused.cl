@@ -55,9 +55,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
         for (int b = 0; b < BLOCKS; b++) {
             int column = column_of(stripe, b);
             float hi[VW], lo[VW], m2[VW];
-            store(mine[b].hi, hi);
-            store(mine[b].lo, lo);
-            store(mine[b].m2 + mine[b].m2_lo, m2);
+            store_lanes(mine[b].hi, hi);
+            store_lanes(mine[b].lo, lo);
+            store_lanes(mine[b].m2 + mine[b].m2_lo, m2);
             for (int i = 0; i < VW && column + i < groups; i++) {
                 moments all;
                 all.n = mine[b].n;
@@ -100,8 +100,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         for (int b = 0; b < BLOCKS; b++) {
             int column = column_of(stripe, b);
             float dy[VW], dyx[VW];
-            store(mine[b].dy + mine[b].dy_lo, dy);
-            store(mine[b].dyx + mine[b].dyx_lo, dyx);
+            store_lanes(mine[b].dy + mine[b].dy_lo, dy);
+            store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx);
             for (int i = 0; i < VW && column + i < groups; i++) {
                 sums all;
                 all.dy = dy[i];

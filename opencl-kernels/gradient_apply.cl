@@ -46,7 +46,7 @@ INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) 
 
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
-    vec dy = vector_masked(load(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
+    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
     store(vector_backward(dy, x, c), a.dx + at);
     if (RESIDUAL) {
         store(dy, a.dresidual + at);
@@ -55,7 +55,7 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
 
 INLINE void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
-    vec dy = vector_masked(load(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
+    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
     store_aligned(vector_backward(dy, x, c), a.dx + at);
     if (RESIDUAL) {
         store_if_aligned(dy, a.dresidual + at);

@@ -57,7 +57,7 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
 #pragma unroll
     for (int i = 0; i < TILE; i++) {
         vec y = READS_Y ? load(in.y + at[i]) : (vec)(0.0f);
-        add_to_sums(&dy, &dyx, in, load(in.dy + at[i]), load(in.x + at[i]), y);
+        add_to_sums(&dy, &dyx, in, LOAD_DY(in.dy + at[i]), load(in.x + at[i]), y);
     }
     add_compensated(&to->dy, &to->dy_lo, dy);
     add_compensated(&to->dyx, &to->dyx_lo, dyx);
