@@ -1,8 +1,14 @@
 package org.clnorm;
 
+import static org.clnorm.TensorChecks.like;
+import static org.clnorm.TensorChecks.noOverlap;
+import static org.clnorm.TensorChecks.onDevice;
+import static org.clnorm.TensorChecks.unchanged;
+
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
@@ -30,146 +36,89 @@ import org.clnorm.backend.SavedStatistics;
  */
 public final class BatchNorm implements AutoCloseable {
     /** How a layer is to be. Immutable: each setter returns a new builder. */
-    public record Builder(
-            int channels,
-            double epsilon,
-            boolean scale,
-            boolean shift,
-            Activation activation,
-            RunningAverage runningAverage,
-            RunningVariance runningVariance,
-            NonFinitePolicy nonFinite,
-            boolean accumulateGradients) {
+    public static final class Builder {
+        private final int channels;
+        // Written on a fresh copy only, before anybody else sees it.
+        private double epsilon = 1e-5;
+        private boolean scale = true;
+        private boolean shift = true;
+        private Activation activation = Activation.NONE;
+        private RunningAverage runningAverage = RunningAverage.exponential(0.1);
+        private RunningVariance runningVariance = RunningVariance.UNBIASED;
+        private NonFinitePolicy nonFinite = NonFinitePolicy.PROPAGATE;
+        private boolean accumulateGradients;
 
-        /** Checks the numbers. */
-        public Builder {
+        private Builder(int channels) {
             if (channels < 1) {
                 throw new IllegalArgumentException("channels must be at least 1, but given was " + channels);
             }
-            if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
-                throw new IllegalArgumentException("epsilon must be finite and at least 0, but given was " + epsilon);
-            }
-            Objects.requireNonNull(activation, "activation");
-            Objects.requireNonNull(runningAverage, "runningAverage");
-            Objects.requireNonNull(runningVariance, "runningVariance");
-            Objects.requireNonNull(nonFinite, "nonFinite");
+            this.channels = channels;
+        }
+
+        private Builder with(Consumer<Builder> change) {
+            Builder copy = new Builder(channels);
+            copy.epsilon = epsilon;
+            copy.scale = scale;
+            copy.shift = shift;
+            copy.activation = activation;
+            copy.runningAverage = runningAverage;
+            copy.runningVariance = runningVariance;
+            copy.nonFinite = nonFinite;
+            copy.accumulateGradients = accumulateGradients;
+            change.accept(copy);
+            return copy;
         }
 
         /** ε, added to the variance inside the square root; 1e-5 unless said. */
         public Builder epsilon(double epsilon) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            if (!(epsilon >= 0 && epsilon <= Float.MAX_VALUE)) {
+                throw new IllegalArgumentException("epsilon must be finite and at least 0, but given was " + epsilon);
+            }
+            return with(copy -> copy.epsilon = epsilon);
         }
 
         /** Whether there is a γ; yes unless said. */
         public Builder scale(boolean scale) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            return with(copy -> copy.scale = scale);
         }
 
         /** Whether there is a β; yes unless said. */
         public Builder shift(boolean shift) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            return with(copy -> copy.shift = shift);
         }
 
         /** What is applied in the same pass; nothing unless said. */
         public Builder activation(Activation activation) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            Objects.requireNonNull(activation, "activation");
+            return with(copy -> copy.activation = activation);
         }
 
         /** How a batch enters the running statistics; {@code exponential(0.1)} unless said. */
         public Builder runningAverage(RunningAverage runningAverage) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            Objects.requireNonNull(runningAverage, "runningAverage");
+            return with(copy -> copy.runningAverage = runningAverage);
         }
 
         /** Which variance enters the running variance; the unbiased one unless said. */
         public Builder runningVariance(RunningVariance runningVariance) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            Objects.requireNonNull(runningVariance, "runningVariance");
+            return with(copy -> copy.runningVariance = runningVariance);
         }
 
         /** What NaN and infinite batch statistics do; they propagate unless said. */
         public Builder nonFinite(NonFinitePolicy nonFinite) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            Objects.requireNonNull(nonFinite, "nonFinite");
+            return with(copy -> copy.nonFinite = nonFinite);
         }
 
         /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
-            return new Builder(
-                    channels,
-                    epsilon,
-                    scale,
-                    shift,
-                    activation,
-                    runningAverage,
-                    runningVariance,
-                    nonFinite,
-                    accumulateGradients);
+            return with(copy -> copy.accumulateGradients = accumulateGradients);
         }
 
         /** A layer in training mode on a device, with γ = 1, β = 0, running mean 0 and running variance 1. */
         public BatchNorm build(Device device) {
-            return new BatchNorm(this, device);
+            return new BatchNorm(this, Objects.requireNonNull(device, "device"));
         }
     }
 
@@ -208,11 +157,11 @@ public final class BatchNorm implements AutoCloseable {
     private BatchNorm(Builder options, Device device) {
         this.options = options;
         this.device = device;
-        Shape perChannel = Shape.of(options.channels());
-        this.gamma = options.scale() ? parameter("weight", perChannel) : null;
-        this.beta = options.shift() ? parameter("bias", perChannel) : null;
-        this.running = options.runningAverage().isTracked() ? running(perChannel) : null;
-        this.saved = device.backend().newSavedStatistics(options.channels());
+        Shape perChannel = Shape.of(options.channels);
+        this.gamma = options.scale ? parameter("weight", perChannel) : null;
+        this.beta = options.shift ? parameter("bias", perChannel) : null;
+        this.running = options.runningAverage.isTracked() ? running(perChannel) : null;
+        this.saved = device.backend().newSavedStatistics(options.channels);
         Tensor holder = Tensor.owning(
                 device, perChannel, Layout.CHANNELS_FIRST, saved.mean().memory(), 0);
         this.savedMean = Tensor.over(holder, saved.mean(), perChannel);
@@ -221,7 +170,7 @@ public final class BatchNorm implements AutoCloseable {
         this.own = Stream.concat(vectors.stream(), Stream.of(savedMean, savedInvstd))
                 .toList();
         this.lease = Lease.of(
-                this, "batch normalization of " + options.channels() + " channels", release(holder, saved, vectors));
+                this, "batch normalization of " + options.channels + " channels", release(holder, saved, vectors));
         reset();
     }
 
@@ -259,27 +208,17 @@ public final class BatchNorm implements AutoCloseable {
                         mean.operand(),
                         variance.operand(),
                         absorbed.operand(),
-                        options.runningAverage(),
-                        options.runningVariance()));
+                        options.runningAverage,
+                        options.runningVariance));
     }
 
-    /** A layer over so many channels, with the field's defaults; see the setters. */
+    /**
+     * A layer over so many channels, with the field's defaults; see the setters.
+     *
+     * @throws IllegalArgumentException for fewer than one
+     */
     public static Builder builder(int channels) {
-        return new Builder(
-                channels,
-                1e-5,
-                true,
-                true,
-                Activation.NONE,
-                RunningAverage.exponential(0.1),
-                RunningVariance.UNBIASED,
-                NonFinitePolicy.PROPAGATE,
-                false);
-    }
-
-    /** How the layer was built. */
-    public Builder options() {
-        return options;
+        return new Builder(channels);
     }
 
     /** The device it works on. */
@@ -355,12 +294,12 @@ public final class BatchNorm implements AutoCloseable {
      */
     public void forward(Tensor x, Tensor residual, Tensor y) {
         checkInput(x);
-        checkLike("y", y, "x", x);
+        like("y", y, "x", x);
         boolean batchStatistics = training || running == null;
-        refuseOverlap("y", y, "x", x, !batchStatistics);
+        noOverlap("y", y, "x", x, !batchStatistics);
         if (residual != null) {
-            checkLike("residual", residual, "x", x);
-            refuseOverlap("y", y, "residual", residual, true);
+            like("residual", residual, "x", x);
+            noOverlap("y", y, "residual", residual, true);
         }
         refuseOwn("y", y);
 
@@ -376,10 +315,10 @@ public final class BatchNorm implements AutoCloseable {
                                 x.operand(),
                                 operandOf(residual),
                                 y.operand(),
-                                options.activation(),
+                                options.activation,
                                 valueOf(gamma),
                                 valueOf(beta),
-                                options.epsilon(),
+                                options.epsilon,
                                 running.mean.operand(),
                                 running.variance.operand(),
                                 saved));
@@ -405,13 +344,13 @@ public final class BatchNorm implements AutoCloseable {
                         x.operand(),
                         operandOf(residual),
                         y.operand(),
-                        options.activation(),
+                        options.activation,
                         valueOf(gamma),
                         valueOf(beta),
-                        options.epsilon(),
+                        options.epsilon,
                         saved,
                         update ? running.operands : null,
-                        options.nonFinite()));
+                        options.nonFinite));
         if (update) {
             batchesTracked++;
         }
@@ -448,24 +387,24 @@ public final class BatchNorm implements AutoCloseable {
      */
     public void backward(Tensor dy, Tensor dx, Tensor dresidual) {
         checkGradient(dy);
-        checkLike("dx", dx, "dy", dy);
-        refuseOverlap("dx", dx, "dy", dy, true);
-        refuseOverlap("dx", dx, "x", memo.x, false);
+        like("dx", dx, "dy", dy);
+        noOverlap("dx", dx, "dy", dy, true);
+        noOverlap("dx", dx, "x", memo.x, false);
         refuseOwn("dx", dx);
-        boolean needsY = memo.residual && options.activation() != Activation.NONE;
+        boolean needsY = memo.residual && options.activation != Activation.NONE;
         if (needsY) {
-            refuseOverlap("dx", dx, "y", memo.y, false);
+            noOverlap("dx", dx, "y", memo.y, false);
         }
         if (dresidual != null) {
             if (!memo.residual) {
                 throw new IllegalArgumentException("dresidual was given, but the last forward pass had no residual");
             }
-            checkLike("dresidual", dresidual, "dy", dy);
-            refuseOverlap("dresidual", dresidual, "dy", dy, true);
-            refuseOverlap("dresidual", dresidual, "dx", dx, false);
-            refuseOverlap("dresidual", dresidual, "x", memo.x, false);
+            like("dresidual", dresidual, "dy", dy);
+            noOverlap("dresidual", dresidual, "dy", dy, true);
+            noOverlap("dresidual", dresidual, "dx", dx, false);
+            noOverlap("dresidual", dresidual, "x", memo.x, false);
             if (needsY) {
-                refuseOverlap("dresidual", dresidual, "y", memo.y, false);
+                noOverlap("dresidual", dresidual, "y", memo.y, false);
             }
             refuseOwn("dresidual", dresidual);
         }
@@ -478,14 +417,14 @@ public final class BatchNorm implements AutoCloseable {
                             dy.operand(),
                             memo.x.operand(),
                             needsY ? memo.y.operand() : null,
-                            options.activation(),
+                            options.activation,
                             saved,
                             dx.operand(),
                             operandOf(dresidual),
                             gradientOf(gamma),
                             gradientOf(beta),
-                            options.accumulateGradients()));
-        } else if (!options.accumulateGradients()) {
+                            options.accumulateGradients));
+        } else if (!options.accumulateGradients) {
             parameters().forEach(Parameter::zeroGradient);
         }
         dx.touch();
@@ -554,12 +493,12 @@ public final class BatchNorm implements AutoCloseable {
 
     private void checkInput(Tensor x) {
         lease.check();
-        checkOnDevice("x", x);
+        onDevice("x", x, device);
         int rank = x.shape().rank();
-        if (rank < 2 || rank > 5 || x.shape().channels() != options.channels()) {
+        if (rank < 2 || rank > 5 || x.shape().channels() != options.channels) {
             throw new IllegalArgumentException(
-                    "x must have shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) with C = "
-                            + options.channels() + ", but given was " + x.shape());
+                    "x must have shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) with C = " + options.channels
+                            + ", but given was " + x.shape());
         }
     }
 
@@ -568,56 +507,16 @@ public final class BatchNorm implements AutoCloseable {
         if (memo == null) {
             throw new IllegalStateException("backward needs a forward pass before it");
         }
-        checkUnchanged("x", memo.x, memo.xVersion);
-        if (memo.residual && options.activation() != Activation.NONE) {
-            checkUnchanged("y", memo.y, memo.yVersion);
+        unchanged("x", memo.x, memo.xVersion);
+        if (memo.residual && options.activation != Activation.NONE) {
+            unchanged("y", memo.y, memo.yVersion);
         }
-        checkLike("dy", dy, "x", memo.x);
-    }
-
-    private static void checkUnchanged(String name, Tensor tensor, int version) {
-        if (tensor.isClosed()) {
-            throw new IllegalStateException(
-                    "backward needs the forward pass's " + name + " " + tensor.shape() + ", but it was closed since");
-        }
-        if (tensor.version() != version) {
-            throw new IllegalStateException("backward needs the forward pass's " + name + " " + tensor.shape()
-                    + ", but it was written since (by an upload, a fill, or as an output)");
-        }
-    }
-
-    private void checkOnDevice(String name, Tensor tensor) {
-        Objects.requireNonNull(tensor, name);
-        if (tensor.device() != device) {
-            throw new IllegalArgumentException(
-                    name + " must be on the layer's " + device + ", but given was " + tensor);
-        }
-        tensor.operand();
-    }
-
-    private void checkLike(String name, Tensor tensor, String otherName, Tensor other) {
-        checkOnDevice(name, tensor);
-        if (!tensor.shape().equals(other.shape())) {
-            throw new IllegalArgumentException(name + " must have " + otherName + "'s shape " + other.shape()
-                    + ", but given was " + tensor.shape());
-        }
-        if (tensor.layout() != other.layout() && tensor.shape().rank() > 2) {
-            throw new IllegalArgumentException(name + " must have " + otherName + "'s layout " + other.layout()
-                    + ", but given was " + tensor.layout());
-        }
-    }
-
-    private static void refuseOverlap(String name, Tensor output, String otherName, Tensor other, boolean sameAllowed) {
-        if (output.overlaps(other) && !(sameAllowed && output.isSamePlaceAs(other))) {
-            throw new IllegalArgumentException(name + " may not share memory with " + otherName
-                    + (sameAllowed ? " unless it is the same place" : "") + ", but given were " + output + " and "
-                    + other);
-        }
+        like("dy", dy, "x", memo.x);
     }
 
     private void refuseOwn(String name, Tensor output) {
         for (Tensor mine : own) {
-            refuseOverlap(name, output, "the layer's own parameters and statistics", mine, false);
+            noOverlap(name, output, "the layer's own parameters and statistics", mine, false);
         }
     }
 

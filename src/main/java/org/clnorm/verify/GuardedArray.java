@@ -1,0 +1,124 @@
+package org.clnorm.verify;
+
+import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.Optional;
+import org.clnorm.backend.Backend;
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operand;
+
+/**
+ * An array inside a larger piece of memory, whose surroundings tell whether somebody wrote, or made use of, what lies
+ * beside it.
+ *
+ * <p>What surrounds an input is NaN: a result that it entered is NaN too. What surrounds an output is a number that no
+ * result is: there, a NaN that was read and written back would go unseen. Bits are compared, not values.
+ */
+final class GuardedArray implements AutoCloseable {
+    /** Elements before an array that is at a 64-byte line, and after it: more than a work-group's vector each. */
+    private static final int GUARD = 160;
+
+    private static final float INPUT_GUARD = Float.intBitsToFloat(0x7fc0_c0de);
+    private static final float OUTPUT_GUARD = -7.654321e-30f;
+    private static final float POISON = Float.intBitsToFloat(0x7fc0_dead);
+
+    private final String name;
+    private final Backend backend;
+    private final Memory memory;
+    private final int offset;
+    private final int count;
+    private boolean output;
+    private float[] content;
+
+    private GuardedArray(Backend backend, String name, boolean output, int shift, float[] values) {
+        this.name = name;
+        this.backend = backend;
+        this.output = output;
+        this.offset = GUARD + shift;
+        this.count = values.length;
+        this.content = new float[offset + count + GUARD];
+        Arrays.fill(content, output ? OUTPUT_GUARD : INPUT_GUARD);
+        System.arraycopy(values, 0, content, offset, count);
+        this.memory = backend.allocate(content.length);
+        backend.write(new Operand(memory, 0), FloatBuffer.wrap(content));
+    }
+
+    /**
+     * An array that is only read.
+     *
+     * @param shift how many elements it starts after a 64-byte line
+     */
+    static GuardedArray input(Backend backend, String name, int shift, float[] values) {
+        return new GuardedArray(backend, name, false, shift, values);
+    }
+
+    /** An array that is read and written. */
+    static GuardedArray updated(Backend backend, String name, int shift, float[] values) {
+        return new GuardedArray(backend, name, true, shift, values);
+    }
+
+    /** An array that is to be written from end to end. */
+    static GuardedArray output(Backend backend, String name, int shift, int count) {
+        float[] poison = new float[count];
+        Arrays.fill(poison, POISON);
+        return new GuardedArray(backend, name, true, shift, poison);
+    }
+
+    String name() {
+        return name;
+    }
+
+    Operand operand() {
+        return new Operand(memory, offset);
+    }
+
+    boolean isOutput() {
+        return output;
+    }
+
+    /**
+     * Reads it all. From now on it is an input: it must stay as it is.
+     *
+     * @param complete whether an output must have been written from end to end
+     * @return what is wrong with it, if anything
+     */
+    Optional<String> settle(boolean complete) {
+        float[] before = content;
+        content = new float[before.length];
+        backend.read(new Operand(memory, 0), FloatBuffer.wrap(content));
+        boolean wasOutput = output;
+        output = false;
+        for (int i = 0; i < content.length; i++) {
+            boolean inside = i >= offset && i < offset + count;
+            if (inside && wasOutput) {
+                if (complete && bits(content[i]) == bits(POISON)) {
+                    return Optional.of("element " + (i - offset) + " of " + name + " was not written");
+                }
+            } else if (bits(content[i]) != bits(before[i])) {
+                return Optional.of((inside
+                                ? "element " + (i - offset) + " of " + name + ", which is only to be read,"
+                                : distance(i) + " the " + count + " elements of " + name + ", memory")
+                        + " was overwritten with " + content[i]);
+            }
+        }
+        return Optional.empty();
+    }
+
+    private String distance(int i) {
+        return i < offset ? (offset - i) + " before" : (i - offset - count + 1) + " after";
+    }
+
+    /** What it holds since it settled. */
+    float[] values() {
+        return Arrays.copyOfRange(content, offset, offset + count);
+    }
+
+    private static int bits(float value) {
+        return Float.floatToRawIntBits(value);
+    }
+
+    @Override
+    public void close() {
+        memory.close();
+    }
+}

@@ -1,0 +1,131 @@
+package org.clnorm.verify;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.opencl.KernelCatalogue;
+import org.clnorm.opencl.KernelCatalogue.Entry;
+import org.clnorm.opencl.KernelCatalogue.Step;
+import org.clnorm.opencl.OpenCl;
+import org.clnorm.opencl.OpenClBackend;
+import org.clnorm.opencl.Strategy;
+import org.clnorm.verify.VerifyReport.Failure;
+import org.clnorm.verify.VerifyReport.Row;
+import org.clnorm.view.View;
+
+/**
+ * Every kernel of the catalogue, under every strategy, against the reference in double precision.
+ *
+ * <p>A case is a forward pass, its backward pass, and a plain copy of x. Every array lies inside a larger piece of memory, at a 64-byte line
+ * or at an odd place; outputs hold NaN before, and what surrounds them, and all that is only to be read, must be the
+ * same afterwards, bit by bit. Each case runs twice and must give the same bits. Where a channel gets a NaN or an
+ * infinity, the others must have the bits that they have without it. An error is charged to those kernels of the pass
+ * that are answerable for the array, as {@link KernelCatalogue} has it. A kernel that a strategy has but no case
+ * launched is a failure too.
+ */
+public final class Verifier {
+    /** Launched under every strategy: there is nothing to fuse in inference, in an update that comes later, in a copy. */
+    private static final Set<String> ALWAYS =
+            Set.of("fold_given", "track", "apply_segmented", "apply_columnar", "copy");
+
+    private Verifier() {}
+
+    /** Is told how far it is. */
+    @FunctionalInterface
+    public interface Progress {
+        /** Tells nobody. */
+        Progress NONE = (strategy, done, cases) -> {};
+
+        /** {@code done} of {@code cases} cases have run under a strategy; called for 0 too. */
+        void at(String strategy, int done, int cases);
+    }
+
+    /** How much is verified. */
+    public enum Extent {
+        /** All shapes. */
+        FULL,
+        /** Shapes of a few thousand elements: for slow devices. */
+        QUICK
+    }
+
+    /** The names of all strategies that a device can run, the choice by shape first. */
+    public static List<String> strategies(DeviceFacts facts) {
+        return Stream.concat(
+                        Stream.of(Strategy.AUTO), Strategy.all(facts).stream().map(Strategy::name))
+                .toList();
+    }
+
+    /** {@link #run(OpenCl.Candidate, List, Extent, Progress)} in full. */
+    public static VerifyReport run(OpenCl.Candidate device, List<String> strategies, Progress progress) {
+        return run(device, strategies, Extent.FULL, progress);
+    }
+
+    /**
+     * Verifies.
+     *
+     * @param strategies their names
+     * @throws IllegalArgumentException for a strategy that the device does not have, before anything runs
+     */
+    public static VerifyReport run(OpenCl.Candidate device, List<String> strategies, Extent extent, Progress progress) {
+        long start = System.nanoTime();
+        DeviceFacts facts = device.facts();
+        strategies.stream().filter(name -> !isAuto(name)).forEach(name -> Strategy.named(name, facts));
+        List<VerifierCase> cases = extent == Extent.FULL ? VerifierCases.all() : VerifierCases.small();
+        List<Row> rows = new ArrayList<>();
+        List<Failure> failures = new ArrayList<>();
+        for (String strategy : strategies) {
+            try (OpenClBackend backend = (OpenClBackend) device.open(strategy)) {
+                VerifierRun run = new VerifierRun(
+                        strategy,
+                        backend,
+                        backend::launches,
+                        KernelCatalogue.entries(),
+                        kernels(strategy, facts, cases));
+                progress.at(strategy, 0, cases.size());
+                for (int i = 0; i < cases.size(); i++) {
+                    run.verify(cases.get(i));
+                    progress.at(strategy, i + 1, cases.size());
+                }
+                rows.addAll(run.rows());
+                failures.addAll(run.failures());
+            }
+        }
+        rows.sort(java.util.Comparator.comparingInt(row -> place(row.kernel())));
+        return new VerifyReport(
+                device.info(),
+                facts.toMap(),
+                strategies,
+                cases.size(),
+                (System.nanoTime() - start) / 1e9,
+                rows,
+                failures);
+    }
+
+    private static int place(String kernel) {
+        return KernelCatalogue.entries().stream().map(Entry::name).toList().indexOf(kernel);
+    }
+
+    private static boolean isAuto(String strategy) {
+        return strategy.equalsIgnoreCase(Strategy.AUTO);
+    }
+
+    /** The names of the kernels that a strategy has for the views of some cases. */
+    static Set<String> kernels(String strategy, DeviceFacts facts, Collection<VerifierCase> cases) {
+        Set<String> kernels = new TreeSet<>();
+        for (VerifierCase c : cases) {
+            View view = View.batch(c.shape(), c.layout());
+            Strategy chosen = isAuto(strategy) ? Strategy.choose(facts, view) : Strategy.named(strategy, facts);
+            String otherPattern = view instanceof View.Segmented ? "_columnar" : "_segmented";
+            KernelCatalogue.entries().stream()
+                    .filter(entry -> ALWAYS.contains(entry.name()) || chosen.fused() == (entry.step() == Step.FUSED))
+                    .map(Entry::name)
+                    .filter(name -> !name.endsWith(otherPattern))
+                    .forEach(kernels::add);
+        }
+        return kernels;
+    }
+}

@@ -1,0 +1,208 @@
+package org.clnorm.verify;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.clnorm.Activation;
+import org.clnorm.Layout;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningAverage;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+
+/**
+ * A forward pass and its backward pass, with all that may make a difference to a kernel.
+ *
+ * @param seed of the input data
+ * @param average how the batch enters the running statistics; of no kind for a training pass without them
+ */
+record VerifierCase(
+        long seed,
+        Shape shape,
+        Layout layout,
+        Mode mode,
+        Data data,
+        Affine affine,
+        Fusion fusion,
+        RunningAverage average,
+        RunningVariance estimate,
+        NonFinitePolicy policy,
+        InPlace inPlace,
+        Placement placement) {
+
+    /** Whose statistics normalize, and what happens to the gradients of γ and β that are there. */
+    enum Mode {
+        TRAINING(true, false),
+        TRAINING_ACCUMULATING(true, true),
+        INFERENCE(false, false),
+        INFERENCE_ACCUMULATING(false, true);
+
+        final boolean training;
+        final boolean accumulates;
+
+        Mode(boolean training, boolean accumulates) {
+            this.training = training;
+            this.accumulates = accumulates;
+        }
+    }
+
+    /** What x looks like. */
+    enum Data {
+        NORMAL("normal data", 0),
+        MEAN_1E3("mean 1e3 sigma", 1e3),
+        MEAN_1E4("mean 1e4 sigma", 1e4),
+        MEAN_1E5("mean 1e5 sigma", 1e5),
+        /** Every third channel has one value only. */
+        CONSTANT("constant channels", 0),
+        /** Everything is an integer or a power of two, the mean is one of the former, and so the results are floats. */
+        EXACT("exact data", 0),
+        /** One channel has a NaN, another an infinity. */
+        NON_FINITE("a NaN and an infinity", 0);
+
+        final String label;
+        /** In standard deviations. */
+        final double mean;
+
+        Data(String label, double mean) {
+            this.label = label;
+            this.mean = mean;
+        }
+    }
+
+    /** Which of γ and β there are. */
+    enum Affine {
+        NONE("no affine", false, false),
+        GAMMA("gamma", true, false),
+        BETA("beta", false, true),
+        BOTH("gamma and beta", true, true);
+
+        final String label;
+        final boolean gamma;
+        final boolean beta;
+
+        Affine(String label, boolean gamma, boolean beta) {
+            this.label = label;
+            this.gamma = gamma;
+            this.beta = beta;
+        }
+    }
+
+    /** What is fused, and what of it a backward pass gets and gives: each combination is a binary of its own. */
+    enum Fusion {
+        PLAIN("", Activation.NONE, false, false, false),
+        RELU("relu", Activation.RELU, false, false, false),
+        RELU_OF_Y("relu, y given back", Activation.RELU, false, true, false),
+        RESIDUAL("residual", Activation.NONE, true, false, true),
+        RESIDUAL_WITHOUT_GRADIENT("residual without gradient", Activation.NONE, true, false, false),
+        RESIDUAL_RELU("residual and relu", Activation.RELU, true, true, true),
+        RESIDUAL_RELU_WITHOUT_GRADIENT("residual without gradient and relu", Activation.RELU, true, true, false);
+
+        final String label;
+        final Activation activation;
+        final boolean residual;
+        final boolean givesY;
+        final boolean residualGradient;
+
+        Fusion(String label, Activation activation, boolean residual, boolean givesY, boolean residualGradient) {
+            this.label = label;
+            this.activation = activation;
+            this.residual = residual;
+            this.givesY = givesY;
+            this.residualGradient = residualGradient;
+        }
+    }
+
+    /** Which output takes the place of an input, where the case has both. */
+    enum InPlace {
+        NOTHING("", false, false, false, false),
+        Y_IS_X("y in place of x", true, false, false, false),
+        Y_IS_RESIDUAL("y in place of the residual", false, true, false, false),
+        DX_IS_DY("dx in place of dy", false, false, true, false),
+        DRESIDUAL_IS_DY("dresidual in place of dy", false, false, false, true),
+        Y_IS_X_AND_DX_IS_DY("y in place of x, dx of dy", true, false, true, false);
+
+        final String label;
+        final boolean yIsX;
+        final boolean yIsResidual;
+        final boolean dxIsDy;
+        final boolean dresidualIsDy;
+
+        InPlace(String label, boolean yIsX, boolean yIsResidual, boolean dxIsDy, boolean dresidualIsDy) {
+            this.label = label;
+            this.yIsX = yIsX;
+            this.yIsResidual = yIsResidual;
+            this.dxIsDy = dxIsDy;
+            this.dresidualIsDy = dresidualIsDy;
+        }
+    }
+
+    /** Which arrays start at 64-byte lines; the others all start at different odd elements. */
+    enum Placement {
+        ALIGNED("aligned", true, true),
+        ODD("odd offsets", false, false),
+        ODD_INPUTS("odd offsets of inputs", false, true),
+        ODD_OUTPUTS("odd offsets of outputs", true, false);
+
+        final String label;
+        final boolean alignedInputs;
+        final boolean alignedOutputs;
+
+        Placement(String label, boolean alignedInputs, boolean alignedOutputs) {
+            this.label = label;
+            this.alignedInputs = alignedInputs;
+            this.alignedOutputs = alignedOutputs;
+        }
+    }
+
+    int channels() {
+        return (int) shape.channels();
+    }
+
+    int elements() {
+        return (int) shape.elements();
+    }
+
+    /** m. */
+    long valuesPerChannel() {
+        return shape.batch() * shape.spatial();
+    }
+
+    /** The channel of the element at a place in memory. */
+    int channelOf(int element) {
+        return (int)
+                (layout == Layout.CHANNELS_FIRST
+                        ? element / shape.spatial() % shape.channels()
+                        : element % shape.channels());
+    }
+
+    boolean updatesRunning() {
+        return mode.training && average.isTracked();
+    }
+
+    /** Exact data is so without ε only. */
+    double epsilon() {
+        return data == Data.EXACT ? 0 : seed % 2 == 0 ? 1e-5 : 1e-3;
+    }
+
+    /** In words, with all that it takes to find it again. */
+    String describe() {
+        List<String> words = new ArrayList<>();
+        words.add((mode.training ? "training " : "inference ") + shape + " " + layout);
+        words.add(data.label);
+        words.add(affine.label);
+        words.add(fusion.label);
+        if (updatesRunning()) {
+            words.add(average.kind().name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ') + " " + estimate
+                    + " running statistics");
+        }
+        if (mode.training) {
+            words.add(
+                    "policy " + policy.name().toLowerCase(java.util.Locale.ROOT).replace('_', ' '));
+        }
+        words.add(mode.accumulates ? "accumulating" : "");
+        words.add(inPlace.label);
+        words.add(placement.label);
+        words.add("seed " + seed);
+        words.removeIf(String::isEmpty);
+        return String.join(", ", words);
+    }
+}

@@ -1,0 +1,238 @@
+package org.clnorm.verify;
+
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.LinkedHashSet;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.Supplier;
+import java.util.stream.Collectors;
+import org.clnorm.backend.Backend;
+import org.clnorm.opencl.KernelCatalogue.Entry;
+import org.clnorm.verify.VerifierCase.Data;
+import org.clnorm.verify.VerifierExpectation.Expected;
+import org.clnorm.verify.VerifierTrial.Outcome;
+import org.clnorm.verify.VerifyReport.Failure;
+import org.clnorm.verify.VerifyReport.Row;
+import org.clnorm.verify.VerifyReport.Verdict;
+
+/** One strategy on one backend: cases are run, what is wrong is charged to the kernels that may have done it. */
+final class VerifierRun {
+    /** What is known of a kernel so far. */
+    private static final class Tally {
+        final Set<VerifierCase> cases = new LinkedHashSet<>();
+        double error;
+        double bound;
+        String array = "";
+        boolean failed;
+
+        void measured(String name, double newError, double newBound) {
+            if (array.isEmpty() || share(newError, newBound) > share(error, bound)) {
+                error = newError;
+                bound = newBound;
+                array = name;
+            }
+        }
+
+        private static double share(double error, double bound) {
+            return error == 0 ? 0 : error / bound;
+        }
+    }
+
+    private final String strategy;
+    private final Backend backend;
+    private final Supplier<Map<String, Long>> launches;
+    private final Map<String, Entry> catalogue;
+    private final Map<String, Tally> tallies = new LinkedHashMap<>();
+    private final List<Failure> failures = new ArrayList<>();
+
+    /**
+     * @param launches how often each kernel was launched so far
+     * @param catalogue the kernels that there are
+     * @param expected the names of those that the strategy is to launch
+     */
+    VerifierRun(
+            String strategy,
+            Backend backend,
+            Supplier<Map<String, Long>> launches,
+            Collection<Entry> catalogue,
+            Collection<String> expected) {
+        this.strategy = strategy;
+        this.backend = backend;
+        this.launches = launches;
+        this.catalogue = catalogue.stream().collect(Collectors.toMap(Entry::name, entry -> entry));
+        catalogue.stream()
+                .map(Entry::name)
+                .filter(expected::contains)
+                .forEach(kernel -> tallies.put(kernel, new Tally()));
+    }
+
+    List<Failure> failures() {
+        return failures;
+    }
+
+    List<Row> rows() {
+        return tallies.entrySet().stream()
+                .map(e -> row(e.getKey(), e.getValue()))
+                .toList();
+    }
+
+    private Row row(String kernel, Tally tally) {
+        Verdict verdict = tally.cases.isEmpty() ? Verdict.NOT_RUN : tally.failed ? Verdict.FAIL : Verdict.PASS;
+        return new Row(kernel, strategy, tally.cases.size(), tally.error, tally.bound, tally.array, verdict);
+    }
+
+    /** Runs a case twice, compares with the reference, and the two with each other. */
+    void verify(VerifierCase c) {
+        VerifierInputs inputs = VerifierInputs.of(c);
+        VerifierExpectation expectation = new VerifierExpectation(c, inputs);
+        boolean spreads = c.data() == Data.NON_FINITE && !expectation.isRefused();
+        try {
+            List<Outcome> outcomes = VerifierTrial.run(backend, launches, c, inputs);
+            check(c, outcomes, expectation);
+            same(c, outcomes, VerifierTrial.run(backend, launches, c, inputs), false, "a second run gave other bits");
+            if (spreads) {
+                List<Outcome> finite = VerifierTrial.run(backend, launches, c, VerifierInputs.finite(c));
+                same(c, outcomes, finite, true, "a bad value in another channel changed the bits");
+            }
+        } catch (RuntimeException e) {
+            failures.add(new Failure(strategy, List.of(), "", "it could not be computed: " + e, c.describe()));
+        }
+    }
+
+    private void check(VerifierCase c, List<Outcome> outcomes, VerifierExpectation expectation) {
+        Outcome forward = outcomes.get(1);
+        outcomes.forEach(outcome -> {
+            count(c, outcome);
+            outcome.problems().forEach((array, problem) -> fail(c, outcome, array, problem));
+        });
+        compare(c, outcomes.get(0), expectation.copy());
+        if ((forward.refused() != null) != expectation.isRefused()) {
+            fail(
+                    c,
+                    forward,
+                    "y",
+                    expectation.isRefused()
+                            ? "the batch is not finite and the policy is throw, but nothing was thrown"
+                            : "the batch is finite, but thrown was " + forward.refused());
+        } else if (expectation.isRefused()) {
+            compare(c, forward, expectation.refused());
+        } else {
+            float[] y = forward.arrays().get("y");
+            compare(c, forward, expectation.forward(y));
+            compare(c, outcomes.get(2), expectation.backward(y));
+        }
+    }
+
+    private void count(VerifierCase c, Outcome outcome) {
+        for (String kernel : outcome.kernels()) {
+            Tally tally = tallies.get(kernel);
+            if (tally == null) {
+                fail(c, outcome, "", "launched was " + kernel + ", which this strategy is not known to have");
+            } else {
+                tally.cases.add(c);
+            }
+        }
+    }
+
+    private void compare(VerifierCase c, Outcome outcome, Map<String, Expected> arrays) {
+        arrays.forEach((array, expected) -> compare(c, outcome, array, expected));
+    }
+
+    private void compare(VerifierCase c, Outcome outcome, String array, Expected expected) {
+        float[] got = outcome.arrays().get(array);
+        double[] values = expected.values();
+        if (c.data() == Data.NON_FINITE) {
+            got = nanIfNotFinite(got);
+            values = nanIfNotFinite(values);
+        }
+        ArrayError error = ArrayError.of(array, got, values, expected.scale());
+        List<String> answerable = answerable(outcome, array);
+        answerable.forEach(kernel -> tallies.get(kernel).measured(array, error.scaledError(), expected.bound()));
+        if (answerable.isEmpty()) {
+            fail(c, outcome, array, "no kernel that was launched is answerable for " + array);
+        }
+        if (!(error.scaledError() <= expected.bound())) {
+            boolean perChannel = got.length == c.channels() && got.length != c.elements();
+            fail(
+                    c,
+                    outcome,
+                    array,
+                    String.format(
+                            java.util.Locale.ROOT,
+                            "%s is off by %.3g of its scale, the bound is %.3g; the worst is at %s: got %s, expected %.10g",
+                            array,
+                            error.scaledError(),
+                            expected.bound(),
+                            perChannel
+                                    ? error.worstAt(got.length)
+                                    : error.worstAt(c.layout().memoryOrder(c.shape())),
+                            (float) error.got(),
+                            error.expected()));
+        }
+    }
+
+    private void same(VerifierCase c, List<Outcome> ones, List<Outcome> others, boolean goodChannels, String problem) {
+        for (int pass = 0; pass < Math.min(ones.size(), others.size()); pass++) {
+            Outcome one = ones.get(pass);
+            Outcome other = others.get(pass);
+            one.arrays().forEach((array, values) -> {
+                int i = firstDifference(c, values, other.arrays().get(array), goodChannels);
+                if (i >= 0) {
+                    float before = other.arrays().get(array)[i];
+                    fail(c, one, array, problem + ": element " + i + " of " + array + ", " + values[i] + ", " + before);
+                }
+            });
+        }
+    }
+
+    private static int firstDifference(VerifierCase c, float[] a, float[] b, boolean goodChannels) {
+        for (int i = 0; i < a.length; i++) {
+            if (Float.floatToRawIntBits(a[i]) != Float.floatToRawIntBits(b[i])
+                    && !(goodChannels && isBad(c, a.length, i))) {
+                return i;
+            }
+        }
+        return -1;
+    }
+
+    private static boolean isBad(VerifierCase c, int length, int i) {
+        int channel = length == c.elements() ? c.channelOf(i) : i;
+        return channel == VerifierInputs.channelWithNan(c) || channel == VerifierInputs.channelWithInfinity(c);
+    }
+
+    /** Those of the pass's kernels whose error shows in an array, as the catalogue has it. */
+    private List<String> answerable(Outcome outcome, String array) {
+        String asListed = array.equals("absorbed") ? "running_mean" : array;
+        return outcome.kernels().stream()
+                .filter(tallies::containsKey)
+                .filter(kernel -> catalogue.get(kernel).results().contains(asListed))
+                .toList();
+    }
+
+    private void fail(VerifierCase c, Outcome outcome, String array, String problem) {
+        List<String> answerable = answerable(outcome, array);
+        List<String> kernels = answerable.isEmpty() ? List.copyOf(outcome.kernels()) : answerable;
+        kernels.stream().filter(tallies::containsKey).forEach(kernel -> tallies.get(kernel).failed = true);
+        failures.add(new Failure(strategy, kernels, array, problem, c.describe()));
+    }
+
+    /** Whether a sum that has an infinity in it is one or NaN depends on the order. */
+    private static double[] nanIfNotFinite(double[] values) {
+        double[] replaced = values.clone();
+        for (int i = 0; i < replaced.length; i++) {
+            replaced[i] = Double.isFinite(values[i]) ? values[i] : Double.NaN;
+        }
+        return replaced;
+    }
+
+    private static float[] nanIfNotFinite(float[] values) {
+        float[] replaced = values.clone();
+        for (int i = 0; i < replaced.length; i++) {
+            replaced[i] = Float.isFinite(values[i]) ? values[i] : Float.NaN;
+        }
+        return replaced;
+    }
+}

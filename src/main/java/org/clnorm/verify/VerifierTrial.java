@@ -1,0 +1,215 @@
+package org.clnorm.verify;
+
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.function.Supplier;
+import org.clnorm.NonFiniteException;
+import org.clnorm.backend.Backend;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.SavedStatistics;
+import org.clnorm.verify.VerifierCase.InPlace;
+
+/** A case, run once on a backend: a copy of x, the forward pass, then the backward pass on what that left. */
+final class VerifierTrial implements AutoCloseable {
+    /**
+     * What came of a pass.
+     *
+     * @param arrays its outputs by the names that case files use
+     * @param kernels the kernels that it launched
+     * @param problems what was written that should not have been, or the reverse, by array
+     * @param refused what it was refused with, or null
+     */
+    record Outcome(
+            Map<String, float[]> arrays,
+            Set<String> kernels,
+            Map<String, String> problems,
+            NonFiniteException refused) {}
+
+    private final Backend backend;
+    private final Supplier<Map<String, Long>> launches;
+    private final VerifierCase c;
+    private final VerifierInputs inputs;
+    private final SavedStatistics saved;
+    private final List<GuardedArray> live = new ArrayList<>();
+
+    private VerifierTrial(
+            Backend backend, Supplier<Map<String, Long>> launches, VerifierCase c, VerifierInputs inputs) {
+        this.backend = backend;
+        this.launches = launches;
+        this.c = c;
+        this.inputs = inputs;
+        this.saved = backend.newSavedStatistics(c.channels());
+    }
+
+    /** The outcomes of the copy, of the forward pass and, unless that was refused, of the backward pass. */
+    static List<Outcome> run(
+            Backend backend, Supplier<Map<String, Long>> launches, VerifierCase c, VerifierInputs inputs) {
+        try (VerifierTrial trial = new VerifierTrial(backend, launches, c, inputs)) {
+            Outcome copy = trial.outcome(false, trial::copy);
+            Map<String, Operand> left = new HashMap<>();
+            Outcome forward = trial.outcome(true, () -> trial.forward(left));
+            return forward.refused == null
+                    ? List.of(copy, forward, trial.outcome(false, () -> trial.backward(left)))
+                    : List.of(copy, forward);
+        }
+    }
+
+    private Outcome outcome(boolean isForward, Runnable pass) {
+        Map<String, Long> before = launches.get();
+        NonFiniteException refused = null;
+        try {
+            pass.run();
+        } catch (NonFiniteException e) {
+            refused = e;
+        }
+        Map<String, float[]> arrays = new LinkedHashMap<>();
+        Map<String, String> problems = new LinkedHashMap<>();
+        for (GuardedArray array : live) {
+            boolean output = array.isOutput();
+            array.settle(refused == null).ifPresent(problem -> problems.put(array.name(), problem));
+            if (output) {
+                arrays.put(array.name(), array.values());
+            }
+        }
+        if (isForward) {
+            arrays.put("save_mean", read(saved.mean()));
+            arrays.put("save_invstd", read(saved.inverseStandardDeviation()));
+        }
+        Set<String> kernels = new TreeSet<>();
+        launches.get().forEach((kernel, count) -> {
+            if (!count.equals(before.get(kernel))) {
+                kernels.add(kernel);
+            }
+        });
+        return new Outcome(arrays, kernels, problems, refused);
+    }
+
+    private void copy() {
+        backend.copy(input("x", inputs.x()), output("y", c.elements()), c.elements());
+    }
+
+    private void forward(Map<String, Operand> left) {
+        InPlace inPlace = c.inPlace();
+        boolean onResidual = inPlace.yIsResidual && c.fusion().residual;
+        Operand y = inPlace.yIsX
+                ? updated("y", inputs.x())
+                : onResidual ? updated("y", inputs.residual()) : output("y", c.elements());
+        Operand x = inPlace.yIsX ? y : input("x", inputs.x());
+        Operand residual = !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual());
+        Operand gamma = c.affine().gamma ? input("weight", inputs.gamma()) : null;
+        Operand beta = c.affine().beta ? input("bias", inputs.beta()) : null;
+        backend.fill(saved.mean(), c.channels(), Float.NaN);
+        backend.fill(saved.inverseStandardDeviation(), c.channels(), Float.NaN);
+        left.put("y", y);
+        left.put("x", x);
+        if (c.mode().training) {
+            RunningStatistics running = c.updatesRunning()
+                    ? new RunningStatistics(
+                            updated("running_mean", inputs.runningMean()),
+                            updated("running_var", inputs.runningVariance()),
+                            updated("absorbed", inputs.absorbed()),
+                            c.average(),
+                            c.estimate())
+                    : null;
+            backend.forward(new ForwardTraining(
+                    c.shape(),
+                    c.layout(),
+                    x,
+                    residual,
+                    y,
+                    c.fusion().activation,
+                    gamma,
+                    beta,
+                    c.epsilon(),
+                    saved,
+                    running,
+                    c.policy()));
+        } else {
+            backend.forward(new ForwardInference(
+                    c.shape(),
+                    c.layout(),
+                    x,
+                    residual,
+                    y,
+                    c.fusion().activation,
+                    gamma,
+                    beta,
+                    c.epsilon(),
+                    input("running_mean", inputs.runningMean()),
+                    input("running_var", inputs.runningVariance()),
+                    saved));
+        }
+    }
+
+    private void backward(Map<String, Operand> left) {
+        InPlace inPlace = c.inPlace();
+        boolean wantsResidual = c.fusion().residualGradient;
+        boolean onDy = inPlace.dresidualIsDy && wantsResidual;
+        Operand dx = inPlace.dxIsDy ? updated("grad_x", inputs.dy()) : output("grad_x", c.elements());
+        Operand dresidual = !wantsResidual
+                ? null
+                : onDy ? updated("grad_residual", inputs.dy()) : output("grad_residual", c.elements());
+        Operand dy = inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy());
+        backend.backward(new Backward(
+                c.shape(),
+                c.layout(),
+                !c.mode().training,
+                dy,
+                inPlace.yIsX ? input("x", inputs.x()) : left.get("x"),
+                c.fusion().givesY ? left.get("y") : null,
+                c.fusion().activation,
+                saved,
+                dx,
+                dresidual,
+                c.affine().gamma ? gradient("grad_weight", inputs.dgamma()) : null,
+                c.affine().beta ? gradient("grad_bias", inputs.dbeta()) : null,
+                c.mode().accumulates));
+    }
+
+    private Operand gradient(String name, float[] there) {
+        return c.mode().accumulates ? updated(name, there) : output(name, c.channels());
+    }
+
+    private Operand input(String name, float[] values) {
+        return keep(GuardedArray.input(backend, name, shift(c.placement().alignedInputs), values));
+    }
+
+    private Operand updated(String name, float[] values) {
+        return keep(GuardedArray.updated(backend, name, shift(c.placement().alignedOutputs), values));
+    }
+
+    private Operand output(String name, int count) {
+        return keep(GuardedArray.output(backend, name, shift(c.placement().alignedOutputs), count));
+    }
+
+    private int shift(boolean aligned) {
+        return aligned ? 0 : 2 * live.size() + 1;
+    }
+
+    private Operand keep(GuardedArray array) {
+        live.add(array);
+        return array.operand();
+    }
+
+    private float[] read(Operand from) {
+        FloatBuffer values = FloatBuffer.allocate(c.channels());
+        backend.read(from, values);
+        return values.array();
+    }
+
+    @Override
+    public void close() {
+        live.forEach(GuardedArray::close);
+        saved.close();
+    }
+}
