@@ -3,6 +3,7 @@
 //   kernel           launches  bytes moved        chosen when
 //   apply_segmented  1         x, residual, y     groups of contiguous runs
 //   apply_columnar   1         x, residual, y     columns
+//   apply_planes     1         x, residual, y     columns of which several are a group, by one work-item
 //
 // y may be x or the residual: an element is read before it is written, and by the work-item that writes it.
 
@@ -34,7 +35,7 @@ INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {
 }
 
 INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c) {
-    store(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
+    store_if_aligned(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
 }
 
 INLINE void forward_aligned(forward_arrays a, long at, vector_coefficients c) {
@@ -62,5 +63,19 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
         FORWARD_ARRAYS, long elements, long per_slice, int groups, __global const float *coefficients, int pitch) {
     forward_flat(forward_of(AT(x), AT(residual), AT(y)), elements, per_slice, groups, coefficients, pitch);
 }
+
+#if WG == 1
+// Work-groups have whole groups; see STRIPE_COLUMNS.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
+        FORWARD_ARRAYS, STRIPE_ARGS, __global const float *coefficients, int pitch) {
+    STRIPE_COLUMNS;
+    TABLE(table);
+    for (int c = 0; c < right - left; c += width) {
+        put_in_table(table, c, width, forward_of_group(coefficients, pitch, (left + c) / width));
+    }
+    forward_stripe(
+            forward_of(AT(x), AT(residual), AT(y)), rows, columns, left, right, table, coefficients, pitch);
+}
+#endif
 
 #endif

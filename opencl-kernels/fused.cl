@@ -43,22 +43,41 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
-        FORWARD_ARRAYS, long elements, int groups, long rows, AFFINE_ARGS, RUNNING_ARGS,
-        __global float *coefficients, int pitch) {
+        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients,
+        int pitch) {
     LOCAL_COLUMNS(room);
-    int stripe = get_group_id(0);
+    STRIPE_COLUMNS;
     lane_moments mine[BLOCKS];
     no_column_moments(mine);
-    moments_of_columns(mine, moments_inputs_of(AT(x)), groups, stripe, 0, rows, elements);
+    moments_of_columns(mine, moments_inputs_of(AT(x)), columns, left, right, 0, rows, elements);
     across_column_items(mine, room);
+    float *spread = 0;
+#if WG == 1
+    TABLE(table);
+    float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW];
+    for (int b = 0; column_of(left, b) < right; b++) {
+        store_lanes(mine[b].hi, hi + b * VW);
+        store_lanes(mine[b].lo, lo + b * VW);
+        store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
+    }
+    for (int c = 0; c < right - left; c += width) {
+        int group = (left + c) / width;
+        moments all = across_columns((float)rows, hi + c, lo + c, m2 + c, width);
+        FOLD_GROUP(all, group);
+        if (width > 1) {
+            put_in_table(table, c, width, forward_of_group(coefficients, pitch, group));
+            spread = table;
+        }
+    }
+#else
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(stripe, b);
+            int column = column_of(left, b);
             float hi[VW], lo[VW], m2[VW];
             store_lanes(mine[b].hi, hi);
             store_lanes(mine[b].lo, lo);
             store_lanes(mine[b].m2 + mine[b].m2_lo, m2);
-            for (int i = 0; i < VW && column + i < groups; i++) {
+            for (int i = 0; i < VW && column + i < right; i++) {
                 moments all;
                 all.n = mine[b].n;
                 all.hi = hi[i];
@@ -69,7 +88,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
         }
     }
     FOLDED;
-    forward_stripe(forward_of(AT(x), AT(residual), AT(y)), rows, groups, stripe, coefficients, pitch);
+#endif
+    forward_stripe(forward_of(AT(x), AT(residual), AT(y)), rows, columns, left, right, spread, coefficients, pitch);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
@@ -88,21 +108,57 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, int groups, long rows, GRADIENT_ARGS,
-        __global float *coefficients, int pitch) {
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
+        int pitch) {
     LOCAL_COLUMN_SUMS(room);
-    int stripe = get_group_id(0);
+    STRIPE_COLUMNS;
+    sums_inputs in = INPUTS;
+    float *spread = 0;
+#if WG == 1
+    TABLE(table);
+    float mean_lo[TABLE_ROW];
+    if (width > 1) {
+        spread = table;
+        for (int c = 0; c < right - left; c += width) {
+            int group = (left + c) / width;
+            put_in_table(table, c, width, forward_of_group(coefficients, pitch, group));
+            for (int i = c; i < c + width; i += VW) {
+                store_lanes((vec)(coefficients[MEAN_LO * pitch + group]), mean_lo + i);
+            }
+        }
+        in.table = table;
+        in.table_mean_lo = mean_lo;
+        in.left = left;
+    }
+#endif
     lane_sums mine[BLOCKS];
     no_column_sums(mine);
-    sums_of_columns(mine, INPUTS, groups, stripe, 0, rows, elements);
+    sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
     across_column_sum_items(mine, room);
+#if WG == 1
+    float dy[TABLE_ROW], dyx[TABLE_ROW];
+    for (int b = 0; column_of(left, b) < right; b++) {
+        store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
+        store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
+    }
+    for (int c = 0; c < right - left; c += width) {
+        int group = (left + c) / width;
+        sums all;
+        all.dy = sum_columns(dy + c, width);
+        all.dyx = sum_columns(dyx + c, width);
+        FOLD_SUMS(all, group);
+        if (width > 1) {
+            put_in_table(table, c, width, backward_of_group(coefficients, pitch, group));
+        }
+    }
+#else
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(stripe, b);
+            int column = column_of(left, b);
             float dy[VW], dyx[VW];
             store_lanes(mine[b].dy + mine[b].dy_lo, dy);
             store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx);
-            for (int i = 0; i < VW && column + i < groups; i++) {
+            for (int i = 0; i < VW && column + i < right; i++) {
                 sums all;
                 all.dy = dy[i];
                 all.dyx = dyx[i];
@@ -111,5 +167,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         }
     }
     FOLDED;
-    backward_stripe(BACKWARD_ARRAYS, rows, groups, stripe, coefficients, pitch);
+#endif
+    backward_stripe(BACKWARD_ARRAYS, rows, columns, left, right, spread, coefficients, pitch);
 }

@@ -47,9 +47,9 @@ INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) 
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
     vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
-    store(vector_backward(dy, x, c), a.dx + at);
+    store_if_aligned(vector_backward(dy, x, c), a.dx + at);
     if (RESIDUAL) {
-        store(dy, a.dresidual + at);
+        store_if_aligned(dy, a.dresidual + at);
     }
 }
 

@@ -21,6 +21,9 @@ typedef struct {
     __global const float *y;
     __global const float *coefficients;
     int pitch;
+    const float *table; // of coefficients by column from `left` on, or null for one group to a column
+    const float *table_mean_lo;
+    int left;
     vector_coefficients c;
     vec mean_lo;
 } sums_inputs;
@@ -36,11 +39,18 @@ INLINE sums_inputs sums_inputs_of(
     in.y = y;
     in.coefficients = coefficients;
     in.pitch = pitch;
+    in.table = in.table_mean_lo = 0;
+    in.left = 0;
     return in;
 }
 #define INPUTS sums_inputs_of(AT(dy), AT(x), AT(y), coefficients, pitch)
 
 INLINE void sums_at_column(sums_inputs *in, int column) {
+    if (in->table) {
+        in->c = coefficients_in(in->table, column - in->left);
+        in->mean_lo = load_lanes(in->table_mean_lo + column - in->left);
+        return;
+    }
     in->c = forward_of_columns(in->coefficients, in->pitch, column);
     in->mean_lo = load(in->coefficients + MEAN_LO * in->pitch + column);
 }
@@ -143,17 +153,17 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
     int stripes = (groups + STRIPE - 1) / STRIPE;
-    int stripe = get_group_id(0) % stripes;
+    int left = get_group_id(0) % stripes * STRIPE;
     int slice = get_group_id(0) / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
     no_column_sums(mine);
-    sums_of_columns(mine, INPUTS, groups, stripe, first, last, elements);
+    sums_of_columns(mine, INPUTS, groups, left, min(left + STRIPE, groups), first, last, elements);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(stripe, b);
+            int column = column_of(left, b);
             if (column >= groups) {
                 break;
             }

@@ -117,17 +117,17 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
         IN(x), long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
     int stripes = (groups + STRIPE - 1) / STRIPE;
-    int stripe = get_group_id(0) % stripes;
+    int left = get_group_id(0) % stripes * STRIPE;
     int slice = get_group_id(0) / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_moments mine[BLOCKS];
     no_column_moments(mine);
-    moments_of_columns(mine, moments_inputs_of(AT(x)), groups, stripe, first, last, elements);
+    moments_of_columns(mine, moments_inputs_of(AT(x)), groups, left, min(left + STRIPE, groups), first, last, elements);
     across_column_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(stripe, b);
+            int column = column_of(left, b);
             if (column >= groups) {
                 break;
             }

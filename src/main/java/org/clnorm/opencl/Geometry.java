@@ -32,6 +32,9 @@ record Geometry(
     /** So that every slice of the apply step starts at a 64-byte line, if the tensor does. */
     private static final int LINE_ELEMENTS = 16;
 
+    /** What a stripe of columns should take of a core's own cache. */
+    private static final long CACHED_STRIPE_BYTES = 1 << 18;
+
     /** Bounds the partials: 4 floats per slice and group. */
     private static final int MOST_SLICES = 4096;
 
@@ -59,7 +62,7 @@ record Geometry(
     }
 
     private static Geometry ofColumns(Strategy strategy, View.Columnar view, int wanted) {
-        int stripes = (int) ceil(view.groups(), strategy.stripe());
+        int stripes = (int) ceil(view.columns(), strategy.stripe());
         long leastRows = (long) strategy.tile() * strategy.workY();
         long slices = Math.min(Math.min(ceil(wanted, stripes), MOST_SLICES), ceil(view.rows(), leastRows));
         long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
@@ -72,6 +75,28 @@ record Geometry(
                 rowsPerSlice,
                 (int) ceil(view.elements(), perSlice),
                 perSlice);
+    }
+
+    /**
+     * Columns of a work-group that has whole groups: of neighbouring groups, as many as its room and its cache take, while
+     * there are enough work-groups; a multiple of a line, if there is one that fits.
+     */
+    static int fusedStripe(Strategy strategy, View.Columnar view, int computeUnits) {
+        if (strategy.items() > 1) {
+            return strategy.stripe();
+        }
+        long room = Math.min(strategy.stripe(), CACHED_STRIPE_BYTES / (Float.BYTES * view.rows()));
+        long share = ceil(view.columns(), (long) Math.max(1, computeUnits) * (view.width() == 1 ? 1 : GROUPS_PER_UNIT));
+        int line = LINE_ELEMENTS / gcd(LINE_ELEMENTS, view.width());
+        long unit = (long) line * view.width();
+        if (unit > strategy.stripe()) {
+            unit = view.width();
+        }
+        return (int) (unit * Math.max(1, Math.min(room, share) / unit));
+    }
+
+    private static int gcd(int a, int b) {
+        return b == 0 ? a : gcd(b, a % b);
     }
 
     /** Elements of a slice of flat memory, each slice but the last starting at a line if the memory does. */

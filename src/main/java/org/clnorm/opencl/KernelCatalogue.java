@@ -60,6 +60,7 @@ public final class KernelCatalogue {
             new Entry("track", "fold.cl", FOLD, NO_MACROS, RUNNING),
             new Entry("apply_segmented", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
             new Entry("apply_columnar", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
+            new Entry("apply_planes", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
             new Entry("normalize_segmented", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("normalize_columnar", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),

@@ -243,14 +243,15 @@ public final class OpenClBackend implements Backend {
             Arguments arguments = new Arguments(view, saved, pass.gamma(), pass.beta(), pass.epsilon());
             String macros = forwardMacros(pass.activation(), pass.residual());
             if (strategy.fused()) {
-                Kernel kernel = kernel("normalize_", view, strategy, macros);
+                View shaped = strategy.reshape(view);
+                Kernel kernel = kernel("normalize_", shaped, strategy, macros);
                 kernel.operand(pass.x()).operand(pass.residual()).operand(pass.y());
                 kernel.longValue(view.elements());
-                whole(kernel, view);
+                long workGroups = whole(kernel, shaped, strategy);
                 arguments.affine(kernel);
                 running(kernel, runningNow, view.groupSize(), pass.policy());
                 arguments.coefficients(kernel);
-                launch(kernel, wholeGroups(strategy, view));
+                launch(kernel, workGroups);
             } else {
                 Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
                 cl_mem room = partials(4L * geometry.slices() * saved.pitch());
@@ -313,6 +314,14 @@ public final class OpenClBackend implements Backend {
             fold.operand(pass.mean()).operand(pass.variance());
             arguments.coefficients(fold);
             launch(fold, groupsOfItems(view, strategy));
+            if (strategy.reshape(view) instanceof View.Columnar columnar && columnar.width() > 1) {
+                Kernel apply = kernels.get("apply_planes", strategy, forwardMacros(pass.activation(), pass.residual()));
+                apply.operand(pass.x()).operand(pass.residual()).operand(pass.y());
+                long workGroups = whole(apply, columnar, strategy);
+                arguments.coefficients(apply);
+                launch(apply, workGroups);
+                return;
+            }
             apply(
                     pass.x(),
                     pass.residual(),
@@ -363,13 +372,14 @@ public final class OpenClBackend implements Backend {
                 + (pass.frozen() ? 1 : 0);
         synchronized (lock) {
             if (strategy.fused()) {
-                Kernel kernel = kernel("gradient_", view, strategy, macros);
+                View shaped = strategy.reshape(view);
+                Kernel kernel = kernel("gradient_", shaped, strategy, macros);
                 kernel.operand(pass.dy()).operand(pass.x()).operand(pass.y());
                 kernel.operand(pass.dx()).operand(pass.dresidual()).longValue(view.elements());
-                whole(kernel, view);
+                long workGroups = whole(kernel, shaped, strategy);
                 gradients(kernel, pass, view);
                 kernel.memory(handle(saved.memory())).intValue(saved.pitch());
-                launch(kernel, wholeGroups(strategy, view));
+                launch(kernel, workGroups);
                 return;
             }
             Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
@@ -454,19 +464,17 @@ public final class OpenClBackend implements Backend {
         }
     }
 
-    private static void whole(Kernel kernel, View view) {
+    /** The arguments of a kernel whose work-groups have whole groups, and how many work-groups that are. */
+    private long whole(Kernel kernel, View view, Strategy strategy) {
         kernel.intValue(view.groups());
         if (view instanceof View.Segmented segmented) {
             kernel.intValue(segmented.segments()).intValue(segmented.length()).longValue(segmented.segmentStride());
-        } else {
-            kernel.longValue(view.groupSize());
+            return view.groups();
         }
-    }
-
-    private static long wholeGroups(Strategy strategy, View view) {
-        return view instanceof View.Segmented
-                ? view.groups()
-                : (view.groups() + strategy.stripe() - 1) / strategy.stripe();
+        View.Columnar columnar = (View.Columnar) view;
+        int stripe = Geometry.fusedStripe(strategy, columnar, facts.computeUnits());
+        kernel.intValue(columnar.width()).longValue(columnar.rows()).intValue(stripe);
+        return (columnar.columns() + stripe - 1) / stripe;
     }
 
     private static long groupsOfItems(View view, Strategy strategy) {

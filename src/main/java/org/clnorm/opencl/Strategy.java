@@ -28,6 +28,12 @@ public record Strategy(
     /** A CPU's second pass is from cache while a group takes no more than this: half of a common L2, in bytes. */
     static final long CACHED_GROUP_BYTES = 1 << 20;
 
+    /** Elements of a plane up to which several channels are taken together. */
+    static final int MOST_SMALL_PLANE = 256;
+
+    /** Smaller outputs are still in the cache when somebody reads them, and stay there: stores past it would lose. */
+    static final long LEAST_STREAMED_BYTES = 1 << 20;
+
     /** Work-items in a work-group. */
     public int items() {
         return workX * workY;
@@ -56,7 +62,7 @@ public record Strategy(
     public static List<Strategy> all(DeviceFacts facts) {
         int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, facts.floatVectorWidth()))));
         List<Strategy> all = new ArrayList<>();
-        all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 8, true));
+        all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, true));
         all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, true));
         int workY = facts.maxWorkGroup() >= 256 ? 32 : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
         if (facts.maxWorkGroup() >= 8) {
@@ -97,13 +103,40 @@ public record Strategy(
      * The strategy for a view.
      *
      * <p>Fused saves a read of x where what a work-group read is still in its cache when it comes back, and it needs
-     * enough groups to occupy every compute unit. Columns share cache lines and so are only cached stripe by stripe;
-     * there fusing is for matrices small enough that launches matter more than bytes.
+     * enough groups to occupy every compute unit.
      */
     public static Strategy choose(DeviceFacts facts, View view) {
         boolean gpu = prefersGpuForm(facts);
         Strategy fused = named(gpu ? "gpu-fused" : "cpu-fused", facts);
-        return fits(fused, facts, view, gpu) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
+        Strategy chosen = fused.fits(facts, fused.reshape(view)) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
+        return chosen.withStream(chosen.stream && view.elements() * Float.BYTES >= LEAST_STREAMED_BYTES);
+    }
+
+    private boolean fits(DeviceFacts facts, View view) {
+        int occupying = facts.computeUnits() * (items() > 1 ? 2 : 1);
+        if (view instanceof View.Columnar columnar) {
+            if (columnar.width() == 1) {
+                // Narrow stripes of long columns share pages and lines with their neighbours: only for few bytes in all.
+                return view.elements() * Float.BYTES <= LEAST_STREAMED_BYTES / 2;
+            }
+            int stripe = Geometry.fusedStripe(this, columnar, facts.computeUnits());
+            long stripeBytes = columnar.rows() * stripe * Float.BYTES;
+            return stripeBytes <= CACHED_GROUP_BYTES && columnar.columns() / stripe >= occupying;
+        }
+        boolean cached = items() > 1 || view.groupSize() * Float.BYTES <= CACHED_GROUP_BYTES;
+        return view.groups() >= occupying && cached;
+    }
+
+    /**
+     * The view as this strategy goes over it. A CPU's work-item that has whole groups takes several neighbouring channels
+     * of small planes at a time: one plane of 7x7 is three vectors and a rest of one lane, at no line's beginning, but
+     * sixteen of them are 49 whole lines.
+     */
+    View reshape(View view) {
+        if (fused && items() == 1 && view instanceof View.Segmented segmented && segmented.length() <= MOST_SMALL_PLANE) {
+            return segmented.asColumns().map(View.class::cast).orElse(view);
+        }
+        return view;
     }
 
     /** The strategy for work that has no groups. */
@@ -114,14 +147,5 @@ public record Strategy(
     /** The same with stores through the cache, or past it. */
     public Strategy withStream(boolean stream) {
         return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, stream);
-    }
-
-    private static boolean fits(Strategy fused, DeviceFacts facts, View view, boolean gpu) {
-        if (view instanceof View.Columnar columnar) {
-            long stripeBytes = columnar.rows() * fused.stripe() * Float.BYTES;
-            return stripeBytes <= CACHED_GROUP_BYTES / 2;
-        }
-        boolean occupied = view.groups() >= facts.computeUnits() * (gpu ? 2 : 1);
-        return occupied && (gpu || view.groupSize() * Float.BYTES <= CACHED_GROUP_BYTES);
     }
 }

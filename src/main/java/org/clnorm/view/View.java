@@ -1,5 +1,6 @@
 package org.clnorm.view;
 
+import java.util.Optional;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 
@@ -28,13 +29,32 @@ public sealed interface View permits View.Segmented, View.Columnar {
         public long groupSize() {
             return (long) segments * length;
         }
+
+        /**
+         * The same groups as columns of a matrix with a row for each segment index, where the groups' segments lie side
+         * by side; empty where they do not, or where there are too many columns.
+         */
+        public Optional<Columnar> asColumns() {
+            boolean sideBySide = segmentStride == (long) groups * length;
+            return sideBySide && segmentStride <= Integer.MAX_VALUE
+                    ? Optional.of(new Columnar(groups, segments, length))
+                    : Optional.empty();
+        }
     }
 
-    /** A group is a column of a row-major matrix: element r·groups + g for every row r. */
-    record Columnar(int groups, long rows) implements View {
+    /**
+     * A group is {@code width} neighbouring columns of a row-major matrix: element r·groups·width + g·width + i, for
+     * every row r and every i below the width.
+     */
+    record Columnar(int groups, long rows, int width) implements View {
         @Override
         public long groupSize() {
-            return rows;
+            return rows * width;
+        }
+
+        /** Columns of the matrix. */
+        public int columns() {
+            return groups * width;
         }
     }
 
@@ -52,7 +72,7 @@ public sealed interface View permits View.Segmented, View.Columnar {
             return new Segmented(1, 1, (int) (batch * spatial), batch * spatial);
         }
         if (layout == Layout.CHANNELS_LAST || spatial == 1) {
-            return new Columnar(channels, batch * spatial);
+            return new Columnar(channels, batch * spatial, 1);
         }
         return new Segmented(
                 channels,
