@@ -28,7 +28,8 @@ import org.junit.jupiter.api.io.TempDir;
 /** What the README says, done: its examples compile, the first one prints what is shown, its links lead somewhere. */
 final class ReadmeTest {
     private static final Pattern EXAMPLE = Pattern.compile("(?ms)^```java\\n(.*?)^```");
-    private static final Pattern EXAMPLE_AND_OUTPUT = Pattern.compile("(?ms)^```java\\n(.*?)^```.*?^```text\\n(.*?)^```");
+    private static final Pattern EXAMPLE_AND_OUTPUT =
+            Pattern.compile("(?ms)^```java\\n(.*?)^```.*?^```text\\n(.*?)^```");
     private static final Pattern CLASS = Pattern.compile("class (\\w+)");
     private static final Pattern PRINTED = Pattern.compile("(?m)^(weight|bias|y) \\[(.*)]$");
     private static final Pattern LINK = Pattern.compile("]\\(([^)#:]+)(#[^)]*)?\\)");
@@ -124,8 +125,8 @@ final class ReadmeTest {
         String name = compile(source);
         PrintStream before = System.out;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
-        try (URLClassLoader loader =
-                        new URLClassLoader(new URL[] {folder.toUri().toURL()}, getClass().getClassLoader());
+        try (URLClassLoader loader = new URLClassLoader(
+                        new URL[] {folder.toUri().toURL()}, getClass().getClassLoader());
                 PrintStream out = new PrintStream(printed, true, StandardCharsets.UTF_8)) {
             System.setOut(out);
             loader.loadClass(name).getMethod("main", String[].class).invoke(null, (Object) new String[0]);
