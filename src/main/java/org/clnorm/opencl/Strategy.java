@@ -62,8 +62,10 @@ public record Strategy(
     public static List<Strategy> all(DeviceFacts facts) {
         int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, facts.floatVectorWidth()))));
         List<Strategy> all = new ArrayList<>();
-        all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, true));
-        all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, true));
+        if (!isLlvmpipe(facts)) {
+            all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, true));
+            all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, true));
+        }
         int workY = facts.maxWorkGroup() >= 256 ? 32 : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
         if (facts.maxWorkGroup() >= 8) {
             all.add(new Strategy("gpu-fused", true, 8, workY, 4, 4, 1, false));
@@ -86,12 +88,18 @@ public record Strategy(
                         + AUTO + ", " + all.stream().map(Strategy::name).collect(Collectors.joining(", "))));
     }
 
-    /**
-     * Whether the GPU's strategies are the faster ones. That is by the device's kind, with one exception: Mesa's llvmpipe
-     * calls itself a CPU, but compiles work-items to vector lanes, as GPUs do (measured: five times faster).
-     */
+    /** Whether the GPU's strategies are the faster ones. */
     static boolean prefersGpuForm(DeviceFacts facts) {
-        return facts.kind() != DeviceInfo.Kind.CPU || facts.platform().equalsIgnoreCase("rusticl");
+        return facts.kind() != DeviceInfo.Kind.CPU || isLlvmpipe(facts);
+    }
+
+    /**
+     * Whether it is Mesa's llvmpipe, which calls itself a CPU. It compiles work-items to vector lanes, as GPUs do, so
+     * their strategies are five times as fast there; and it ends a work-item's loops after 65,535 iterations in all,
+     * without a word, so that those of a CPU, with long loops, are not to be had.
+     */
+    private static boolean isLlvmpipe(DeviceFacts facts) {
+        return facts.kind() == DeviceInfo.Kind.CPU && facts.platform().equalsIgnoreCase("rusticl");
     }
 
     /** What {@link #choose} may choose on a device, as the command {@code devices} shows it. */
