@@ -283,7 +283,7 @@ public final class OpenClBackend implements Backend {
     private void checkFinite(OpenClSavedStatistics saved) {
         FloatBuffer means = FloatBuffer.allocate(saved.groups());
         FloatBuffer variances = FloatBuffer.allocate(saved.groups());
-        read(saved.row(OpenClSavedStatistics.MEAN_HI), means);
+        read(saved.row(OpenClSavedStatistics.MEAN), means);
         read(saved.row(OpenClSavedStatistics.VARIANCE), variances);
         for (int group = 0; group < saved.groups(); group++) {
             if (!Float.isFinite(means.get(group)) || !Float.isFinite(variances.get(group))) {
