@@ -99,13 +99,13 @@ INLINE void put_forward(
 }
 
 INLINE void track_group(
-        int group, float hi, float lo, float variance, averaging a, __global float *mean, __global float *var,
+        int group, float batch_mean, float variance, averaging a, __global float *mean, __global float *var,
         __global float *absorbed) {
     if (a.kind == AVERAGE_NONE) {
         return;
     }
     variance *= a.variance_factor;
-    if (a.skip_non_finite && !(isfinite(hi) && isfinite(variance))) {
+    if (a.skip_non_finite && !(isfinite(batch_mean) && isfinite(variance))) {
         return;
     }
     float batches = absorbed[group] + 1.0f;
@@ -116,7 +116,7 @@ INLINE void track_group(
         w = batches == 1.0f ? 1.0f : a.weight / -expm1(batches * a.log_rest);
     }
     // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average.
-    mean[group] = fma(1.0f - w, mean[group], fma(w, hi, w * lo));
+    mean[group] = fma(1.0f - w, mean[group], w * batch_mean);
     var[group] = fma(1.0f - w, var[group], w * variance);
     absorbed[group] = batches;
 }
@@ -129,7 +129,7 @@ INLINE void fold_group(
     put_forward(
             coefficients, pitch, groups, group, all.hi, all.lo, variance, gamma ? gamma[group] : 1.0f,
             beta ? beta[group] : 0.0f, epsilon);
-    track_group(group, all.hi, all.lo, variance, a, mean, var, absorbed);
+    track_group(group, all.hi, variance, a, mean, var, absorbed);
 }
 
 #define OPTIONAL(name) (PRESENT(name) ? AT(name) : 0)
@@ -174,7 +174,7 @@ __kernel void track(int groups, RUNNING_ARGS, __global const float *coefficients
     int group = get_global_id(0);
     if (group < groups) {
         track_group(
-                group, coefficients[MEAN * pitch + group], 0.0f, coefficients[VARIANCE * pitch + group], AVERAGING, AT(running_mean), AT(running_variance), AT(absorbed));
+                group, coefficients[MEAN * pitch + group], coefficients[VARIANCE * pitch + group], AVERAGING, AT(running_mean), AT(running_variance), AT(absorbed));
     }
 }
 
