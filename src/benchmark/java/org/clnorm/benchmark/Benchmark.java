@@ -43,7 +43,7 @@ final class Benchmark implements Callable<Integer> {
     private List<Direction> directions = List.of();
 
     @Option(names = "--rounds", paramLabel = "N", description = "How often each has its turn (${DEFAULT-VALUE}).")
-    private int rounds = 11;
+    private int rounds = 9;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads of each peer; all processors unless given.")
     private int threads = Runtime.getRuntime().availableProcessors();
@@ -54,6 +54,9 @@ final class Benchmark implements Callable<Integer> {
     @Option(names = "--out", paramLabel = "FOLDER", description = "Where cpu.md and cpu.svg go (${DEFAULT-VALUE}).")
     private Path out = Path.of("target", "benchmark");
 
+    @Option(names = "--from", paramLabel = "FILE", description = "Writes the page from an earlier run's cpu.csv, measuring nothing.")
+    private Path from;
+
     public static void main(String[] arguments) {
         // The native libraries' threads may outlive main.
         System.exit(new CommandLine(new Benchmark())
@@ -63,6 +66,10 @@ final class Benchmark implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (from != null) {
+            render(Measurements.read(from));
+            return 0;
+        }
         List<Shape> chosen = shapes.isEmpty()
                 ? SHAPES
                 : shapes.stream().map(Benchmark::parse).toList();
@@ -93,16 +100,28 @@ final class Benchmark implements Callable<Integer> {
             System.out.printf(
                     "benchmark: %d blocks, %d of them disturbed and discarded; largest error %.1e%n",
                     contest.blocks(), contest.discarded(), contest.worstError());
+            Measurements measurements = new Measurements(
+                    results,
+                    Report.machine(candidate, threads),
+                    rounds,
+                    contest.blocks(),
+                    contest.discarded(),
+                    contest.worstError());
             Files.createDirectories(out);
-            Files.writeString(
-                    out.resolve("cpu.md"), new Report(results).page(Report.machine(candidate, threads), contest, rounds));
-            Files.writeString(out.resolve("cpu.svg"), new Chart(results).svg());
+            measurements.write(out.resolve("cpu.csv"));
         }
-        System.out.println("benchmark: wrote " + out.resolve("cpu.md") + " and " + out.resolve("cpu.svg"));
+        render(Measurements.read(out.resolve("cpu.csv")));
         return 0;
     }
 
-    private static Shape parse(String text) {
+    private void render(Measurements measurements) throws IOException {
+        Files.createDirectories(out);
+        Files.writeString(out.resolve("cpu.md"), new Report(measurements).page());
+        Files.writeString(out.resolve("cpu.svg"), new Chart(measurements.results()).svg());
+        System.out.println("benchmark: wrote " + out.resolve("cpu.md") + " and " + out.resolve("cpu.svg"));
+    }
+
+    static Shape parse(String text) {
         try {
             Shape shape = Shape.of(Arrays.stream(text.split(","))
                     .mapToLong(part -> Long.parseLong(part.strip()))

@@ -271,6 +271,7 @@ final class JavaLoop implements Peer {
         private final int rows = batch * spatial;
         private final float[][] sums = new float[threads][channels];
         private final float[][] others = new float[threads][channels];
+        private final float[] first = new float[channels];
         private final float[] scale = new float[channels];
         private final float[] ofX = new float[channels];
         private final float[] shift = new float[channels];
@@ -282,11 +283,12 @@ final class JavaLoop implements Peer {
         @Override
         void statistics(int set) {
             int x = sets.x(set);
+            System.arraycopy(in, x, first, 0, channels);
             share(rows, (from, to, thread) -> {
                 java.util.Arrays.fill(sums[thread], 0);
                 java.util.Arrays.fill(others[thread], 0);
                 for (int row = from; row < to; row++) {
-                    addRow(in, x, x + row * channels, channels, sums[thread], others[thread]);
+                    addRow(in, x + row * channels, channels, first, sums[thread], others[thread]);
                 }
             });
             for (int c = 0; c < channels; c++) {
@@ -296,7 +298,7 @@ final class JavaLoop implements Peer {
                     s += sums[t][c];
                     q += others[t][c];
                 }
-                moments(c, in[x + c], s, q);
+                moments(c, first[c], s, q);
             }
         }
 
@@ -352,9 +354,9 @@ final class JavaLoop implements Peer {
         }
     }
 
-    private static void addRow(float[] a, int first, int at, int n, float[] sums, float[] squares) {
+    private static void addRow(float[] a, int at, int n, float[] first, float[] sums, float[] squares) {
         for (int c = 0; c < n; c++) {
-            float v = a[at + c] - a[first + c];
+            float v = a[at + c] - first[c];
             sums[c] += v;
             squares[c] += v * v;
         }
