@@ -89,11 +89,15 @@ INLINE void track_group(
         return;
     }
     float batches = absorbed[group] + 1.0f;
-    float w = a.kind == AVERAGE_EXPONENTIAL ? a.weight
-            : a.kind == AVERAGE_CUMULATIVE  ? 1.0f / batches
-                                            : a.weight / -expm1(batches * a.log_rest);
-    mean[group] = fma(w, (hi - mean[group]) + lo, mean[group]);
-    var[group] = fma(w, variance - var[group], var[group]);
+    float w = a.weight;
+    if (a.kind == AVERAGE_CUMULATIVE) {
+        w = 1.0f / batches;
+    } else if (a.kind == AVERAGE_BIAS_CORRECTED) {
+        w = batches == 1.0f ? 1.0f : a.weight / -expm1(batches * a.log_rest);
+    }
+    // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average.
+    mean[group] = fma(1.0f - w, mean[group], fma(w, hi, w * lo));
+    var[group] = fma(1.0f - w, var[group], w * variance);
     absorbed[group] = batches;
 }
 
