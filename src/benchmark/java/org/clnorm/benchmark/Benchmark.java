@@ -98,15 +98,15 @@ final class Benchmark implements Callable<Integer> {
                 }
             }
             System.out.printf(
-                    "benchmark: %d blocks, %d of them disturbed and discarded; largest error %.1e%n",
-                    contest.blocks(), contest.discarded(), contest.worstError());
+                    "benchmark: %d blocks, %d of them disturbed and discarded; largest errors: %s%n",
+                    contest.blocks(), contest.discarded(), contest.worstErrors());
             Measurements measurements = new Measurements(
                     results,
                     Report.machine(candidate, threads),
                     rounds,
                     contest.blocks(),
                     contest.discarded(),
-                    contest.worstError());
+                    contest.worstErrors());
             Files.createDirectories(out);
             measurements.write(out.resolve("cpu.csv"));
         }

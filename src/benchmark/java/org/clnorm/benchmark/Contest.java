@@ -2,9 +2,17 @@ package org.clnorm.benchmark;
 
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 import org.bytedeco.javacpp.PointerScope;
+import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.bench.Workload;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
@@ -15,7 +23,34 @@ import org.clnorm.bench.Workload.Fusion;
  */
 final class Contest {
     /** What came out for one shape and direction. */
-    record Result(Shape shape, Direction direction, List<Timing> timings) {}
+    record Result(Shape shape, Direction direction, List<Timing> timings) {
+        /** The timing of a peer's task, if it has one that counts. */
+        Optional<Timing> find(String peer, Form form, Fusion fusion) {
+            return timings.stream()
+                    .filter(timing -> timing.peer().equals(peer)
+                            && timing.task().form() == form
+                            && timing.task().fusion() == fusion
+                            && !Double.isNaN(timing.milliseconds()))
+                    .findFirst();
+        }
+
+        /** The quickest of a peer's forms. */
+        Optional<Timing> best(String peer, Fusion fusion) {
+            return Arrays.stream(Form.values())
+                    .flatMap(form -> find(peer, form, fusion).stream())
+                    .min(Comparator.comparingDouble(Timing::milliseconds));
+        }
+
+        /** The rate of a timing, in minimal bytes per second, against a copy's. */
+        double ofCopy(Timing timing, String copy) {
+            Task task = timing.task();
+            long bytes = new Workload(direction, shape, Layout.CHANNELS_FIRST, task.fusion()).minimalBytes();
+            double copied = 2.0 * Float.BYTES * shape.elements();
+            return find(copy, Form.CHANNELS_FIRST, Fusion.NONE)
+                    .map(of -> timing.advantageOver(of) * bytes / copied)
+                    .orElse(Double.NaN);
+        }
+    }
 
     private static final double BLOCK_SECONDS = 0.015;
     private static final double DISTURBED = 1.3;
@@ -30,7 +65,7 @@ final class Contest {
     private int next;
     private int blocks;
     private int discarded;
-    private double worstError;
+    private final Map<String, Double> worstErrors = new TreeMap<>();
 
     Contest(Arena arena, List<Peer> peers, Copy probe, int rounds) {
         this.arena = arena;
@@ -54,8 +89,11 @@ final class Contest {
         return discarded;
     }
 
-    double worstError() {
-        return worstError;
+    /** The largest error of each peer, in words. */
+    String worstErrors() {
+        return worstErrors.entrySet().stream()
+                .map(entry -> String.format(Locale.ROOT, "%s %.0e", entry.getKey(), entry.getValue()))
+                .collect(Collectors.joining(", "));
     }
 
     private record Entry(String peer, Task task, Peer.Call call, int calls) {}
@@ -91,10 +129,11 @@ final class Contest {
     private Entry prepare(Peer peer, Task task, Sets sets) {
         Peer.Call call = peer.prepare(task, sets);
         Expected expected = new Expected(task, sets);
-        double error = peer instanceof Copy
-                ? expected.checkCopy(peer.name(), call.result())
-                : expected.check(peer.name(), call.result());
-        worstError = Math.max(worstError, error);
+        if (peer instanceof Copy) {
+            expected.checkCopy(peer.name(), call.result());
+        } else {
+            worstErrors.merge(peer.name(), expected.check(peer.name(), call.result()), Math::max);
+        }
         long warm = System.nanoTime() + WARM_UP_NANOSECONDS;
         double one = Double.MAX_VALUE;
         do {

@@ -19,14 +19,14 @@ import org.clnorm.bench.Workload.Fusion;
  * @param machine in words
  * @param blocks how many were measured
  * @param discarded how many of them did not count
- * @param worstError the largest difference of a result from double precision
+ * @param worstErrors by peer, the largest difference of a result from double precision
  */
 record Measurements(
-        List<Contest.Result> results, String machine, int rounds, int blocks, int discarded, double worstError) {
+        List<Contest.Result> results, String machine, int rounds, int blocks, int discarded, String worstErrors) {
 
     void write(Path file) throws IOException {
         List<String> lines = new ArrayList<>();
-        lines.add(rounds + ";" + blocks + ";" + discarded + ";" + worstError + ";" + machine);
+        lines.add(rounds + ";" + blocks + ";" + discarded + ";" + worstErrors + ";" + machine);
         for (Contest.Result result : results) {
             for (Timing timing : result.timings()) {
                 lines.add(String.join(
@@ -76,6 +76,6 @@ record Measurements(
                 Integer.parseInt(run[0]),
                 Integer.parseInt(run[1]),
                 Integer.parseInt(run[2]),
-                Double.parseDouble(run[3]));
+                run[3]);
     }
 }
