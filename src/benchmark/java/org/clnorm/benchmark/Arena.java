@@ -1,6 +1,7 @@
 package org.clnorm.benchmark;
 
 import java.nio.FloatBuffer;
+import java.util.Arrays;
 import java.util.Random;
 import org.bytedeco.javacpp.FloatPointer;
 import org.bytedeco.javacpp.Pointer;
@@ -41,7 +42,7 @@ final class Arena {
         backend.fill(new Operand(deviceInputs, 0), ELEMENTS + PROBE, 1);
         backend.fill(new Operand(deviceOutputs, 0), ELEMENTS + PROBE, 0);
         Pointer.memset(nativeOutputs, 0, 4L * ELEMENTS);
-        java.util.Arrays.fill(javaOutputs, 1);
+        Arrays.fill(javaOutputs, 1);
         for (int at = 0; at < ELEMENTS; at += PATTERN) {
             int count = Math.min(PATTERN, ELEMENTS - at);
             nativeInputs.getPointer(at).put(pattern, 0, count);

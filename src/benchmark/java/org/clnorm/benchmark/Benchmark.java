@@ -17,7 +17,10 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /** Measures clnorm and its peers side by side and writes a page about it. */
-@Command(name = "benchmark", mixinStandardHelpOptions = true, description = "Batch normalization side by side with peers.")
+@Command(
+        name = "benchmark",
+        mixinStandardHelpOptions = true,
+        description = "Batch normalization side by side with peers.")
 final class Benchmark implements Callable<Integer> {
     private static final List<Shape> SHAPES = List.of(
             Shape.of(32, 64, 56, 56),
@@ -33,7 +36,13 @@ final class Benchmark implements Callable<Integer> {
     /** Shapes that are also measured with ReLU, and with residual and ReLU: a large plane and a small one. */
     private static final List<Shape> FUSED = SHAPES.subList(0, 3);
 
-    @Option(names = "--shape", paramLabel = "N,C[,H,W]", description = "A shape; may be repeated. All of the report's unless given.")
+    /** A run's measurements, for {@code --from}. */
+    private static final Path KEPT = Path.of("target", "benchmark", "cpu.csv");
+
+    @Option(
+            names = "--shape",
+            paramLabel = "N,C[,H,W]",
+            description = "A shape; may be repeated. All of the report's unless given.")
     private List<String> shapes = List.of();
 
     @Option(
@@ -54,13 +63,29 @@ final class Benchmark implements Callable<Integer> {
     @Option(names = "--out", paramLabel = "FOLDER", description = "Where cpu.md and cpu.svg go (${DEFAULT-VALUE}).")
     private Path out = Path.of("target", "benchmark");
 
-    @Option(names = "--from", paramLabel = "FILE", description = "Writes the page from an earlier run's cpu.csv, measuring nothing.")
+    @Option(
+            names = "--note",
+            paramLabel = "TEXT",
+            description = "A sentence about the machine or the run, for the page.")
+    private String note = "";
+
+    @Option(
+            names = "--from",
+            paramLabel = "FILE",
+            description = "Writes the page from an earlier run's cpu.csv, measuring nothing.")
     private Path from;
 
     public static void main(String[] arguments) {
         // The native libraries' threads may outlive main.
         System.exit(new CommandLine(new Benchmark())
                 .setCaseInsensitiveEnumValuesAllowed(true)
+                .setExecutionExceptionHandler((exception, command, parsed) -> {
+                    if (!(exception instanceof IllegalArgumentException)) {
+                        throw exception;
+                    }
+                    command.getErr().println("benchmark: " + exception.getMessage());
+                    return command.getCommandSpec().exitCodeOnInvalidInput();
+                })
                 .execute(arguments));
     }
 
@@ -107,16 +132,16 @@ final class Benchmark implements Callable<Integer> {
                     contest.blocks(),
                     contest.discarded(),
                     contest.worstErrors());
-            Files.createDirectories(out);
-            measurements.write(out.resolve("cpu.csv"));
+            Files.createDirectories(KEPT.getParent());
+            measurements.write(KEPT);
         }
-        render(Measurements.read(out.resolve("cpu.csv")));
+        render(Measurements.read(KEPT));
         return 0;
     }
 
     private void render(Measurements measurements) throws IOException {
         Files.createDirectories(out);
-        Files.writeString(out.resolve("cpu.md"), new Report(measurements).page());
+        Files.writeString(out.resolve("cpu.md"), new Report(measurements).page(note));
         Files.writeString(out.resolve("cpu.svg"), new Chart(measurements.results()).svg());
         System.out.println("benchmark: wrote " + out.resolve("cpu.md") + " and " + out.resolve("cpu.svg"));
     }
@@ -132,7 +157,8 @@ final class Benchmark implements Callable<Integer> {
         } catch (NumberFormatException e) {
             // told below
         }
-        throw new IllegalArgumentException("A shape is N,C or N,C,H,W with positive numbers, but given was '" + text + "'");
+        throw new IllegalArgumentException(
+                "A shape is N,C or N,C,H,W with positive numbers, but given was '" + text + "'");
     }
 
     private static void print(Contest.Result result) {

@@ -47,7 +47,12 @@ final class Chart {
                 "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %d\" font-family=\"sans-serif\" font-size=\"11\">%n",
                 width, TOP + PANEL * directions.size()));
         svg.append("<rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n");
-        svg.append(text(LEFT, 24, "start", "font-size=\"15\" font-weight=\"bold\"", "Batch normalization: rate in percent of a streamed copy's"));
+        svg.append(text(
+                LEFT,
+                24,
+                "start",
+                "font-size=\"15\" font-weight=\"bold\"",
+                "Batch normalization: rate in percent of a streamed copy's"));
         for (int i = 0; i < SERIES.size(); i++) {
             double x = LEFT + i % 3 * 210;
             double y = 36 + i / 3 * 18;
@@ -61,7 +66,9 @@ final class Chart {
     }
 
     private List<Contest.Result> of(Direction direction) {
-        return results.stream().filter(result -> result.direction() == direction).toList();
+        return results.stream()
+                .filter(result -> result.direction() == direction)
+                .toList();
     }
 
     private void panel(StringBuilder svg, Direction direction, int top, long width) {
@@ -73,7 +80,11 @@ final class Chart {
             svg.append(String.format(
                     Locale.ROOT,
                     "<line x1=\"%d\" x2=\"%d\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"%s\"/>%n",
-                    LEFT, width - 12, y, y, percent == 100 ? "#444444" : "#dddddd"));
+                    LEFT,
+                    width - 12,
+                    y,
+                    y,
+                    percent == 100 ? "#444444" : "#dddddd"));
             svg.append(text(LEFT - 6, y + 4, "end", "fill=\"#555555\"", percent + "%"));
         }
         List<Contest.Result> shown = of(direction);
@@ -90,11 +101,19 @@ final class Chart {
                             double height = Math.min(rate, MOST) / MOST * HEIGHT;
                             svg.append(rect(x, base - height, BAR - 2, height, series.color));
                             svg.append(text(
-                                    x + (BAR - 2) / 2.0, base - height - 2, "middle", "font-size=\"8\"",
+                                    x + (BAR - 2) / 2.0,
+                                    base - height - 2,
+                                    "middle",
+                                    "font-size=\"8\"",
                                     Math.round(rate * 100) + ""));
                         });
             }
-            svg.append(text(left + SERIES.size() * BAR / 2.0, base + 14, "middle", "", result.shape().toString()));
+            svg.append(text(
+                    left + SERIES.size() * BAR / 2.0,
+                    base + 14,
+                    "middle",
+                    "",
+                    result.shape().toString()));
         }
     }
 
@@ -102,7 +121,11 @@ final class Chart {
         return String.format(
                 Locale.ROOT,
                 "<rect x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%.1f\" fill=\"%s\"/>%n",
-                x, y, width, height, color);
+                x,
+                y,
+                width,
+                height,
+                color);
     }
 
     private static String text(double x, double y, String anchor, String more, String text) {

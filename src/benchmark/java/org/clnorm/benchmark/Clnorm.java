@@ -11,6 +11,7 @@ import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.bench.Workload.Direction;
 import org.clnorm.opencl.OpenClBackend;
 
 /** This project, on an OpenCL device. */
@@ -96,7 +97,7 @@ final class Clnorm implements Peer {
             SavedStatistics saved) {
         Arena arena = sets.arena();
         Operand x = arena.deviceInput(sets.x(set));
-        boolean backward = task.direction() == org.clnorm.bench.Workload.Direction.BACKWARD;
+        boolean backward = task.direction() == Direction.BACKWARD;
         Operand residual = task.residual() ? arena.deviceInput(sets.residual(set)) : null;
         ForwardTraining forward = new ForwardTraining(
                 task.shape(),

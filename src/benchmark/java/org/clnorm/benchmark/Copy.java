@@ -56,8 +56,7 @@ final class Copy implements Peer {
     /** Seconds of one copy of memory that nothing else uses: whether the machine is disturbed now. */
     double probe(Arena arena) {
         long start = System.nanoTime();
-        backend.copy(
-                arena.deviceInput(Arena.ELEMENTS), arena.deviceOutput(Arena.ELEMENTS), Arena.PROBE, strategy);
+        backend.copy(arena.deviceInput(Arena.ELEMENTS), arena.deviceOutput(Arena.ELEMENTS), Arena.PROBE, strategy);
         backend.finish();
         return (System.nanoTime() - start) * 1e-9;
     }

@@ -1,9 +1,13 @@
 package org.clnorm.benchmark;
 
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
 import org.clnorm.bench.Workload.Direction;
 
 /** What one would write in Java without a library: float arrays, several accumulators, two threads. */
@@ -63,7 +67,7 @@ final class JavaLoop implements Peer {
     }
 
     private void share(int n, Part part) {
-        List<Callable<Void>> parts = new java.util.ArrayList<>();
+        List<Callable<Void>> parts = new ArrayList<>();
         for (int t = 0; t < threads; t++) {
             int thread = t;
             int from = (int) ((long) n * t / threads);
@@ -74,10 +78,10 @@ final class JavaLoop implements Peer {
             });
         }
         try {
-            for (java.util.concurrent.Future<Void> done : pool.invokeAll(parts)) {
+            for (Future<Void> done : pool.invokeAll(parts)) {
                 done.get();
             }
-        } catch (InterruptedException | java.util.concurrent.ExecutionException e) {
+        } catch (InterruptedException | ExecutionException e) {
             throw new IllegalStateException("The Java loop's threads failed", e);
         }
     }
@@ -285,8 +289,8 @@ final class JavaLoop implements Peer {
             int x = sets.x(set);
             System.arraycopy(in, x, first, 0, channels);
             share(rows, (from, to, thread) -> {
-                java.util.Arrays.fill(sums[thread], 0);
-                java.util.Arrays.fill(others[thread], 0);
+                Arrays.fill(sums[thread], 0);
+                Arrays.fill(others[thread], 0);
                 for (int row = from; row < to; row++) {
                     addRow(in, x + row * channels, channels, first, sums[thread], others[thread]);
                 }
@@ -326,8 +330,8 @@ final class JavaLoop implements Peer {
 
         private void gradient(int x, int dy, int dx) {
             share(rows, (from, to, thread) -> {
-                java.util.Arrays.fill(sums[thread], 0);
-                java.util.Arrays.fill(others[thread], 0);
+                Arrays.fill(sums[thread], 0);
+                Arrays.fill(others[thread], 0);
                 for (int row = from; row < to; row++) {
                     int at = row * channels;
                     addProducts(in, x + at, dy + at, channels, mean, sums[thread], others[thread]);

@@ -71,11 +71,6 @@ record Measurements(
                 })
                 .toList();
         return new Measurements(
-                results,
-                run[4],
-                Integer.parseInt(run[0]),
-                Integer.parseInt(run[1]),
-                Integer.parseInt(run[2]),
-                run[3]);
+                results, run[4], Integer.parseInt(run[0]), Integer.parseInt(run[1]), Integer.parseInt(run[2]), run[3]);
     }
 }

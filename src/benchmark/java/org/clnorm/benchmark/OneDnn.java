@@ -15,12 +15,8 @@ import org.clnorm.bench.Workload.Fusion;
 
 /** oneDNN on the CPU. */
 final class OneDnn implements Peer {
-    private final engine engine = new engine(engine_kind(), 0);
+    private final engine engine = new engine(org.bytedeco.dnnl.engine.kind.cpu, 0);
     private final stream stream = new stream(engine);
-
-    private static org.bytedeco.dnnl.engine.kind engine_kind() {
-        return org.bytedeco.dnnl.engine.kind.cpu;
-    }
 
     @Override
     public String name() {

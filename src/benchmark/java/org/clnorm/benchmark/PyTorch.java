@@ -58,7 +58,17 @@ final class PyTorch implements Peer {
         Tensor invstd = vector(new float[inference ? 0 : task.channels()]);
         if (backward) {
             native_batch_norm_out(
-                    y[0], mean, invstd, x[0], gamma, beta, runningMean, runningVariance, true, Task.MOMENTUM, Task.EPSILON);
+                    y[0],
+                    mean,
+                    invstd,
+                    x[0],
+                    gamma,
+                    beta,
+                    runningMean,
+                    runningVariance,
+                    true,
+                    Task.MOMENTUM,
+                    Task.EPSILON);
         }
         TensorOptional savedMean = new TensorOptional(mean);
         TensorOptional savedInvstd = new TensorOptional(invstd);
@@ -74,12 +84,29 @@ final class PyTorch implements Peer {
             private T_TensorTensorTensor_T compute(int set) {
                 if (backward) {
                     return native_batch_norm_backward(
-                            second[set], x[set], gamma, runningMean, runningVariance, savedMean, savedInvstd, true,
-                            Task.EPSILON, all);
+                            second[set],
+                            x[set],
+                            gamma,
+                            runningMean,
+                            runningVariance,
+                            savedMean,
+                            savedInvstd,
+                            true,
+                            Task.EPSILON,
+                            all);
                 }
                 T_TensorTensorTensor_T result = native_batch_norm_out(
-                        y[set], mean, invstd, x[set], gamma, beta, runningMean, runningVariance, !inference,
-                        Task.MOMENTUM, Task.EPSILON);
+                        y[set],
+                        mean,
+                        invstd,
+                        x[set],
+                        gamma,
+                        beta,
+                        runningMean,
+                        runningVariance,
+                        !inference,
+                        Task.MOMENTUM,
+                        Task.EPSILON);
                 if (task.residual()) {
                     y[set].add_(second[set]);
                 }

@@ -40,10 +40,10 @@ final class Report {
         }
     }
 
-    String page() {
+    /** @param note a sentence about the run, or nothing */
+    String page(String note) {
         StringBuilder page = new StringBuilder();
-        page.append(
-                """
+        page.append("""
                 # Batch normalization on a CPU, side by side
 
                 Written by `ci/benchmark`. Milliseconds are of this run on this machine; the ratios are what carries over. A ratio says
@@ -52,15 +52,19 @@ final class Report {
                 ![Rates against a streamed copy](cpu.svg)
 
                 """);
-        page.append("Machine: ").append(measurements.machine()).append(".\n\n");
-        page.append("## Targets\n\n").append(new Targets(measurements.results()).table()).append('\n');
+        page.append("Machine: ").append(measurements.machine()).append(note.isEmpty() ? ".\n\n" : ". " + note + "\n\n");
+        page.append("## Targets\n\n")
+                .append(new Targets(measurements.results()).table())
+                .append('\n');
         for (Direction direction : Direction.values()) {
             List<Contest.Result> results = of(direction);
             if (!results.isEmpty()) {
                 page.append(title(direction)).append(table(results)).append('\n');
             }
         }
-        page.append("## Fused with ReLU, and with a residual and ReLU\n\n").append(fused()).append('\n');
+        page.append("## Fused with ReLU, and with a residual and ReLU\n\n")
+                .append(fused())
+                .append('\n');
         page.append(method());
         return page.toString();
     }
@@ -158,18 +162,20 @@ final class Report {
                 - Between blocks is a pause in which OpenMP's threads go to sleep, and then a copy. When the copy before a block or the
                   one after it takes 1.3 times as long as usual, something else disturbed the machine: the block is done again, up to four
                   times, and if it does not get better the round does not count for that one. Here %d of %d blocks were discarded.
-                - Tensors take turns in sets that are together 640 MB (256 sets at most, so tensors of 64 KB are from cache), cut
-                  from memory that is all written before.
+                - Tensors take turns: a pass goes over more than 300 MB before it comes back to the same ones, all written before. Of
+                  the smallest there are 256 sets, so tensors of 64 KB are mostly from cache.
                 - The results of all, once for each task, are compared with the formula in double precision; the largest differences of
-                  values of about 1 are: %s. The backward passes go by the statistics, and the masks, of the first set.
-                - clnorm waits for the device after every call, as the others do; "20 queued" waits once for 20 calls. It runs on the OpenCL
+                  values of about 1 are: %s.
+                  The backward passes go by the statistics, and the masks, of the first set.
+                - clnorm waits for the device after every call, as the others do; "20 queued" waits once for 20 calls. To wait costs tens
+                  of microseconds, which the copies pay too: with small tensors, others pass 100%% of a copy. It runs on the OpenCL
                   device, through the layer under the public classes; tensors stay on the device.
                 - A copy is the device's own, of one tensor; "streamed" stores past the cache. Rates count minimal bytes: x read and y written;
                   x and dy read and dx written; the residual's (and y's) besides where there is one.
                 - PyTorch 2.7.1: `native_batch_norm_out` and `native_batch_norm_backward` without autograd (the latter allocates its result;
                   malloc is told to keep freed memory); then `add_` and `relu_` for the fused ones, which it does not fuse; its fused
                   backward is not measured. oneDNN 3.8.1: in the layouts nchw, nhwc and nChw16c, with
-                  its own fusion of ReLU; it has none with a residual on CPUs. Its plain nchw with ReLU is a slow reference. The
+                  its own fusion of ReLU; one with a residual is not measured. Its plain nchw with ReLU is a slow reference. The
                   Java loop: float arrays, eight accumulators, two threads. Not measured: DL4J, which needs a JVM of its own.
                 """,
                 measurements.rounds(),

@@ -32,8 +32,8 @@ record Sets(Arena arena, Shape shape, Direction direction) {
     int count() {
         long count = Math.min(MOST, ROTATION / (inputs() * padded()));
         if (count < 1) {
-            throw new IllegalArgumentException("The benchmark's tensors have up to "
-                    + ROTATION / inputs() + " elements, but given was the shape " + shape);
+            throw new IllegalArgumentException("The benchmark's tensors have up to " + ROTATION / inputs()
+                    + " elements, but given was the shape " + shape);
         }
         return (int) count;
     }
