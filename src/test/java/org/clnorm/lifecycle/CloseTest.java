@@ -66,9 +66,10 @@ final class CloseTest {
 
     @OnBothBackends
     void close_ofALayer_isIdempotentAndEndsItsUse(TestDevice on) {
-        try (Tensor x = on.device().upload(new float[] {1, 2, 3, 5, 8, 9, 4, 7}, SHAPE, Layout.CHANNELS_FIRST)) {
+        try (Tensor x = on.device().upload(new float[] {1, 2, 3, 5, 8, 9, 4, 7}, SHAPE, Layout.CHANNELS_FIRST);
+                Tensor y = on.device().tensor(SHAPE, Layout.CHANNELS_FIRST)) {
             BatchNorm norm = BatchNorm.builder(2).build(on.device());
-            norm.forward(x, on.device().tensor(SHAPE, Layout.CHANNELS_FIRST));
+            norm.forward(x, y);
             Parameter gamma = norm.gamma().orElseThrow();
             Tensor savedMean = norm.savedMean();
             Tensor runningMean = norm.runningMean().orElseThrow();

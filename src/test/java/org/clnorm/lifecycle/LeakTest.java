@@ -120,7 +120,7 @@ final class LeakTest {
         try (LogCapture log = new LogCapture()) {
             closeAll(on);
             collectAll(log);
-            assertThat(log.warnings("Leaked"))
+            assertThat(log.warnings("Leaked", LeakTest.class.getName()))
                     .as("only the canary was leaked")
                     .hasSize(1)
                     .allMatch(warning -> warning.contains("canary"));
@@ -143,7 +143,7 @@ final class LeakTest {
         try (LogCapture log = new LogCapture()) {
             closeDeviceOnly(on);
             collectAll(log);
-            assertThat(log.warnings("Leaked"))
+            assertThat(log.warnings("Leaked", LeakTest.class.getName()))
                     .as("closing a device closes all that lives on it, so that nothing leaked but the canary")
                     .hasSize(1)
                     .allMatch(warning -> warning.contains("canary"));
