@@ -12,6 +12,9 @@ import org.junit.jupiter.params.provider.MethodSource;
 final class BatchNormNonFiniteTest {
     private static final int CHANNELS = 19;
     private static final int BAD = 6;
+    /** First and last, beside them, and at the ends of vectors of 4 and of 16 lanes. */
+    private static final int[] PLACES = {0, 1, 3, 4, BAD, 15, 16, 18};
+
     private static final Shape SHAPE = Shape.of(3, CHANNELS, 4, 5);
 
     static Stream<Arguments> badValues() {
@@ -39,62 +42,66 @@ final class BatchNormNonFiniteTest {
     @ParameterizedTest
     @MethodSource("badValues")
     void step_withABadValue_leavesTheOtherChannelsBitsAsTheyWere(TestDevice on, Layout layout, float value) {
+        Batch like = good(layout);
         for (Activation activation : Activation.values()) {
-            try (BatchNorm one = layer(NonFinitePolicy.PROPAGATE)
-                            .activation(activation)
-                            .build(on.device());
-                    BatchNorm other = layer(NonFinitePolicy.PROPAGATE)
-                            .activation(activation)
-                            .build(on.device())) {
-                Step clean = Step.of(one, good(layout), null, dy(layout));
-                Step dirty = Step.of(other, bad(layout, value), null, dy(layout));
-                assertOthersAreTheSame(dirty, clean, good(layout));
-                assertThat(good(layout).holding(dirty.y()).channel(BAD))
+            BatchNorm.Builder builder = layer(NonFinitePolicy.PROPAGATE).activation(activation);
+            Step clean = step(builder, on, like, dy(layout));
+            for (int bad : PLACES) {
+                Step dirty = step(builder, on, like.with(bad, 17, value), dy(layout));
+                assertOthersAreTheSame(dirty, clean, like, bad);
+                assertThat(like.holding(dirty.y()).channel(bad))
                         .as("the bad channel's output must not look usable")
                         .containsOnly(Double.NaN);
-                assertThat(dirty.runningVariance()[BAD]).isNaN();
-                assertThat(Float.isFinite(dirty.runningMean()[BAD])).isFalse();
-                assertThat(dirty.dgamma()[BAD]).isNaN();
+                assertThat(dirty.runningVariance()[bad]).isNaN();
+                assertThat(Float.isFinite(dirty.runningMean()[bad])).isFalse();
+                assertThat(dirty.dgamma()[bad]).isNaN();
             }
         }
-    }
-
-    private static void assertOthersAreTheSame(Step dirty, Step clean, Batch like) {
-        for (int c = 0; c < CHANNELS; c++) {
-            if (c != BAD) {
-                assertThat(like.holding(dirty.y()).channel(c))
-                        .as("y of channel %d, which is none of the bad channel's business", c)
-                        .isEqualTo(like.holding(clean.y()).channel(c));
-                assertThat(like.holding(dirty.dx()).channel(c))
-                        .as("dx of channel %d", c)
-                        .isEqualTo(like.holding(clean.dx()).channel(c));
-            }
-        }
-        assertOthersAreTheSame("dgamma", dirty.dgamma(), clean.dgamma());
-        assertOthersAreTheSame("dbeta", dirty.dbeta(), clean.dbeta());
-        assertOthersAreTheSame("saved mean", dirty.savedMean(), clean.savedMean());
-        assertOthersAreTheSame("saved invstd", dirty.savedInvstd(), clean.savedInvstd());
-        assertOthersAreTheSame("running mean", dirty.runningMean(), clean.runningMean());
-        assertOthersAreTheSame("running variance", dirty.runningVariance(), clean.runningVariance());
-    }
-
-    private static void assertOthersAreTheSame(String what, float[] dirty, float[] clean) {
-        float[] patched = dirty.clone();
-        patched[BAD] = clean[BAD];
-        assertThat(patched).as(what).isEqualTo(clean);
     }
 
     @ParameterizedTest
     @MethodSource("badValues")
     void backward_withABadGradient_leavesTheOtherChannelsBitsAsTheyWere(TestDevice on, Layout layout, float value) {
-        try (BatchNorm norm = layer(NonFinitePolicy.PROPAGATE).build(on.device());
-                BatchNorm other = layer(NonFinitePolicy.PROPAGATE).build(on.device())) {
-            Step clean = Step.of(norm, good(layout), null, dy(layout));
-            Step dirty = Step.of(other, good(layout), null, dy(layout).with(BAD, 3, value));
-            assertOthersAreTheSame(dirty, clean, good(layout));
+        BatchNorm.Builder builder = layer(NonFinitePolicy.PROPAGATE);
+        Step clean = step(builder, on, good(layout), dy(layout));
+        for (int bad : PLACES) {
+            Step dirty = step(builder, on, good(layout), dy(layout).with(bad, 3, value));
+            assertOthersAreTheSame(dirty, clean, good(layout), bad);
             assertThat(dirty.y()).isEqualTo(clean.y());
-            assertThat(Float.isFinite(dirty.dbeta()[BAD])).isFalse();
+            assertThat(Float.isFinite(dirty.dbeta()[bad])).isFalse();
         }
+    }
+
+    /** On a layer of its own. */
+    private static Step step(BatchNorm.Builder builder, TestDevice on, Batch x, Batch dy) {
+        try (BatchNorm norm = builder.build(on.device())) {
+            return Step.of(norm, x, null, dy);
+        }
+    }
+
+    private static void assertOthersAreTheSame(Step dirty, Step clean, Batch like, int bad) {
+        for (int c = 0; c < CHANNELS; c++) {
+            if (c != bad) {
+                assertThat(like.holding(dirty.y()).channel(c))
+                        .as("y of channel %d, which is none of the business of channel %d", c, bad)
+                        .isEqualTo(like.holding(clean.y()).channel(c));
+                assertThat(like.holding(dirty.dx()).channel(c))
+                        .as("dx of channel %d, which is none of the business of channel %d", c, bad)
+                        .isEqualTo(like.holding(clean.dx()).channel(c));
+            }
+        }
+        assertOthersAreTheSame("dgamma", dirty.dgamma(), clean.dgamma(), bad);
+        assertOthersAreTheSame("dbeta", dirty.dbeta(), clean.dbeta(), bad);
+        assertOthersAreTheSame("saved mean", dirty.savedMean(), clean.savedMean(), bad);
+        assertOthersAreTheSame("saved invstd", dirty.savedInvstd(), clean.savedInvstd(), bad);
+        assertOthersAreTheSame("running mean", dirty.runningMean(), clean.runningMean(), bad);
+        assertOthersAreTheSame("running variance", dirty.runningVariance(), clean.runningVariance(), bad);
+    }
+
+    private static void assertOthersAreTheSame(String what, float[] dirty, float[] clean, int bad) {
+        float[] patched = dirty.clone();
+        patched[bad] = clean[bad];
+        assertThat(patched).as(what).isEqualTo(clean);
     }
 
     @ParameterizedTest
