@@ -8,7 +8,7 @@ import org.clnorm.view.View;
 
 /**
  * How the kernels are compiled and launched. Choosing one is a pure function of the device's facts and the view; the
- * results are the same to within rounding under all of them, and each runs on every device.
+ * results are the same to within rounding under all of them, and each runs on every device that {@link #all} lists it for.
  *
  * @param name how a person selects it
  * @param fused whether a pass is one launch, each work-group having whole groups to itself, or three (reduce, fold,
