@@ -116,18 +116,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     float *spread = 0;
 #if WG == 1
     TABLE(table);
-    float mean_lo[TABLE_ROW];
     if (width > 1) {
         spread = table;
         for (int c = 0; c < right - left; c += width) {
             int group = (left + c) / width;
             put_in_table(table, c, width, forward_of_group(coefficients, pitch, group));
-            for (int i = c; i < c + width; i += VW) {
-                store_lanes((vec)(coefficients[MEAN_LO * pitch + group]), mean_lo + i);
-            }
         }
         in.table = table;
-        in.table_mean_lo = mean_lo;
         in.left = left;
     }
 #endif

@@ -1,11 +1,11 @@
-// Step 1 backward: sum(dy') and sum(dy' (x - mean)) of each slice of each group, centred with the mean's two floats;
-// dy' is dy where the activation let it through.
+// Step 1 backward: sum(dy') and sum(dy' (x - mean_hi)) of each slice of each group; dy' is dy where the activation let
+// it through. The fold step moves the second sum from mean_hi to the mean, a thousandth of a deviation away at most.
 //
 //   kernel                   launches  bytes moved       chosen when
 //   gradient_sums_segmented  1         x, dy, y (MASK 2)  groups of contiguous runs are cut into slices
 //   gradient_sums_columnar   1         x, dy, y (MASK 2)  columns
 //
-// Output: partials[(slice * 2 + k) * pitch + group], k = sum(dy'), sum(dy' (x - mean)).
+// Output: partials[(slice * 2 + k) * pitch + group], k = sum(dy'), sum(dy' (x - mean_hi)).
 
 #ifndef GRADIENT_SUMS_CL
 #define GRADIENT_SUMS_CL
@@ -22,10 +22,8 @@ typedef struct {
     __global const float *coefficients;
     int pitch;
     const float *table; // of coefficients by column from `left` on, or null for one group to a column
-    const float *table_mean_lo;
     int left;
     vector_coefficients c;
-    vec mean_lo;
 } sums_inputs;
 
 #define GRADIENT_INPUTS IN(dy), IN(x), IN(y)
@@ -39,7 +37,7 @@ INLINE sums_inputs sums_inputs_of(
     in.y = y;
     in.coefficients = coefficients;
     in.pitch = pitch;
-    in.table = in.table_mean_lo = 0;
+    in.table = 0;
     in.left = 0;
     return in;
 }
@@ -48,17 +46,15 @@ INLINE sums_inputs sums_inputs_of(
 INLINE void sums_at_column(sums_inputs *in, int column) {
     if (in->table) {
         in->c = coefficients_in(in->table, column - in->left);
-        in->mean_lo = load_lanes(in->table_mean_lo + column - in->left);
-        return;
+    } else {
+        in->c = forward_of_columns(in->coefficients, in->pitch, column);
     }
-    in->c = forward_of_columns(in->coefficients, in->pitch, column);
-    in->mean_lo = load(in->coefficients + MEAN_LO * in->pitch + column);
 }
 
 INLINE void add_to_sums(vec *sum_dy, vec *sum_dyx, sums_inputs in, vec dy, vec x, vec y) {
     vec masked = vector_masked(dy, x, y, in.c);
     *sum_dy += masked;
-    *sum_dyx = multiply_add(masked, (x - in.c.hi) - in.mean_lo, *sum_dyx);
+    *sum_dyx = multiply_add(masked, x - in.c.hi, *sum_dyx);
 }
 
 INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
@@ -88,7 +84,6 @@ DEFINE_GATHERS(sums)
 
 INLINE sums sums_of_group(sums_inputs in, run r, long end, int group) {
     in.c = every_lane(forward_of_group(in.coefficients, in.pitch, group));
-    in.mean_lo = (vec)(in.coefficients[MEAN_LO * in.pitch + group]);
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
     sums_of_run(&body, &edge, in, r, end);

@@ -123,10 +123,13 @@ public final class BatchNorm implements AutoCloseable {
     }
 
     /** What {@link #backward} needs of the last {@link #forward}. */
-    private record Memo(boolean frozen, boolean residual, Tensor x, int xVersion, Tensor y, int yVersion) {}
-
-    /** In the place of x's version, when y took x's place. */
-    private static final int OVERWRITTEN = -1;
+    private record Memo(
+            boolean frozen, boolean residual, Tensor x, Tensor.Watch xWatch, Tensor y, Tensor.Watch yWatch) {
+        void end() {
+            xWatch.end();
+            yWatch.end();
+        }
+    }
 
     /** The running statistics and their count of batches by channel. */
     private record Running(Tensor mean, Tensor variance, Tensor absorbed, RunningStatistics operands) {
@@ -170,7 +173,10 @@ public final class BatchNorm implements AutoCloseable {
         this.own = Stream.concat(vectors.stream(), Stream.of(savedMean, savedInvstd))
                 .toList();
         this.lease = Lease.of(
-                this, "batch normalization of " + options.channels + " channels", release(holder, saved, vectors));
+                this,
+                "batch normalization of " + options.channels + " channels",
+                device.lease(),
+                release(holder, saved, vectors));
         reset();
     }
 
@@ -258,7 +264,15 @@ public final class BatchNorm implements AutoCloseable {
             running.reset();
         }
         batchesTracked = 0;
-        memo = null;
+        forget();
+    }
+
+    /** The last forward pass is no longer to be gone back through. */
+    private void forget() {
+        if (memo != null) {
+            memo.end();
+            memo = null;
+        }
     }
 
     /**
@@ -304,6 +318,11 @@ public final class BatchNorm implements AutoCloseable {
         refuseOwn("y", y);
 
         Shape shape = x.shape();
+        if (batchStatistics && shape.batch() * shape.spatial() == 1) {
+            throw new IllegalArgumentException("Batch statistics need more than one value per channel, but x has shape "
+                    + shape + "; use eval() to normalize with running statistics");
+        }
+        forget();
         if (shape.elements() > 0) {
             if (batchStatistics) {
                 normalizeWithBatchStatistics(x, residual, y);
@@ -324,19 +343,14 @@ public final class BatchNorm implements AutoCloseable {
                                 saved));
             }
         }
-        int xVersion = y.isSamePlaceAs(x) ? OVERWRITTEN : x.version();
+        Tensor.Watch xWatch = x.watch(); // it sees y take x's place
         y.touch();
-        memo = new Memo(!batchStatistics, residual != null, x, xVersion, y, y.version());
+        memo = new Memo(!batchStatistics, residual != null, x, xWatch, y, y.watch());
     }
 
     private void normalizeWithBatchStatistics(Tensor x, Tensor residual, Tensor y) {
         Shape shape = x.shape();
-        if (shape.batch() * shape.spatial() == 1) {
-            throw new IllegalArgumentException("Batch statistics need more than one value per channel, but x has shape "
-                    + shape + "; use eval() to normalize with running statistics");
-        }
         boolean update = training && running != null;
-        memo = null;
         device.backend()
                 .forward(new ForwardTraining(
                         shape,
@@ -488,7 +502,7 @@ public final class BatchNorm implements AutoCloseable {
     @Override
     public void close() {
         lease.close();
-        memo = null;
+        forget();
     }
 
     private void checkInput(Tensor x) {
@@ -507,9 +521,9 @@ public final class BatchNorm implements AutoCloseable {
         if (memo == null) {
             throw new IllegalStateException("backward needs a forward pass before it");
         }
-        unchanged("x", memo.x, memo.xVersion);
+        unchanged("x", memo.x, memo.xWatch);
         if (memo.residual && options.activation != Activation.NONE) {
-            unchanged("y", memo.y, memo.yVersion);
+            unchanged("y", memo.y, memo.yWatch);
         }
         like("dy", dy, "x", memo.x);
     }

@@ -36,7 +36,7 @@ public final class Device implements AutoCloseable {
     private Device(Backend backend) {
         this.backend = backend;
         this.info = backend.info();
-        this.lease = Lease.of(this, "device " + info.name(), backend::close);
+        this.lease = Lease.of(this, "device " + info.name(), null, backend::close);
     }
 
     /** A device that owns {@code backend}. */
@@ -79,7 +79,7 @@ public final class Device implements AutoCloseable {
 
     /** The devices there are, as {@link #open()} sees them, the CPU reference last. */
     public static List<DeviceCandidate> candidates() {
-        String selector = System.getenv(SELECTOR_VARIABLE);
+        String selector = variable(SELECTOR_VARIABLE);
         List<OpenCl.Candidate> found = OpenCl.devices();
         OpenCl.Candidate chosen =
                 isReference(selector) ? null : OpenCl.select(found, selector).orElse(null);
@@ -103,6 +103,12 @@ public final class Device implements AutoCloseable {
                     found.isEmpty() ? OpenCl.whyNoDevices() : fallBack ? why : ""));
         }
         return candidates;
+    }
+
+    /** An environment variable; null too when it is empty, which is how a script says none. */
+    public static String variable(String name) {
+        String value = System.getenv(name);
+        return value == null || value.isBlank() ? null : value;
     }
 
     private static boolean isReference(String selector) {
@@ -138,8 +144,8 @@ public final class Device implements AutoCloseable {
          * @throws IllegalArgumentException when nothing matches the selector or the strategy
          */
         public Device open() {
-            String wanted = selector != null ? selector : System.getenv(SELECTOR_VARIABLE);
-            String wantedStrategy = strategy != null ? strategy : System.getenv(STRATEGY_VARIABLE);
+            String wanted = selector != null ? selector : variable(SELECTOR_VARIABLE);
+            String wantedStrategy = strategy != null ? strategy : variable(STRATEGY_VARIABLE);
             if (isReference(wanted)) {
                 return cpuReference();
             }
@@ -187,7 +193,7 @@ public final class Device implements AutoCloseable {
      * @throws IllegalArgumentException when the length is not that of the shape
      */
     public Tensor upload(float[] from, Shape shape, Layout layout) {
-        return upload(FloatBuffer.wrap(from), shape, layout);
+        return upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")), shape, layout);
     }
 
     /**
@@ -197,6 +203,8 @@ public final class Device implements AutoCloseable {
      * @throws IllegalArgumentException when the length is not that of the shape
      */
     public Tensor upload(FloatBuffer from, Shape shape, Layout layout) {
+        Objects.requireNonNull(from, "from");
+        Objects.requireNonNull(shape, "shape");
         if (from.remaining() != shape.elements()) {
             throw new IllegalArgumentException("from must have the " + shape.elements() + " elements of shape " + shape
                     + ", but given were " + from.remaining());
@@ -208,6 +216,7 @@ public final class Device implements AutoCloseable {
 
     /** A new vector. */
     public Tensor vector(float... values) {
+        Objects.requireNonNull(values, "values");
         return upload(values, Shape.of(values.length), Layout.CHANNELS_FIRST);
     }
 
@@ -229,6 +238,7 @@ public final class Device implements AutoCloseable {
 
     /** A new tensor whose content is undefined. */
     Tensor allocate(Shape shape, Layout layout) {
+        Objects.requireNonNull(shape, "shape");
         Objects.requireNonNull(layout, "layout");
         long most = info.maxAllocationBytes() / Float.BYTES;
         if (shape.elements() > most) {
@@ -237,6 +247,10 @@ public final class Device implements AutoCloseable {
         }
         Memory memory = backend().allocate(shape.elements());
         return Tensor.owning(this, shape, layout, memory, 0);
+    }
+
+    Lease lease() {
+        return lease;
     }
 
     /** Its backend, once it is sure that it may be used. */

@@ -19,18 +19,25 @@ final class Lease implements AutoCloseable {
         private final StackWalker.StackFrame madeAt;
         private final Runnable release;
         private final AtomicBoolean open = new AtomicBoolean(true);
+        private final State parent;
         private volatile boolean closedByOwner;
 
-        State(String what, StackWalker.StackFrame madeAt, Runnable release) {
+        State(String what, StackWalker.StackFrame madeAt, State parent, Runnable release) {
             this.what = what;
             this.madeAt = madeAt;
+            this.parent = parent;
             this.release = release;
+        }
+
+        /** Whether somebody closed it, or what it lives on. */
+        boolean wasClosed() {
+            return closedByOwner || parent != null && parent.wasClosed();
         }
 
         @Override
         public void run() {
             if (open.compareAndSet(true, false)) {
-                if (!closedByOwner) {
+                if (!wasClosed()) {
                     log.warn("Leaked: {} made at {} was never closed", what, madeAt);
                 }
                 release.run();
@@ -49,10 +56,12 @@ final class Lease implements AutoCloseable {
     /**
      * A lease on what {@code release} gives back.
      *
+     * @param parent what the owner lives on, whose closing closes it too; or null
      * @param release must not refer to {@code owner}
      */
-    static Lease of(Object owner, String what, Runnable release) {
-        return new Lease(owner, new State(what, callerOfTheLibrary(), release));
+    static Lease of(Object owner, String what, Lease parent, Runnable release) {
+        State parentState = parent == null ? null : parent.state;
+        return new Lease(owner, new State(what, callerOfTheLibrary(), parentState, release));
     }
 
     private static StackWalker.StackFrame callerOfTheLibrary() {

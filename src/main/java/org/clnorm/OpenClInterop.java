@@ -24,7 +24,7 @@ public final class OpenClInterop {
         Objects.requireNonNull(context, "context");
         Objects.requireNonNull(device, "device");
         Objects.requireNonNull(queue, "queue");
-        return Device.over(OpenClBackend.over(context, device, queue, System.getenv(Device.STRATEGY_VARIABLE)));
+        return Device.over(OpenClBackend.over(context, device, queue, Device.variable(Device.STRATEGY_VARIABLE)));
     }
 
     /**

@@ -1,7 +1,9 @@
 package org.clnorm;
 
+import java.util.Objects;
+
 /**
- * How the statistics of a batch enter the running statistics: {@code running += weight · (batch − running)}, where the
+ * How the statistics of a batch enter the running statistics: {@code running = (1 − weight) · running + weight · batch}, where the
  * weight depends on the kind and on t, the number of batches absorbed including this one.
  *
  * <table>
@@ -37,6 +39,7 @@ public record RunningAverage(Kind kind, double newBatchWeight) {
 
     /** Checks that a weight is given where the kind has one. */
     public RunningAverage {
+        Objects.requireNonNull(kind, "kind");
         boolean weighted = kind == Kind.EXPONENTIAL || kind == Kind.BIAS_CORRECTED_EXPONENTIAL;
         if (weighted ? !(newBatchWeight > 0 && newBatchWeight <= 1) : newBatchWeight != 0) {
             throw new IllegalArgumentException("newBatchWeight of a " + kind + " running average must be "

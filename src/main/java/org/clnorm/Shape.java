@@ -39,19 +39,15 @@ public final class Shape {
     }
 
     private static long product(long[] dimensions) {
-        long product = 1;
-        for (long dimension : dimensions) {
-            if (dimension == 0) {
-                return 0;
-            }
-            try {
-                product = Math.multiplyExact(product, dimension);
-            } catch (ArithmeticException e) {
-                throw new IllegalArgumentException(
-                        "A shape's number of elements must fit a long, but given was " + Arrays.toString(dimensions));
-            }
+        if (Arrays.stream(dimensions).anyMatch(dimension -> dimension == 0)) {
+            return 0;
         }
-        return product;
+        try {
+            return Arrays.stream(dimensions).reduce(1, Math::multiplyExact);
+        } catch (ArithmeticException e) {
+            throw new IllegalArgumentException(
+                    "A shape's number of elements must fit a long, but given was " + Arrays.toString(dimensions));
+        }
     }
 
     /** How many dimensions there are. */

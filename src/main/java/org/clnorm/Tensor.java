@@ -1,7 +1,9 @@
 package org.clnorm;
 
 import java.nio.FloatBuffer;
+import java.util.List;
 import java.util.Objects;
+import java.util.concurrent.CopyOnWriteArrayList;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
@@ -22,7 +24,8 @@ public final class Tensor implements AutoCloseable {
     private final Tensor owner;
 
     private final Lease lease;
-    private volatile int version;
+    /** Of the owner: who wants to know of writes to which part. */
+    private final List<Watch> watches = new CopyOnWriteArrayList<>();
 
     private Tensor(Device device, Shape shape, Layout layout, Memory memory, long offset) {
         this.device = device;
@@ -30,7 +33,7 @@ public final class Tensor implements AutoCloseable {
         this.layout = layout;
         this.operand = new Operand(memory, offset);
         this.owner = this;
-        this.lease = Lease.of(this, "tensor " + shape, memory::close);
+        this.lease = Lease.of(this, "tensor " + shape, device.lease(), memory::close);
     }
 
     private Tensor(Tensor owner, Shape shape, Layout layout, Operand operand) {
@@ -73,7 +76,7 @@ public final class Tensor implements AutoCloseable {
      * @throws IllegalArgumentException when the lengths differ
      */
     public void upload(float[] from) {
-        upload(FloatBuffer.wrap(from));
+        upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")));
     }
 
     /**
@@ -83,6 +86,7 @@ public final class Tensor implements AutoCloseable {
      * @throws IllegalArgumentException when the lengths differ
      */
     public void upload(FloatBuffer from) {
+        Objects.requireNonNull(from, "from");
         checkLength("from", from.remaining());
         backend().write(operand, from.duplicate());
         touch();
@@ -101,7 +105,7 @@ public final class Tensor implements AutoCloseable {
      * @throws IllegalArgumentException when the lengths differ
      */
     public void download(float[] to) {
-        download(FloatBuffer.wrap(to));
+        download(FloatBuffer.wrap(Objects.requireNonNull(to, "to")));
     }
 
     /**
@@ -111,6 +115,7 @@ public final class Tensor implements AutoCloseable {
      * @throws IllegalArgumentException when the lengths differ
      */
     public void download(FloatBuffer to) {
+        Objects.requireNonNull(to, "to");
         checkLength("to", to.remaining());
         if (to.isReadOnly()) {
             throw new IllegalArgumentException("to must be writable, but given was a read-only buffer");
@@ -163,14 +168,39 @@ public final class Tensor implements AutoCloseable {
         return operand;
     }
 
-    /** Grows whenever the content changes through this object, so that a layer can tell that its input is still there. */
-    int version() {
-        return version;
+    /** Tells whether a tensor's elements were written, through it or through any slice that shares some of them. */
+    final class Watch {
+        private volatile boolean written;
+
+        /** Whether they were, since the watch began. */
+        boolean written() {
+            return written;
+        }
+
+        /** Ends it. */
+        void end() {
+            owner.watches.remove(this);
+        }
+
+        private boolean sees(Tensor tensor) {
+            return tensor.overlaps(Tensor.this);
+        }
     }
 
-    @SuppressWarnings("NonAtomicVolatileUpdate") // two threads that write one tensor at a time are an error already
+    /** A watch over this tensor's elements from now on. */
+    Watch watch() {
+        Watch watch = new Watch();
+        owner.watches.add(watch);
+        return watch;
+    }
+
+    /** To be called by whoever writes the elements. */
     void touch() {
-        version++;
+        for (Watch watch : owner.watches) {
+            if (watch.sees(this)) {
+                watch.written = true;
+            }
+        }
     }
 
     boolean isSamePlaceAs(Tensor other) {

@@ -39,12 +39,12 @@ final class TensorChecks {
     }
 
     /** Open, and as the forward pass left it. */
-    static void unchanged(String name, Tensor tensor, int version) {
+    static void unchanged(String name, Tensor tensor, Tensor.Watch watch) {
         if (tensor.isClosed()) {
             throw new IllegalStateException(
                     "backward needs the forward pass's " + name + " " + tensor.shape() + ", but it was closed since");
         }
-        if (tensor.version() != version) {
+        if (watch.written()) {
             throw new IllegalStateException("backward needs the forward pass's " + name + " " + tensor.shape()
                     + ", but it was written since (by an upload, a fill, or as an output)");
         }

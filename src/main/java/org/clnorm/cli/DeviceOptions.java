@@ -25,7 +25,7 @@ final class DeviceOptions {
      * @throws IllegalArgumentException when nothing matches
      */
     OpenCl.Candidate candidate() {
-        String selector = device != null ? device : System.getenv(Device.SELECTOR_VARIABLE);
+        String selector = device != null ? device : Device.variable(Device.SELECTOR_VARIABLE);
         if ("reference".equalsIgnoreCase(selector)) {
             throw new IllegalArgumentException("This needs an OpenCL device, and the CPU reference is none");
         }
@@ -34,7 +34,7 @@ final class DeviceOptions {
 
     /** The strategy that was asked for, or null for the choice by shape. */
     String strategyName() {
-        return strategy != null ? strategy : System.getenv(Device.STRATEGY_VARIABLE);
+        return strategy != null ? strategy : Device.variable(Device.STRATEGY_VARIABLE);
     }
 
     /** @throws IllegalArgumentException when nothing matches */

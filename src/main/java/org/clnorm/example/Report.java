@@ -78,7 +78,8 @@ final class Report {
     /** Writes {@code index.html} into a folder that exists; readers see the old page or the new one, never a part. */
     static Path write(Path folder, Content content) throws IOException {
         Path page = folder.resolve("index.html");
-        Path draft = Files.createTempFile(folder, "index", ".html.part");
+        // Not a temporary file of the library's: only its owner may read those.
+        Path draft = folder.resolve("index-" + ProcessHandle.current().pid() + ".html.part");
         try {
             Files.writeString(draft, html(content));
             Files.move(draft, page, StandardCopyOption.REPLACE_EXISTING);

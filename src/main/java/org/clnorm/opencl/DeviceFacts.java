@@ -33,19 +33,16 @@ public record DeviceFacts(
         return platform.equals(POCL);
     }
 
-    /** The facts a person may want to see, in the order of interest. */
+    /** What {@link DeviceInfo} does not say already, for a person to read, in the order of interest. */
     public Map<String, String> toMap() {
         Map<String, String> facts = new LinkedHashMap<>();
         facts.put("vendor", vendor);
-        facts.put("version", version);
-        facts.put("driver", driver);
         facts.put("compute units", Integer.toString(computeUnits));
         facts.put("native float vector", floatVectorWidth + " lanes");
         facts.put("largest work-group", Integer.toString(maxWorkGroup));
         facts.put("local memory", bytes(localBytes));
         facts.put("cache", bytes(cacheBytes));
         facts.put("global memory", bytes(globalBytes));
-        facts.put("largest allocation", bytes(maxAllocationBytes));
         return facts;
     }
 

@@ -9,8 +9,10 @@ import static org.clnorm.opencl.KernelCatalogue.Step.REDUCE;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import org.clnorm.view.View;
 
 /**
  * Every kernel, once. The backend finds its source here; the verifier finds which results it is answerable for, and so
@@ -80,6 +82,27 @@ public final class KernelCatalogue {
     /** All kernels, in the order of the steps. */
     public static List<Entry> entries() {
         return ENTRIES;
+    }
+
+    /** The names of the kernels that the passes over a view launch under a strategy. */
+    public static Set<String> namesFor(Strategy strategy, View view) {
+        Set<String> names = new TreeSet<>(Set.of("fold_given", "track", "copy"));
+        View shaped = strategy.reshape(view);
+        String pattern = patternOf(shaped);
+        if (strategy.fused()) {
+            names.add("normalize" + pattern);
+            names.add("gradient" + pattern);
+        } else {
+            names.addAll(Set.of("moments" + pattern, "fold_moments", "gradient_sums" + pattern, "fold_gradients"));
+            names.add("gradient_apply" + pattern);
+        }
+        names.add(
+                shaped instanceof View.Columnar columnar && columnar.width() > 1 ? "apply_planes" : "apply" + pattern);
+        return names;
+    }
+
+    static String patternOf(View view) {
+        return view instanceof View.Segmented ? "_segmented" : "_columnar";
     }
 
     static Entry entry(String name) {

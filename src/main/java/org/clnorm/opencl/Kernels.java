@@ -69,7 +69,8 @@ final class Kernels {
         cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {text}, null, status);
         OpenClException.check(status[0], "Creating a program from " + file);
         long start = System.nanoTime();
-        int built = CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null);
+        int built = OpenClException.statusOf(
+                () -> CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null));
         afterCompiling.run();
         if (built != CL.CL_SUCCESS) {
             String buildLog = log(program);

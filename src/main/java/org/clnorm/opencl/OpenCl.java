@@ -1,5 +1,7 @@
 package org.clnorm.opencl;
 
+import static org.clnorm.opencl.OpenClException.statusOf;
+
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
@@ -99,7 +101,7 @@ public final class OpenCl {
             return List.of();
         }
         int[] count = new int[1];
-        if (CL.clGetPlatformIDs(0, null, count) != CL.CL_SUCCESS || count[0] == 0) {
+        if (statusOf(() -> CL.clGetPlatformIDs(0, null, count)) != CL.CL_SUCCESS || count[0] == 0) {
             return List.of();
         }
         cl_platform_id[] platforms = new cl_platform_id[count[0]];
@@ -107,7 +109,9 @@ public final class OpenCl {
         List<Candidate> found = new ArrayList<>();
         for (int p = 0; p < platforms.length; p++) {
             // A platform without devices answers with an error; the others are still there.
-            if (CL.clGetDeviceIDs(platforms[p], ALL_TYPES, 0, null, count) != CL.CL_SUCCESS || count[0] == 0) {
+            cl_platform_id platform = platforms[p];
+            int status = statusOf(() -> CL.clGetDeviceIDs(platform, ALL_TYPES, 0, null, count));
+            if (status != CL.CL_SUCCESS || count[0] == 0) {
                 continue;
             }
             cl_device_id[] ids = new cl_device_id[count[0]];
@@ -159,8 +163,7 @@ public final class OpenCl {
 
         private static String load() {
             try {
-                CL.setExceptionsEnabled(false);
-                CL.clGetPlatformIDs(0, null, new int[1]);
+                statusOf(() -> CL.clGetPlatformIDs(0, null, new int[1]));
                 return null;
             } catch (LinkageError | RuntimeException e) {
                 String message = String.valueOf(e.getMessage())

@@ -241,10 +241,11 @@ public final class OpenClBackend implements Backend {
         RunningStatistics runningNow = updateLater ? null : pass.running();
         synchronized (lock) {
             Arguments arguments = new Arguments(view, saved, pass.gamma(), pass.beta(), pass.epsilon());
-            String macros = forwardMacros(pass.activation(), pass.residual());
+            String aligned = alignment(strategy, view, pass.x(), pass.residual(), pass.y());
+            String macros = aligned + forwardMacros(pass.activation(), pass.residual());
             if (strategy.fused()) {
                 View shaped = strategy.reshape(view);
-                Kernel kernel = kernel("normalize_", shaped, strategy, macros);
+                Kernel kernel = kernel("normalize", shaped, strategy, macros);
                 kernel.operand(pass.x()).operand(pass.residual()).operand(pass.y());
                 kernel.longValue(view.elements());
                 long workGroups = whole(kernel, shaped, strategy);
@@ -255,7 +256,7 @@ public final class OpenClBackend implements Backend {
             } else {
                 Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
                 cl_mem room = partials(4L * geometry.slices() * saved.pitch());
-                Kernel moments = kernel("moments_", view, strategy, "");
+                Kernel moments = kernel("moments", view, strategy, aligned);
                 moments.operand(pass.x()).longValue(view.elements());
                 slices(moments, view, geometry);
                 moments.memory(room).intValue(saved.pitch());
@@ -282,7 +283,7 @@ public final class OpenClBackend implements Backend {
     private void checkFinite(OpenClSavedStatistics saved) {
         FloatBuffer means = FloatBuffer.allocate(saved.groups());
         FloatBuffer variances = FloatBuffer.allocate(saved.groups());
-        read(saved.row(OpenClSavedStatistics.MEAN_HI), means);
+        read(saved.row(OpenClSavedStatistics.MEAN), means);
         read(saved.row(OpenClSavedStatistics.VARIANCE), variances);
         for (int group = 0; group < saved.groups(); group++) {
             if (!Float.isFinite(means.get(group)) || !Float.isFinite(variances.get(group))) {
@@ -329,7 +330,8 @@ public final class OpenClBackend implements Backend {
                     view,
                     strategy,
                     Geometry.of(strategy, view, facts.computeUnits()),
-                    forwardMacros(pass.activation(), pass.residual()),
+                    alignment(strategy, view, pass.x(), pass.residual(), pass.y())
+                            + forwardMacros(pass.activation(), pass.residual()),
                     saved);
         }
     }
@@ -343,7 +345,7 @@ public final class OpenClBackend implements Backend {
             Geometry geometry,
             String macros,
             OpenClSavedStatistics saved) {
-        Kernel apply = kernel("apply_", view, strategy, macros);
+        Kernel apply = kernel("apply", view, strategy, macros);
         apply.operand(x).operand(residual).operand(y);
         applied(apply, view, geometry, saved);
     }
@@ -367,13 +369,14 @@ public final class OpenClBackend implements Backend {
         Strategy strategy = strategyFor(view);
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         int mask = pass.activation() == Activation.NONE ? 0 : pass.y() == null ? 1 : 2;
-        String sumMacros = " -DMASK=" + mask;
+        String sumMacros = alignment(strategy, view, pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual())
+                + " -DMASK=" + mask;
         String macros = sumMacros + " -DRESIDUAL=" + (pass.dresidual() == null ? 0 : 1) + " -DFROZEN="
                 + (pass.frozen() ? 1 : 0);
         synchronized (lock) {
             if (strategy.fused()) {
                 View shaped = strategy.reshape(view);
-                Kernel kernel = kernel("gradient_", shaped, strategy, macros);
+                Kernel kernel = kernel("gradient", shaped, strategy, macros);
                 kernel.operand(pass.dy()).operand(pass.x()).operand(pass.y());
                 kernel.operand(pass.dx()).operand(pass.dresidual()).longValue(view.elements());
                 long workGroups = whole(kernel, shaped, strategy);
@@ -384,7 +387,7 @@ public final class OpenClBackend implements Backend {
             }
             Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
             cl_mem room = partials(2L * geometry.slices() * saved.pitch());
-            Kernel sums = kernel("gradient_sums_", view, strategy, sumMacros);
+            Kernel sums = kernel("gradient_sums", view, strategy, sumMacros);
             sums.operand(pass.dy()).operand(pass.x()).operand(pass.y()).longValue(view.elements());
             slices(sums, view, geometry);
             sums.memory(handle(saved.memory())).memory(room).intValue(saved.pitch());
@@ -396,7 +399,7 @@ public final class OpenClBackend implements Backend {
             fold.memory(handle(saved.memory())).intValue(saved.pitch());
             launch(fold, view.groups());
 
-            Kernel apply = kernel("gradient_apply_", view, strategy, macros);
+            Kernel apply = kernel("gradient_apply", view, strategy, macros);
             apply.operand(pass.dy()).operand(pass.x()).operand(pass.y());
             apply.operand(pass.dx()).operand(pass.dresidual());
             applied(apply, view, geometry, saved);
@@ -411,7 +414,17 @@ public final class OpenClBackend implements Backend {
     }
 
     private Kernel kernel(String step, View view, Strategy strategy, String macros) {
-        return kernels.get(step + (view instanceof View.Segmented ? "segmented" : "columnar"), strategy, macros);
+        return kernels.get(step + KernelCatalogue.patternOf(view), strategy, macros);
+    }
+
+    /** Whether neighbouring work-items' vectors are whole 16-byte pieces; a single work-item gains nothing by that. */
+    private static String alignment(Strategy strategy, View view, Operand... operands) {
+        int width = strategy.vectorWidth();
+        boolean aligned = strategy.items() > 1 && view.contiguous() % width == 0;
+        for (Operand operand : operands) {
+            aligned &= operand == null || operand.offset() % width == 0;
+        }
+        return aligned ? " -DALIGNED=1" : "";
     }
 
     private static String forwardMacros(Activation activation, Operand residual) {

@@ -13,10 +13,10 @@ record OpenClSavedStatistics(int groups, Memory memory) implements SavedStatisti
     /** The widest vector. */
     static final int WRAP = 16;
 
-    static final int ROWS = 9;
-    static final int MEAN_HI = 0;
-    static final int VARIANCE = 2;
-    static final int INVSTD = 3;
+    static final int ROWS = 10;
+    static final int MEAN = 0;
+    static final int VARIANCE = 3;
+    static final int INVSTD = 4;
 
     /** Floats from a row to the next, for so many groups; of partials too. */
     static int pitch(int groups) {
@@ -33,7 +33,7 @@ record OpenClSavedStatistics(int groups, Memory memory) implements SavedStatisti
 
     @Override
     public Operand mean() {
-        return row(MEAN_HI);
+        return row(MEAN);
     }
 
     @Override

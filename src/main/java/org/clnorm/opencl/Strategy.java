@@ -116,7 +116,8 @@ public record Strategy(
     public static Strategy choose(DeviceFacts facts, View view) {
         boolean gpu = prefersGpuForm(facts);
         Strategy fused = named(gpu ? "gpu-fused" : "cpu-fused", facts);
-        Strategy chosen = fused.fits(facts, fused.reshape(view)) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
+        Strategy chosen =
+                fused.fits(facts, fused.reshape(view)) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
         return chosen.withStream(chosen.stream && view.elements() * Float.BYTES >= LEAST_STREAMED_BYTES);
     }
 
@@ -124,7 +125,8 @@ public record Strategy(
         int occupying = facts.computeUnits() * (items() > 1 ? 2 : 1);
         if (view instanceof View.Columnar columnar) {
             if (columnar.width() == 1) {
-                // Narrow stripes of long columns share pages and lines with their neighbours: only for few bytes in all.
+                // Narrow stripes of long columns share pages and lines with their neighbours: only for few bytes in
+                // all.
                 return view.elements() * Float.BYTES <= LEAST_STREAMED_BYTES / 2;
             }
             int stripe = Geometry.fusedStripe(this, columnar, facts.computeUnits());
@@ -141,7 +143,10 @@ public record Strategy(
      * sixteen of them are 49 whole lines.
      */
     View reshape(View view) {
-        if (fused && items() == 1 && view instanceof View.Segmented segmented && segmented.length() <= MOST_SMALL_PLANE) {
+        if (fused
+                && items() == 1
+                && view instanceof View.Segmented segmented
+                && segmented.length() <= MOST_SMALL_PLANE) {
             return segmented.asColumns().map(View.class::cast).orElse(view);
         }
         return view;

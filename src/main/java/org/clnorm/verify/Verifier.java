@@ -1,10 +1,9 @@
 package org.clnorm.verify;
 
 import java.util.ArrayList;
-import java.util.Collection;
 import java.util.List;
 import java.util.Set;
-import java.util.TreeSet;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.KernelCatalogue;
@@ -15,7 +14,6 @@ import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.opencl.Strategy;
 import org.clnorm.verify.VerifyReport.Failure;
 import org.clnorm.verify.VerifyReport.Row;
-import org.clnorm.view.View;
 
 /**
  * Every kernel of the catalogue, under every strategy, against the reference in double precision.
@@ -80,15 +78,12 @@ public final class Verifier {
         for (String strategy : strategies) {
             try (OpenClBackend backend = (OpenClBackend) device.open(strategy)) {
                 VerifierRun run = new VerifierRun(
-                        strategy,
-                        backend,
-                        backend::launches,
-                        KernelCatalogue.entries(),
-                        kernels(strategy, facts, cases));
-                progress.at(strategy, 0, cases.size());
-                for (int i = 0; i < cases.size(); i++) {
-                    run.verify(cases.get(i));
-                    progress.at(strategy, i + 1, cases.size());
+                        strategy, backend, backend::launches, KernelCatalogue.entries(), kernels(strategy, facts));
+                List<VerifierCase> its = isAuto(strategy) ? VerifierCases.forChoiceByShape(cases) : cases;
+                progress.at(strategy, 0, its.size());
+                for (int i = 0; i < its.size(); i++) {
+                    run.verify(its.get(i));
+                    progress.at(strategy, i + 1, its.size());
                 }
                 rows.addAll(run.rows());
                 failures.addAll(run.failures());
@@ -113,19 +108,18 @@ public final class Verifier {
         return strategy.equalsIgnoreCase(Strategy.AUTO);
     }
 
-    /** The names of the kernels that a strategy has for the views of some cases. */
-    static Set<String> kernels(String strategy, DeviceFacts facts, Collection<VerifierCase> cases) {
-        Set<String> kernels = new TreeSet<>();
-        for (VerifierCase c : cases) {
-            View view = View.batch(c.shape(), c.layout());
-            Strategy chosen = isAuto(strategy) ? Strategy.choose(facts, view) : Strategy.named(strategy, facts);
-            String otherPattern = view instanceof View.Segmented ? "_columnar" : "_segmented";
-            KernelCatalogue.entries().stream()
-                    .filter(entry -> ALWAYS.contains(entry.name()) || chosen.fused() == (entry.step() == Step.FUSED))
-                    .map(Entry::name)
-                    .filter(name -> !name.endsWith(otherPattern))
-                    .forEach(kernels::add);
-        }
-        return kernels;
+    /** The names of the kernels that a strategy has; none for the choice by shape, which has those of what it chooses. */
+    static Set<String> kernels(String strategy, DeviceFacts facts) {
+        return isAuto(strategy) ? Set.of() : kernels(Strategy.named(strategy, facts));
+    }
+
+    private static Set<String> kernels(Strategy strategy) {
+        boolean takesPlanesTogether = strategy.fused() && strategy.items() == 1;
+        return KernelCatalogue.entries().stream()
+                .filter(entry -> entry.name().equals("apply_planes")
+                        ? takesPlanesTogether
+                        : ALWAYS.contains(entry.name()) || strategy.fused() == (entry.step() == Step.FUSED))
+                .map(Entry::name)
+                .collect(Collectors.toSet());
     }
 }

@@ -102,6 +102,9 @@ record VerifierCase(
         final boolean givesY;
         final boolean residualGradient;
 
+        /** Those that most layers have. */
+        static final List<Fusion> COMMON = List.of(PLAIN, RELU, RESIDUAL_RELU);
+
         Fusion(String label, Activation activation, boolean residual, boolean givesY, boolean residualGradient) {
             this.label = label;
             this.activation = activation;
@@ -151,6 +154,13 @@ record VerifierCase(
             this.alignedInputs = alignedInputs;
             this.alignedOutputs = alignedOutputs;
         }
+    }
+
+    /** The same with one of the fusions that most layers have, for binaries that differ in how memory is gone over only. */
+    VerifierCase withCommonFusion() {
+        Fusion common = Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size());
+        return new VerifierCase(
+                seed, shape, layout, mode, data, affine, common, average, estimate, policy, inPlace, placement);
     }
 
     int channels() {

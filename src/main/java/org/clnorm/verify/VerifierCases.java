@@ -5,6 +5,7 @@ import static org.clnorm.Layout.CHANNELS_LAST;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Stream;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
@@ -25,9 +26,15 @@ import org.clnorm.verify.VerifierCase.Placement;
  * of the two memory patterns has its shapes, which lie on both sides of what a kernel may be cut by: vectors of 4 to 16,
  * tiles of them, work-groups, stripes of columns, slices, caches. Shapes and rows are taken in turn, and as there are
  * not equally many, a shape meets another row in every round.
+ *
+ * <p>Compiling takes far longer than running, so binaries that differ only in how they access memory are not verified
+ * with all fusions: the choice by shape ({@link #forChoiceByShape}) may store past the cache or not, and there may be
+ * binaries for arrays that are whole vectors throughout, which most cases are not.
  */
 final class VerifierCases {
     private static final int LEVELS = 7;
+
+    private static final int ROWS = LEVELS * LEVELS;
 
     /** How often each shape is taken. */
     private static final int ROUNDS = 2;
@@ -64,169 +71,115 @@ final class VerifierCases {
     private record Placed(Shape shape, Layout layout) {}
 
     /** Groups of contiguous runs. */
-    private static final List<Placed> SEGMENTED = placed(CHANNELS_FIRST, new long[][] {
-        // Segments around a vector, of every rank.
-        {2, 3, 2},
-        {13, 5, 3},
-        {17, 2, 13},
-        {3, 7, 15},
-        {5, 3, 16},
-        {2, 5, 17},
-        {33, 13, 1, 31},
-        {7, 3, 4, 8},
-        {2, 31, 3, 11},
-        {1, 2, 13},
-        {1, 13, 2},
-        {3, 17, 3, 5, 7},
-        {2, 33, 2, 2, 2},
-        // Around a tile of vectors and a work-group of them.
-        {3, 2, 63},
-        {2, 3, 64},
-        {1, 3, 65},
-        {3, 2, 127},
-        {2, 3, 128},
-        {1, 3, 129},
-        {15, 2, 207},
-        {1, 5, 257},
-        {2, 2, 1023},
-        {1, 3, 1024},
-        {2, 3, 41, 25},
-        {1, 2, 4095},
-        {2, 2, 4096},
-        {1, 3, 4097},
-        {3, 2, 4098},
-        // One channel.
-        {2, 1},
-        {13, 1},
-        {1, 1, 17},
-        {31, 1, 33},
-        {4098, 1},
-        {1, 1, 207, 311},
-        // Large batches of small planes.
-        {207, 3, 7, 7},
-        {67, 17, 3, 1},
-        {4098, 2, 3},
-        {1031, 3, 2},
-        {257, 5, 1, 7},
-        // Channels enough for every compute unit of a large device, and one more.
-        {2, 64, 5, 3},
-        {3, 65, 2, 8},
-        {1, 207, 13},
-        {2, 257, 31},
-        {1, 4098, 7},
-        // Larger than a cache; few channels, so that groups are cut into slices.
-        {1, 2, 400, 401},
-        {3, 1, 101, 307},
-        {2, 3, 127, 129},
-        {1, 13, 67, 31},
-    });
+    private static final List<Placed> SEGMENTED = placed(
+            CHANNELS_FIRST,
+            // Segments around a vector, of every rank.
+            "2x3x2 13x5x3 17x2x13 3x7x15 5x3x16 2x5x17 33x13x1x31 7x3x4x8 2x31x3x11 1x2x13 1x13x2 3x17x3x5x7",
+            "2x33x2x2x2",
+            // Around a tile of vectors and a work-group of them.
+            "3x2x63 2x3x64 1x3x65 3x2x127 2x3x128 1x3x129 15x2x207 1x5x257 2x2x1023 1x3x1024 2x3x41x25 1x2x4095",
+            "2x2x4096 1x3x4097 3x2x4098",
+            // One channel.
+            "2x1 13x1 1x1x17 31x1x33 4098x1 1x1x207x311",
+            // Large batches of small planes.
+            "207x3x7x7 67x17x3x1 4098x2x3 1031x3x2 257x5x1x7",
+            // Channels enough for every compute unit of a large device, and one more.
+            "2x64x5x3 3x65x2x8 1x207x13 2x257x31 1x4098x7",
+            // Larger than a cache; few channels, so that groups are cut into slices.
+            "1x2x400x401 3x1x101x307 2x3x127x129 1x13x67x31");
 
     /** Columns. */
     private static final List<Placed> COLUMNAR = join(
-            placed(CHANNELS_FIRST, new long[][] {
-                // Columns around a vector and rows around a tile.
-                {2, 2},
-                {3, 3},
-                {13, 13},
-                {15, 16},
-                {16, 15},
-                {17, 17},
-                {31, 4},
-                {32, 5},
-                {33, 31},
-                {7, 32},
-                {8, 33},
-                {9, 63},
-                {2, 64},
-                {3, 65},
-                {15, 1, 1, 2},
-                {1031, 7},
-                {207, 13},
-                {4098, 3},
-                {4098, 17},
-                {1025, 129},
-                // Columns around a stripe, and rows around a work-group's tile.
-                {63, 127},
-                {64, 128},
-                {65, 129},
-                {127, 31},
-                {128, 32},
-                {129, 33},
-                {255, 6},
-                {256, 16},
-                {257, 15},
-                {5, 255},
-                {2, 256},
-                {3, 257},
-                {13, 207},
-                {3, 4098},
-                {2, 4099},
-                {31, 1, 1, 1, 1031},
-            }),
-            placed(CHANNELS_LAST, new long[][] {
-                {2, 3, 5},
-                {1, 2, 13},
-                {17, 5, 1},
-                {3, 16, 7, 7},
-                {207, 17, 1, 1},
-                {1, 33, 13, 1},
-                {2, 207, 3, 11},
-                {1, 17, 64, 65},
-                {1, 2, 207, 311},
-                {2, 5, 3, 3, 3},
-                {1, 67, 2, 5, 31},
-                {4, 128, 17, 15},
-            }));
+            placed(
+                    CHANNELS_FIRST,
+                    // Columns around a vector and rows around a tile.
+                    "2x2 3x3 13x13 15x16 16x15 17x17 31x4 32x5 33x31 7x32 8x33 9x63 2x64 3x65 15x2x1x1 1031x7 207x13",
+                    "4098x3 4098x17 1025x129",
+                    // Columns around a stripe, and rows around a work-group's tile.
+                    "63x127 64x128 65x129 127x31 128x32 129x33 255x6 256x16 257x15 5x255 2x256 3x257 13x207 3x4098",
+                    "2x4099 31x1031x1x1x1"),
+            placed(
+                    CHANNELS_LAST,
+                    "2x3x5 1x2x13 17x5x1 3x16x7x7 207x17x1x1 1x33x13x1 2x207x3x11 1x17x64x65 1x2x207x311 2x5x3x3x3",
+                    "1x67x2x5x31 4x128x17x15"));
 
     /** One value per channel: there are no batch statistics then, but inference. */
     private static final List<Placed> SINGLE_VALUES = join(
-            placed(CHANNELS_FIRST, new long[][] {{1, 1}, {1, 13}, {1, 33, 1}, {1, 4098, 1, 1}}),
-            placed(CHANNELS_LAST, new long[][] {{1, 1, 1}, {1, 16, 1, 1}, {1, 207, 1, 1}}));
+            placed(CHANNELS_FIRST, "1x1 1x13 1x33x1 1x4098x1x1"), placed(CHANNELS_LAST, "1x1x1 1x16x1x1 1x207x1x1"));
+
+    /** Of which every run of contiguous elements is a whole number of vectors. */
+    private static final List<List<Placed>> WHOLE_VECTORS =
+            List.of(placed(CHANNELS_FIRST, "3x5x16 2x3x4x8 2x17x272"), placed(CHANNELS_FIRST, "13x16 33x64 7x208"));
 
     private VerifierCases() {}
 
     /** All of them. */
     static List<VerifierCase> all() {
+        return upTo(Long.MAX_VALUE, ROUNDS);
+    }
+
+    /** As many as it takes for all pairs of options, with few elements. */
+    static List<VerifierCase> small() {
+        return upTo(SMALL, 1);
+    }
+
+    /** The same shapes with fewer fusions. */
+    static List<VerifierCase> forChoiceByShape(List<VerifierCase> cases) {
+        return cases.stream().map(VerifierCase::withCommonFusion).toList();
+    }
+
+    private static List<VerifierCase> upTo(long mostElements, int rounds) {
         List<VerifierCase> cases = new ArrayList<>();
-        for (List<Placed> shapes : List.of(SEGMENTED, COLUMNAR)) {
-            for (int i = 0; i < ROUNDS * shapes.size(); i++) {
-                cases.add(of(cases.size(), shapes.get(i % shapes.size()), i % (LEVELS * LEVELS)));
+        for (List<Placed> pattern : List.of(SEGMENTED, COLUMNAR)) {
+            List<Placed> shapes = pattern.stream()
+                    .filter(placed -> placed.shape.elements() <= mostElements)
+                    .toList();
+            for (int i = 0; i < Math.max(ROWS, rounds * shapes.size()); i++) {
+                cases.add(of(cases.size(), shapes.get(i % shapes.size()), i % ROWS));
             }
         }
         for (Placed single : SINGLE_VALUES) {
             cases.add(of(cases.size(), single, inferenceRow(cases.size())));
         }
+        int i = 0;
+        for (List<Placed> pattern : WHOLE_VECTORS) {
+            for (Fusion fusion : Fusion.COMMON) {
+                for (Mode mode : List.of(Mode.TRAINING, Mode.INFERENCE)) {
+                    Placed placed = pattern.get(i % pattern.size());
+                    cases.add(of(cases.size(), placed, i++ % ROWS, mode, fusion, Placement.ALIGNED));
+                }
+            }
+        }
         return cases;
     }
 
-    /** Those with few elements. */
-    static List<VerifierCase> small() {
-        return all().stream().filter(c -> c.elements() <= SMALL).toList();
-    }
-
     private static int inferenceRow(int i) {
-        int row = 5 * i % (LEVELS * LEVELS);
+        int row = 5 * i % ROWS;
         while (pick(MODE, row, 3).training) {
-            row = (row + 1) % (LEVELS * LEVELS);
+            row = (row + 1) % ROWS;
         }
         return row;
     }
 
     private static VerifierCase of(int seed, Placed placed, int row) {
+        return of(seed, placed, row, pick(MODE, row, 3), pick(FUSION, row, 1), pick(PLACEMENT, row, 7));
+    }
+
+    private static VerifierCase of(int seed, Placed placed, int row, Mode mode, Fusion fusion, Placement placement) {
         Running running = pick(RUNNING, row, 2);
         return new VerifierCase(
                 seed,
                 placed.shape,
                 placed.layout,
-                pick(MODE, row, 3),
+                mode,
                 pick(DATA, row, 0),
                 pick(AFFINE, row, 4),
-                pick(FUSION, row, 1),
+                fusion,
                 running.average,
                 running.estimate,
                 pick(POLICY, row, 5),
                 pick(IN_PLACE, row, 6),
-                pick(PLACEMENT, row, 7));
+                placement);
     }
 
     private static <T> T pick(List<T> values, int row, int option) {
@@ -236,12 +189,14 @@ final class VerifierCases {
         return values.get(level % values.size());
     }
 
-    private static List<Placed> placed(Layout layout, long[][] shapes) {
-        List<Placed> placed = new ArrayList<>();
-        for (long[] shape : shapes) {
-            placed.add(new Placed(Shape.of(shape), layout));
-        }
-        return List.copyOf(placed);
+    /** @param shapes as 2x3x5, with spaces between */
+    private static List<Placed> placed(Layout layout, String... shapes) {
+        return Stream.of(shapes)
+                .flatMap(line -> Stream.of(line.split(" ")))
+                .map(shape ->
+                        Stream.of(shape.split("x")).mapToLong(Long::parseLong).toArray())
+                .map(dimensions -> new Placed(Shape.of(dimensions), layout))
+                .toList();
     }
 
     private static List<Placed> join(List<Placed> some, List<Placed> more) {

@@ -15,6 +15,9 @@ public sealed interface View permits View.Segmented, View.Columnar {
     /** How many elements each group has: m in the formulas. */
     long groupSize();
 
+    /** Every run of contiguous elements of the pattern starts at a multiple of this, and ends at one. */
+    int contiguous();
+
     /** How many elements there are in all. */
     default long elements() {
         return groups() * groupSize();
@@ -28,6 +31,11 @@ public sealed interface View permits View.Segmented, View.Columnar {
         @Override
         public long groupSize() {
             return (long) segments * length;
+        }
+
+        @Override
+        public int contiguous() {
+            return length;
         }
 
         /**
@@ -50,6 +58,11 @@ public sealed interface View permits View.Segmented, View.Columnar {
         @Override
         public long groupSize() {
             return rows * width;
+        }
+
+        @Override
+        public int contiguous() {
+            return columns();
         }
 
         /** Columns of the matrix. */

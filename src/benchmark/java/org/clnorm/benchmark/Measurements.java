@@ -1,0 +1,76 @@
+package org.clnorm.benchmark;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+import org.clnorm.Shape;
+import org.clnorm.bench.Workload.Direction;
+import org.clnorm.bench.Workload.Fusion;
+
+/**
+ * All of a run, as it is kept in a file: a line about the run, then one for each timing with its seconds by round.
+ *
+ * @param machine in words
+ * @param blocks how many were measured
+ * @param discarded how many of them did not count
+ * @param worstErrors by peer, the largest difference of a result from double precision
+ */
+record Measurements(
+        List<Contest.Result> results, String machine, int rounds, int blocks, int discarded, String worstErrors) {
+
+    void write(Path file) throws IOException {
+        List<String> lines = new ArrayList<>();
+        lines.add(rounds + ";" + blocks + ";" + discarded + ";" + worstErrors + ";" + machine);
+        for (Contest.Result result : results) {
+            for (Timing timing : result.timings()) {
+                lines.add(String.join(
+                        ";",
+                        result.direction().name(),
+                        Arrays.stream(result.shape().toArray())
+                                .mapToObj(Long::toString)
+                                .collect(Collectors.joining(",")),
+                        timing.task().form().name(),
+                        timing.task().fusion().name(),
+                        timing.peer(),
+                        Arrays.stream(timing.seconds())
+                                .mapToObj(Double::toString)
+                                .collect(Collectors.joining(","))));
+            }
+        }
+        Files.write(file, lines);
+    }
+
+    static Measurements read(Path file) throws IOException {
+        List<String> lines = Files.readAllLines(file);
+        String[] run = lines.get(0).split(";", 5);
+        Map<String, List<Timing>> byResult = new LinkedHashMap<>();
+        for (String line : lines.subList(1, lines.size())) {
+            String[] parts = line.split(";");
+            Task task = new Task(
+                    Benchmark.parse(parts[1]),
+                    Form.valueOf(parts[2]),
+                    Direction.valueOf(parts[0]),
+                    Fusion.valueOf(parts[3]));
+            double[] seconds = Arrays.stream(parts[5].split(","))
+                    .mapToDouble(Double::parseDouble)
+                    .toArray();
+            byResult.computeIfAbsent(parts[0] + parts[1], key -> new ArrayList<>())
+                    .add(new Timing(parts[4], task, seconds));
+        }
+        List<Contest.Result> results = byResult.values().stream()
+                .map(timings -> {
+                    Task task = timings.get(0).task();
+                    Shape shape = task.shape();
+                    return new Contest.Result(shape, task.direction(), timings);
+                })
+                .toList();
+        return new Measurements(
+                results, run[4], Integer.parseInt(run[0]), Integer.parseInt(run[1]), Integer.parseInt(run[2]), run[3]);
+    }
+}

@@ -1,0 +1,29 @@
+package org.clnorm.benchmark;
+
+/** A library that does batch normalization. */
+interface Peer extends AutoCloseable {
+    /** A task made ready: nothing is allocated for the first time, or compiled, in a measured call. */
+    interface Call {
+        /** Does the task on one of the sets of tensors, and waits until it is done. */
+        void run(int set);
+
+        /** The same {@code count} times, from set {@code first} on. */
+        default void run(int first, int count, Sets sets) {
+            for (int i = 0; i < count; i++) {
+                run((first + i) % sets.count());
+            }
+        }
+
+        /** Does the task on set 0 and returns y, or dx, in memory order. */
+        float[] result();
+    }
+
+    String name();
+
+    boolean supports(Task task);
+
+    Call prepare(Task task, Sets sets);
+
+    @Override
+    default void close() {}
+}

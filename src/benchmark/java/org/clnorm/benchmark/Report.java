@@ -1,0 +1,186 @@
+package org.clnorm.benchmark;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.clnorm.bench.Workload.Direction;
+import org.clnorm.bench.Workload.Fusion;
+import org.clnorm.opencl.OpenCl;
+
+/** The page about a run, in Markdown. */
+final class Report {
+    static final String CLNORM = "clnorm";
+    static final String QUEUED = "clnorm, 20 queued";
+    private static final String NOTHING = "–";
+
+    private final Measurements measurements;
+
+    Report(Measurements measurements) {
+        this.measurements = measurements;
+    }
+
+    /** The machine, in words. */
+    static String machine(OpenCl.Candidate device, int threads) {
+        return cpu() + ", " + threads + " cores; " + device.facts().platform() + ", "
+                + device.facts().version() + ", driver " + device.facts().driver();
+    }
+
+    private static String cpu() {
+        try (Stream<String> lines = Files.lines(Path.of("/proc/cpuinfo"))) {
+            return lines.filter(line -> line.startsWith("model name"))
+                    .findFirst()
+                    .map(line -> line.substring(line.indexOf(':') + 1).strip())
+                    .orElse("an unknown processor");
+        } catch (IOException e) {
+            return "an unknown processor";
+        }
+    }
+
+    /** @param note a sentence about the run, or nothing */
+    String page(String note) {
+        StringBuilder page = new StringBuilder();
+        page.append("""
+                # Batch normalization on a CPU, side by side
+
+                Written by `ci/benchmark`. Milliseconds are of this run on this machine; the ratios are what carries over. A ratio says
+                how many times as long as clnorm the other takes: above 1, clnorm is the quicker one.
+
+                ![Rates against a streamed copy](cpu.svg)
+
+                """);
+        page.append("Machine: ").append(measurements.machine()).append(note.isEmpty() ? ".\n\n" : ". " + note + "\n\n");
+        page.append("## Targets\n\n")
+                .append(new Targets(measurements.results()).table())
+                .append('\n');
+        for (Direction direction : Direction.values()) {
+            List<Contest.Result> results = of(direction);
+            if (!results.isEmpty()) {
+                page.append(title(direction)).append(table(results)).append('\n');
+            }
+        }
+        page.append("## Fused with ReLU, and with a residual and ReLU\n\n")
+                .append(fused())
+                .append('\n');
+        page.append(method());
+        return page.toString();
+    }
+
+    private List<Contest.Result> of(Direction direction) {
+        return measurements.results().stream()
+                .filter(result -> result.direction() == direction)
+                .toList();
+    }
+
+    private static String title(Direction direction) {
+        return switch (direction) {
+            case FORWARD -> "## Training forward\n\n";
+            case BACKWARD -> "## Training backward\n\n";
+            case INFERENCE -> "## Inference\n\n";
+        };
+    }
+
+    private static String table(List<Contest.Result> results) {
+        StringBuilder table = new StringBuilder(
+                "| shape | layout | clnorm | of a streamed copy | of a plain copy | PyTorch, same layout | oneDNN, same layout |"
+                        + " oneDNN, best layout | Java loop |\n|---|---|---|---|---|---|---|---|---|\n");
+        for (Contest.Result result : results) {
+            for (Form form : List.of(Form.CHANNELS_FIRST, Form.CHANNELS_LAST)) {
+                for (String ours : List.of(CLNORM, QUEUED)) {
+                    result.find(ours, form, Fusion.NONE).ifPresent(timing -> row(table, result, timing));
+                }
+            }
+        }
+        return table.toString();
+    }
+
+    private static void row(StringBuilder table, Contest.Result result, Timing ours) {
+        Form form = ours.task().form();
+        table.append("| ").append(result.shape()).append(" | ").append(form);
+        table.append(ours.peer().equals(QUEUED) ? ", 20 queued" : "");
+        table.append(" | ").append(milliseconds(ours));
+        table.append(" | ").append(Targets.percent(result.ofCopy(ours, Copy.STREAMED)));
+        table.append(" | ").append(Targets.percent(result.ofCopy(ours, Copy.PLAIN)));
+        table.append(" | ").append(against(ours, result.find("PyTorch", form, Fusion.NONE)));
+        table.append(" | ").append(against(ours, result.find("oneDNN", form, Fusion.NONE)));
+        Optional<Timing> best = result.best("oneDNN", Fusion.NONE);
+        table.append(" | ").append(against(ours, best));
+        table.append(best.map(timing -> ", " + timing.task().form()).orElse(""));
+        table.append(" | ").append(against(ours, result.find("Java loop", form, Fusion.NONE)));
+        table.append(" |\n");
+    }
+
+    private static String milliseconds(Timing timing) {
+        double value = timing.milliseconds();
+        return String.format(Locale.ROOT, value < 0.1 ? "%.4f ms" : "%.2f ms", value);
+    }
+
+    private static String against(Timing ours, Optional<Timing> other) {
+        return other.map(timing -> milliseconds(timing) + " (" + Targets.times(ours.advantageOver(timing)) + ")")
+                .orElse(NOTHING);
+    }
+
+    private String fused() {
+        StringBuilder table = new StringBuilder(
+                "| pass | shape | layout | fused | clnorm | time against not fused | of a streamed copy | PyTorch | oneDNN, best layout |\n"
+                        + "|---|---|---|---|---|---|---|---|---|\n");
+        for (Contest.Result result : measurements.results()) {
+            for (Form form : List.of(Form.CHANNELS_FIRST, Form.CHANNELS_LAST)) {
+                for (Fusion fusion : List.of(Fusion.RELU, Fusion.ADD_RELU)) {
+                    result.find(CLNORM, form, fusion).ifPresent(ours -> {
+                        String cost = result.find(CLNORM, form, Fusion.NONE)
+                                .map(plain -> Targets.times(plain.advantageOver(ours)))
+                                .orElse(NOTHING);
+                        table.append("| ").append(result.direction());
+                        table.append(" | ").append(result.shape());
+                        table.append(" | ").append(form);
+                        table.append(" | ").append(fusion.toString().substring(1));
+                        table.append(" | ").append(milliseconds(ours));
+                        table.append(" | ").append(cost);
+                        table.append(" | ").append(Targets.percent(result.ofCopy(ours, Copy.STREAMED)));
+                        table.append(" | ").append(against(ours, result.find("PyTorch", form, fusion)));
+                        table.append(" | ").append(against(ours, result.best("oneDNN", fusion)));
+                        table.append(" |\n");
+                    });
+                }
+            }
+        }
+        return table.toString();
+    }
+
+    private String method() {
+        return String.format(
+                Locale.ROOT,
+                """
+                ## How it was measured
+
+                - All are in one process, each with as many threads as there are cores, float32. In each of %d rounds every one has its
+                  turn, a block of calls of some 15 ms; a ratio is the median of the rounds' ratios, a time the median of the rounds.
+                - Between blocks is a pause in which OpenMP's threads go to sleep, and then a copy. When the copy before a block or the
+                  one after it takes 1.3 times as long as usual, something else disturbed the machine: the block is done again, up to four
+                  times, and if it does not get better the round does not count for that one. Here %d of %d blocks were discarded.
+                - Tensors take turns: a pass goes over more than 300 MB before it comes back to the same ones, all written before. Of
+                  the smallest there are 256 sets, so tensors of 64 KB are mostly from cache.
+                - The results of all, once for each task, are compared with the formula in double precision; the largest differences of
+                  values of about 1 are: %s.
+                  The backward passes go by the statistics, and the masks, of the first set.
+                - clnorm waits for the device after every call, as the others do; "20 queued" waits once for 20 calls. To wait costs tens
+                  of microseconds, which the copies pay too: with small tensors, others pass 100%% of a copy. It runs on the OpenCL
+                  device, through the layer under the public classes; tensors stay on the device.
+                - A copy is the device's own, of one tensor; "streamed" stores past the cache. Rates count minimal bytes: x read and y written;
+                  x and dy read and dx written; the residual's (and y's) besides where there is one.
+                - PyTorch 2.7.1: `native_batch_norm_out` and `native_batch_norm_backward` without autograd (the latter allocates its result;
+                  malloc is told to keep freed memory); then `add_` and `relu_` for the fused ones, which it does not fuse; its fused
+                  backward is not measured. oneDNN 3.8.1: in the layouts nchw, nhwc and nChw16c, with
+                  its own fusion of ReLU; one with a residual is not measured. Its plain nchw with ReLU is a slow reference. The
+                  Java loop: float arrays, eight accumulators, two threads. Not measured: DL4J, which needs a JVM of its own.
+                """,
+                measurements.rounds(),
+                measurements.discarded(),
+                measurements.blocks(),
+                measurements.worstErrors());
+    }
+}

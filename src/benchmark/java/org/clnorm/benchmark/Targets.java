@@ -1,0 +1,205 @@
+package org.clnorm.benchmark;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Optional;
+import java.util.function.BiFunction;
+import org.clnorm.Shape;
+import org.clnorm.bench.Workload.Direction;
+import org.clnorm.bench.Workload.Fusion;
+
+/** What the kernels are to reach on a CPU of two cores, and whether they did. */
+final class Targets {
+    private static final List<Shape> LARGE_PLANES = List.of(Shape.of(32, 64, 56, 56), Shape.of(8, 64, 112, 112));
+    private static final List<Shape> SMALL_PLANES = List.of(Shape.of(32, 256, 14, 14), Shape.of(64, 512, 7, 7));
+    private static final List<Shape> PLANES =
+            List.of(LARGE_PLANES.get(0), LARGE_PLANES.get(1), SMALL_PLANES.get(0), SMALL_PLANES.get(1));
+    private static final List<Shape> OTHERS =
+            List.of(Shape.of(2, 2048, 7, 7), Shape.of(1, 3, 1024, 1024), Shape.of(4096, 1024));
+    private static final List<Shape> LAUNCH_BOUND = List.of(Shape.of(128, 128));
+    private static final List<Form> FIRST = List.of(Form.CHANNELS_FIRST);
+    private static final List<Form> LAST = List.of(Form.CHANNELS_LAST);
+    private static final List<Form> BOTH = List.of(Form.CHANNELS_FIRST, Form.CHANNELS_LAST);
+    private static final List<Fusion> PLAIN = List.of(Fusion.NONE);
+    private static final List<Fusion> ALL = List.of(Fusion.values());
+    private static final double NO_TARGET = 0;
+    /** How much two medians of the same work differ. */
+    private static final double NOISE = 0.05;
+
+    private final List<Contest.Result> results;
+    private final StringBuilder rows = new StringBuilder();
+
+    Targets(List<Contest.Result> results) {
+        this.results = results;
+    }
+
+    /** A table in Markdown. */
+    String table() {
+        rows.append("| work | against | target | reached | cases that reach it |\n|---|---|---|---|---|\n");
+        row(
+                "training forward, channels-first, 56² and 112²",
+                Direction.FORWARD,
+                LARGE_PLANES,
+                FIRST,
+                PLAIN,
+                3.5,
+                1.3,
+                0.70);
+        row(
+                "training forward, channels-first, 14² and 7²",
+                Direction.FORWARD,
+                SMALL_PLANES,
+                FIRST,
+                PLAIN,
+                3.5,
+                1.0,
+                0.55);
+        row("training forward, channels-last", Direction.FORWARD, PLANES, LAST, PLAIN, 1.3, 1.1, 0.60);
+        row("training backward, both layouts", Direction.BACKWARD, PLANES, BOTH, PLAIN, 1.3, 1.05, 0.65);
+        row("inference, both layouts, plain and fused", Direction.INFERENCE, PLANES, BOTH, ALL, 1.2, 1.0, 0.90);
+        for (Direction direction : List.of(Direction.FORWARD, Direction.BACKWARD)) {
+            String which = "training " + direction + ", ";
+            row(
+                    which + "(2, 2048, 7, 7), (1, 3, 1024, 1024), (4096, 1024)",
+                    direction,
+                    OTHERS,
+                    BOTH,
+                    PLAIN,
+                    1.2,
+                    NO_TARGET,
+                    NO_TARGET);
+            row(
+                    which + "(128, 128), 20 queued",
+                    Report.QUEUED,
+                    direction,
+                    LAUNCH_BOUND,
+                    FIRST,
+                    PLAIN,
+                    1.2,
+                    NO_TARGET,
+                    NO_TARGET);
+        }
+        for (Direction direction : Direction.values()) {
+            criterion(
+                    (direction == Direction.INFERENCE ? "" : "training ") + direction + " with ReLU",
+                    "without ReLU",
+                    "no more time, to within 5%",
+                    cases(Report.CLNORM, direction, PLANES, BOTH, List.of(Fusion.RELU), (result, timing) -> result.find(
+                                    timing.peer(), timing.task().form(), Fusion.NONE)
+                            .map(timing::advantageOver)),
+                    1 - NOISE,
+                    true);
+        }
+        return rows.toString();
+    }
+
+    private void row(
+            String work,
+            Direction direction,
+            List<Shape> shapes,
+            List<Form> forms,
+            List<Fusion> fusions,
+            double pyTorch,
+            double oneDnn,
+            double copy) {
+        row(work, Report.CLNORM, direction, shapes, forms, fusions, pyTorch, oneDnn, copy);
+    }
+
+    private void row(
+            String work,
+            String peer,
+            Direction direction,
+            List<Shape> shapes,
+            List<Form> forms,
+            List<Fusion> fusions,
+            double pyTorch,
+            double oneDnn,
+            double copy) {
+        criterion(
+                work,
+                "PyTorch, same layout",
+                times(pyTorch),
+                cases(peer, direction, shapes, forms, fusions, (result, timing) -> result.find(
+                                "PyTorch", timing.task().form(), timing.task().fusion())
+                        .map(timing::advantageOver)),
+                pyTorch,
+                true);
+        if (oneDnn != NO_TARGET) {
+            criterion(
+                    work,
+                    "oneDNN's best layout",
+                    times(oneDnn),
+                    cases(peer, direction, shapes, forms, fusions, (result, timing) -> result.best(
+                                    "oneDNN", timing.task().fusion())
+                            .map(timing::advantageOver)),
+                    oneDnn,
+                    true);
+        }
+        if (copy != NO_TARGET) {
+            criterion(
+                    work,
+                    "streamed copy",
+                    percent(copy),
+                    cases(peer, direction, shapes, forms, fusions, (result, timing) -> Optional.of(
+                                    result.ofCopy(timing, Copy.STREAMED))
+                            .filter(value -> !value.isNaN())),
+                    copy,
+                    false);
+        }
+    }
+
+    private List<Double> cases(
+            String peer,
+            Direction direction,
+            List<Shape> shapes,
+            List<Form> forms,
+            List<Fusion> fusions,
+            BiFunction<Contest.Result, Timing, Optional<Double>> value) {
+        List<Double> values = new ArrayList<>();
+        for (Contest.Result result : results) {
+            if (result.direction() == direction && shapes.contains(result.shape())) {
+                for (Form form : forms) {
+                    for (Fusion fusion : fusions) {
+                        result.find(peer, form, fusion)
+                                .flatMap(timing -> value.apply(result, timing))
+                                .ifPresent(values::add);
+                    }
+                }
+            }
+        }
+        return values;
+    }
+
+    private void criterion(
+            String work, String against, String target, List<Double> values, double least, boolean ratio) {
+        if (values.isEmpty()) {
+            return;
+        }
+        double min = values.stream().mapToDouble(v -> v).min().orElseThrow();
+        double max = values.stream().mapToDouble(v -> v).max().orElseThrow();
+        String reached = ratio ? range(times(min), times(max)) : range(percent(min), percent(max));
+        long met = values.stream().filter(v -> v >= least).count();
+        rows.append(String.format(
+                "| %s | %s | %s | %s | %s |%n",
+                work,
+                against,
+                target,
+                reached,
+                met == values.size()
+                        ? "all " + met
+                        : met == 0 ? "**none** of " + values.size() : "**" + met + "** of " + values.size()));
+    }
+
+    private static String range(String from, String to) {
+        return from.equals(to) ? from : from + " to " + to;
+    }
+
+    static String times(double ratio) {
+        return String.format(Locale.ROOT, "%.2f×", ratio);
+    }
+
+    static String percent(double fraction) {
+        return String.format(Locale.ROOT, "%.0f%%", fraction * 100);
+    }
+}

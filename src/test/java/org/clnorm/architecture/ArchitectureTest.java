@@ -1,0 +1,285 @@
+package org.clnorm.architecture;
+
+import static com.tngtech.archunit.base.DescribedPredicate.describe;
+import static com.tngtech.archunit.base.DescribedPredicate.not;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.belongToAnyOf;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAPackage;
+import static com.tngtech.archunit.core.domain.JavaClass.Predicates.resideInAnyPackage;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.classes;
+import static com.tngtech.archunit.lang.syntax.ArchRuleDefinition.noClasses;
+import static com.tngtech.archunit.library.GeneralCodingRules.ACCESS_STANDARD_STREAMS;
+import static org.assertj.core.api.Assertions.assertThat;
+
+import com.tngtech.archunit.base.DescribedPredicate;
+import com.tngtech.archunit.core.domain.JavaClass;
+import com.tngtech.archunit.core.domain.JavaClasses;
+import com.tngtech.archunit.core.importer.ClassFileImporter;
+import com.tngtech.archunit.core.importer.ImportOption;
+import com.tngtech.archunit.lang.ArchRule;
+import org.clnorm.Activation;
+import org.clnorm.DataType;
+import org.clnorm.DeviceInfo;
+import org.clnorm.Layout;
+import org.clnorm.NonFiniteException;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.OpenClInterop;
+import org.clnorm.RunningAverage;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+import org.junit.jupiter.api.Test;
+
+/**
+ * Who may know whom:
+ *
+ * <pre>cli → example, verify, bench → layers (the root package) → opencl, reference → backend, view → vocabulary</pre>
+ *
+ * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
+ * renamed does not take its rule with it.
+ */
+final class ArchitectureTest {
+    private static final String ALL = "org.clnorm..";
+    private static final String ROOT = "org.clnorm";
+    private static final String OPENCL = "org.clnorm.opencl..";
+    private static final String REFERENCE = "org.clnorm.reference..";
+    private static final String BACKEND = "org.clnorm.backend..";
+    private static final String VIEW = "org.clnorm.view..";
+    private static final String IO = "org.clnorm.io..";
+    private static final String VERIFY = "org.clnorm.verify..";
+    private static final String BENCH = "org.clnorm.bench..";
+    private static final String EXAMPLE = "org.clnorm.example..";
+    private static final String CLI = "org.clnorm.cli..";
+
+    private static final JavaClasses CLASSES = new ClassFileImporter()
+            .withImportOption(ImportOption.Predefined.DO_NOT_INCLUDE_TESTS)
+            .importPackages(ROOT);
+
+    /** The words that every layer of the code speaks. */
+    private static final DescribedPredicate<JavaClass> VOCABULARY = orArraysOf(belongToAnyOf(
+                    Shape.class,
+                    Layout.class,
+                    DataType.class,
+                    Activation.class,
+                    RunningAverage.class,
+                    RunningVariance.class,
+                    NonFinitePolicy.class,
+                    NonFiniteException.class,
+                    DeviceInfo.class))
+            .as("the vocabulary");
+
+    private static final DescribedPredicate<JavaClass> INTEROP_DOOR =
+            belongToAnyOf(OpenClInterop.class).as("the interop door");
+
+    /** An enum's values() has an array of it, which is no class of the package to ArchUnit. */
+    private static DescribedPredicate<JavaClass> orArraysOf(DescribedPredicate<JavaClass> predicate) {
+        return describe("or arrays of them", javaClass -> predicate.test(javaClass.getBaseComponentType()));
+    }
+
+    /** Ours, but neither the vocabulary nor in the given packages. */
+    private static DescribedPredicate<JavaClass> oursOutside(String... packages) {
+        return resideInAPackage(ALL)
+                .and(not(VOCABULARY))
+                .and(not(orArraysOf(resideInAnyPackage(packages))))
+                .as("of this project, outside of the vocabulary and %s", String.join(", ", packages));
+    }
+
+    private static void check(ArchRule rule) {
+        rule.check(CLASSES);
+    }
+
+    private static ArchRule joclIsKnownTo(DescribedPredicate<JavaClass> allowed) {
+        return noClasses()
+                .that(not(allowed))
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("org.jocl..")
+                .because("a program without OpenCL must be able to load everything else");
+    }
+
+    @Test
+    void jocl_outsideOfTheBackend_isKnownToTheInteropDoorOnly() {
+        check(joclIsKnownTo(resideInAPackage(OPENCL).or(INTEROP_DOOR)));
+    }
+
+    @Test
+    void vocabulary_asItIs_knowsNothingElse() {
+        check(noClasses()
+                .that(VOCABULARY)
+                .should()
+                .dependOnClassesThat(resideInAPackage(ALL).and(not(VOCABULARY))));
+        check(classes().that(VOCABULARY).should().onlyDependOnClassesThat().resideInAnyPackage("java..", ROOT));
+    }
+
+    @Test
+    void backends_asTheyAre_doNotKnowEachOther() {
+        check(noClasses()
+                .that()
+                .resideInAPackage(OPENCL)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(REFERENCE));
+        check(noClasses()
+                .that()
+                .resideInAPackage(REFERENCE)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(OPENCL));
+    }
+
+    @Test
+    void reference_asItIs_hasNoViewInCommonWithTheKernels() {
+        check(noClasses()
+                .that()
+                .resideInAPackage(REFERENCE)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(VIEW)
+                .because("a reference that shares a view or a formula with the kernels shares their errors"));
+    }
+
+    @Test
+    void backends_asTheyAre_knowOnlyWhatIsBelowThem() {
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(OPENCL, REFERENCE)
+                .should()
+                .dependOnClassesThat(oursOutside(OPENCL, REFERENCE, BACKEND, VIEW)));
+    }
+
+    @Test
+    void backendInterfaceAndViews_asTheyAre_knowTheVocabularyOnly() {
+        check(noClasses().that().resideInAnyPackage(BACKEND).should().dependOnClassesThat(oursOutside(BACKEND)));
+        check(noClasses().that().resideInAnyPackage(VIEW).should().dependOnClassesThat(oursOutside(VIEW)));
+        check(classes()
+                .that()
+                .resideInAnyPackage(BACKEND, VIEW)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", ALL));
+    }
+
+    @Test
+    void layers_asTheyAre_knowNoTools() {
+        check(noClasses()
+                .that()
+                .resideInAPackage(ROOT)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(VIEW, IO, VERIFY, BENCH, EXAMPLE, CLI));
+    }
+
+    @Test
+    void files_asTheyAre_knowTheVocabularyOnly() {
+        check(noClasses().that().resideInAPackage(IO).should().dependOnClassesThat(oursOutside(IO)));
+    }
+
+    @Test
+    void tools_asTheyAre_doNotKnowWhoUsesThem() {
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(VERIFY, BENCH)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(EXAMPLE, CLI));
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackage(CLI)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(CLI));
+    }
+
+    @Test
+    void example_asItIs_usesThePublicInterfaceOnly() {
+        check(noClasses()
+                .that()
+                .resideInAPackage(EXAMPLE)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(OPENCL, REFERENCE, BACKEND, VIEW, IO, VERIFY, BENCH)
+                .because("its readers are to do the same, and have nothing else"));
+    }
+
+    /** What a user of the library gets; the other packages need dependencies that are optional in the build. */
+    @Test
+    void library_asItIs_needsJoclAndSlf4jOnly() {
+        check(classes()
+                .that()
+                .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", "sun.misc", "org.jocl..", "org.slf4j..", ALL));
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackage(OPENCL)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("sun..")
+                .because("only the signals that an OpenCL compiler takes over have no other interface"));
+    }
+
+    @Test
+    void picocli_outsideOfTheCommands_isUnknown() {
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackage(CLI)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("picocli.."));
+    }
+
+    @Test
+    void gson_outsideOfFilesAndReports_isUnknown() {
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackages(IO, VERIFY, BENCH, CLI)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("com.google.gson.."));
+    }
+
+    @Test
+    void progressBar_outsideOfWhatTalksToPeople_isUnknown() {
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackages(EXAMPLE, CLI)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("me.tongfei.."));
+    }
+
+    @Test
+    void log_ofAnyClass_isReachedThroughSlf4jOnly() {
+        check(noClasses()
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("ch.qos.logback..", "java.util.logging..")
+                .because("which log a program has is the program's choice"));
+    }
+
+    @Test
+    void console_outsideOfWhatTalksToPeople_isSilent() {
+        check(noClasses().that().resideOutsideOfPackages(EXAMPLE, CLI).should(ACCESS_STANDARD_STREAMS));
+    }
+
+    /** That the rules above see the classes that they are of, and would find what they look for. */
+    @Test
+    void rules_wherePeopleBreakThem_fail() {
+        assertThat(CLASSES).anyMatch(javaClass -> javaClass.isEquivalentTo(OpenClInterop.class));
+        assertThat(CLASSES).noneMatch(javaClass -> javaClass.isEquivalentTo(ArchitectureTest.class));
+        assertThat(joclIsKnownTo(resideInAPackage(OPENCL)).evaluate(CLASSES).hasViolation())
+                .as("the interop door does use JOCL, so that a rule without its exemption is broken")
+                .isTrue();
+        assertThat(noClasses()
+                        .that()
+                        .resideInAPackage(OPENCL)
+                        .should()
+                        .dependOnClassesThat(oursOutside(OPENCL, VIEW))
+                        .evaluate(CLASSES)
+                        .hasViolation())
+                .as("the kernels' backend does implement the interface")
+                .isTrue();
+        assertThat(noClasses().should(ACCESS_STANDARD_STREAMS).evaluate(CLASSES).hasViolation())
+                .as("the commands do print")
+                .isTrue();
+    }
+}

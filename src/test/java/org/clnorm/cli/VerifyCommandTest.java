@@ -1,0 +1,62 @@
+package org.clnorm.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.clnorm.cli.Commands.clnorm;
+
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.clnorm.cli.Commands.Result;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class VerifyCommandTest {
+    @TempDir
+    Path folder;
+
+    @Test
+    void verify_quickUnderOneStrategy_printsATableAndWritesJson() throws IOException {
+        Path file = folder.resolve("verify.json");
+
+        Result result = clnorm("verify", "--quick", "--strategy", "auto", "--json", file);
+
+        assertThat(result.exitCode()).as(result.out() + result.err()).isZero();
+        assertThat(result.out())
+                .contains("Verifying auto: ")
+                .containsPattern("\n  kernel +strategy +cases +worst error +bound +of +verdict\n")
+                .containsPattern("\n  apply_columnar +auto +\\d+ +\\d\\.\\d\\de-\\d\\d +[25]\\.\\d\\de-07 +y +pass\n")
+                .containsPattern("\n(\\d+) of \\1 pass; \\d+ cases under each strategy, ")
+                .doesNotContain("FAIL", "NOT RUN");
+        JsonObject json = JsonParser.parseString(Files.readString(file)).getAsJsonObject();
+        assertThat(json.get("passed").getAsBoolean()).isTrue();
+        assertThat(json.getAsJsonArray("kernels")).isNotEmpty();
+    }
+
+    @Test
+    void verify_reference_isRefused() {
+        Result result = clnorm("verify", "--device", "reference");
+
+        assertThat(result.exitCode()).isEqualTo(2);
+        assertThat(result.err()).startsWith("clnorm: ").contains("OpenCL device", "CPU reference");
+        assertThat(result.out()).isEmpty();
+    }
+
+    @Test
+    void verify_wrongUsage_exitsWith2() {
+        assertThat(clnorm("verify", "--device", "no such device").exitCode()).isEqualTo(2);
+        assertThat(clnorm("verify", "--strategy", "fastest").err()).contains("'fastest'", "auto");
+        assertThat(clnorm("verify", "--strategy", "fastest").exitCode()).isEqualTo(2);
+        assertThat(clnorm("verify", "everything").exitCode()).isEqualTo(2);
+    }
+
+    @Test
+    void verify_jsonFileThatCannotBeWritten_isSaidBeforeAnythingRuns() {
+        Result result = clnorm("verify", "--json", folder.resolve("none").resolve("verify.json"));
+
+        assertThat(result.exitCode()).isEqualTo(2);
+        assertThat(result.err()).contains("verify.json cannot be written");
+        assertThat(result.out()).doesNotContain("Verifying");
+    }
+}

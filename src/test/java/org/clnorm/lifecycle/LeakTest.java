@@ -1,0 +1,177 @@
+package org.clnorm.lifecycle;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.lang.ref.WeakReference;
+import java.time.Duration;
+import java.util.function.BooleanSupplier;
+import org.clnorm.BatchNorm;
+import org.clnorm.Device;
+import org.clnorm.Layout;
+import org.clnorm.OnBothBackends;
+import org.clnorm.Shape;
+import org.clnorm.Tensor;
+import org.clnorm.TestDevice;
+
+/**
+ * What is dropped without being closed is reported, with where it was made; what was closed is not. Objects are made and
+ * dropped in methods of their own, whose names are then looked for in the log, so that nothing here still refers to them.
+ */
+final class LeakTest {
+    private static final Duration DEADLINE = Duration.ofSeconds(20);
+
+    private static void collectUntil(String what, BooleanSupplier done) throws InterruptedException {
+        long end = System.nanoTime() + DEADLINE.toNanos();
+        while (!done.getAsBoolean()) {
+            assertThat(System.nanoTime() < end)
+                    .as("%s within %s", what, DEADLINE)
+                    .isTrue();
+            System.gc();
+            Thread.sleep(10);
+        }
+    }
+
+    /** After this, the cleaner has seen all that was unreachable before. */
+    private static void collectAll(LogCapture log) throws InterruptedException {
+        WeakReference<Object> marker = new WeakReference<>(new Object());
+        collectUntil("a collection", () -> marker.refersTo(null));
+        int before = log.warnings("canary").size();
+        canary();
+        collectUntil("the report of the canary", () -> log.warnings("canary").size() > before);
+    }
+
+    private static void canary() {
+        TestDevice.REFERENCE.device().vector(0);
+    }
+
+    private static void assertReported(LogCapture log, String what, String method) throws InterruptedException {
+        collectUntil("the report of " + method, () -> !log.warnings(method).isEmpty());
+        collectAll(log);
+        assertThat(log.warnings(method))
+                .as("one report for one leak, and its parts are no leaks of their own")
+                .singleElement()
+                .asString()
+                .contains("Leaked", what, LeakTest.class.getName() + "." + method, "LeakTest.java:");
+    }
+
+    @OnBothBackends
+    void tensor_dropped_isReportedWithItsPlace(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture()) {
+            dropTensor(on.device());
+            assertReported(log, "tensor (2, 3)", "dropTensor");
+        }
+    }
+
+    private static void dropTensor(Device device) {
+        device.upload(new float[6], Shape.of(2, 3), Layout.CHANNELS_FIRST);
+    }
+
+    @OnBothBackends
+    void output_ofALayerDropped_isReportedWithItsPlace(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture();
+                BatchNorm norm = BatchNorm.builder(1).build(on.device());
+                Tensor x = on.device().upload(new float[4], Shape.of(4, 1), Layout.CHANNELS_FIRST);
+                Tensor other = on.device().tensor(Shape.of(4, 1), Layout.CHANNELS_FIRST)) {
+            dropOutput(norm, x);
+            norm.forward(x, other);
+            assertReported(log, "tensor (4, 1)", "dropOutput");
+        }
+    }
+
+    private static void dropOutput(BatchNorm norm, Tensor x) {
+        norm.forward(x);
+    }
+
+    @OnBothBackends
+    void layer_dropped_isReportedOnceAndReleased(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture()) {
+            Tensor own = dropLayer(on.device());
+            assertReported(log, "batch normalization of 3 channels", "dropLayer");
+            assertThat(own.isClosed())
+                    .as("the cleaner gives back what was leaked")
+                    .isTrue();
+        }
+    }
+
+    private static Tensor dropLayer(Device device) {
+        return BatchNorm.builder(3).build(device).gamma().orElseThrow().value();
+    }
+
+    @OnBothBackends
+    void device_dropped_isReportedOnce(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture()) {
+            dropDevice(on);
+            assertReported(log, "device ", "openFor");
+        }
+    }
+
+    private static void dropDevice(TestDevice on) {
+        openFor(on).finish();
+    }
+
+    private static Device openFor(TestDevice on) {
+        return on == TestDevice.REFERENCE
+                ? Device.cpuReference()
+                : Device.builder().strategy(on.strategy()).open();
+    }
+
+    @OnBothBackends
+    void objects_closed_areNotReported(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture()) {
+            closeAll(on);
+            collectAll(log);
+            assertThat(log.warnings("Leaked"))
+                    .as("only the canary was leaked")
+                    .hasSize(1)
+                    .allMatch(warning -> warning.contains("canary"));
+        }
+    }
+
+    private static void closeAll(TestDevice on) {
+        try (Device device = openFor(on);
+                Tensor x = device.upload(new float[4], Shape.of(4, 1), Layout.CHANNELS_FIRST);
+                BatchNorm norm = BatchNorm.builder(1).build(device);
+                Tensor y = norm.forward(x);
+                Tensor dx = norm.backward(y)) {
+            assertThat(dx.slice(0, Shape.of(1), Layout.CHANNELS_FIRST).isClosed())
+                    .isFalse();
+        }
+    }
+
+    @OnBothBackends
+    void objects_onADeviceThatWasClosed_areNotReported(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture()) {
+            closeDeviceOnly(on);
+            collectAll(log);
+            assertThat(log.warnings("Leaked"))
+                    .as("closing a device closes all that lives on it, so that nothing leaked but the canary")
+                    .hasSize(1)
+                    .allMatch(warning -> warning.contains("canary"));
+        }
+    }
+
+    private static void closeDeviceOnly(TestDevice on) {
+        try (Device device = openFor(on)) {
+            Tensor x = device.upload(new float[4], Shape.of(4, 1), Layout.CHANNELS_FIRST);
+            BatchNorm.builder(1).build(device).forward(x);
+        }
+    }
+
+    @OnBothBackends
+    void slice_ofATensorThatNobodyElseHolds_keepsItOpen(TestDevice on) throws InterruptedException {
+        try (LogCapture log = new LogCapture()) {
+            Tensor slice = sliceOfADropped(on.device());
+            collectAll(log);
+            assertThat(log.warnings("sliceOfADropped"))
+                    .as("its memory is still in use")
+                    .isEmpty();
+            assertThat(slice.download()).containsExactly(2, 3);
+            slice = null;
+            assertReported(log, "tensor (3)", "sliceOfADropped");
+        }
+    }
+
+    private static Tensor sliceOfADropped(Device device) {
+        return device.vector(1, 2, 3).slice(1, Shape.of(2), Layout.CHANNELS_FIRST);
+    }
+}

@@ -1,0 +1,57 @@
+package org.clnorm.opencl;
+
+import java.util.List;
+import org.clnorm.DeviceInfo.Kind;
+
+/** Devices that are not here. */
+final class Facts {
+    private Facts() {}
+
+    static DeviceFacts cpu(int computeUnits, int vectorWidth) {
+        return of(Kind.CPU, DeviceFacts.POCL, computeUnits, vectorWidth, 4096);
+    }
+
+    static DeviceFacts gpu(int computeUnits) {
+        return of(Kind.GPU, "a GPU's platform", computeUnits, 1, 1024);
+    }
+
+    static DeviceFacts rusticl() {
+        return of(Kind.CPU, "rusticl", 8, 1, 1024);
+    }
+
+    static DeviceFacts withWorkGroup(int maxWorkGroup) {
+        return of(Kind.GPU, "a GPU's platform", 16, 1, maxWorkGroup);
+    }
+
+    /** One of each sort. */
+    static List<DeviceFacts> all() {
+        return List.of(
+                cpu(1, 4),
+                cpu(2, 16),
+                cpu(4, 1),
+                cpu(64, 8),
+                cpu(256, 16),
+                gpu(4),
+                gpu(132),
+                rusticl(),
+                withWorkGroup(64));
+    }
+
+    private static DeviceFacts of(Kind kind, String platform, int computeUnits, int vectorWidth, int maxWorkGroup) {
+        return new DeviceFacts(
+                kind,
+                platform,
+                "a device",
+                "a vendor",
+                "OpenCL 1.2",
+                "1",
+                computeUnits,
+                vectorWidth,
+                maxWorkGroup,
+                32 << 10,
+                32 << 20,
+                8L << 30,
+                2L << 30,
+                "");
+    }
+}

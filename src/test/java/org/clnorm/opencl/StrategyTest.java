@@ -1,0 +1,213 @@
+package org.clnorm.opencl;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.List;
+import org.clnorm.view.View;
+import org.junit.jupiter.api.Test;
+
+class StrategyTest {
+    /** Many channels of few values, few of many, and what lies between. */
+    private static final List<View> VIEWS = List.of(
+            new View.Segmented(64, 32, 56 * 56, 64L * 56 * 56),
+            new View.Segmented(3, 1, 1024 * 1024, 3L * 1024 * 1024),
+            new View.Segmented(1, 1, 1 << 30, 1 << 30),
+            new View.Segmented(4096, 1, 49, 4096 * 49),
+            new View.Segmented(1, 1, 2, 2),
+            new View.Columnar(64, 32L * 56 * 56, 1),
+            new View.Columnar(4096, 2, 1),
+            new View.Columnar(2, 1L << 30, 1),
+            new View.Columnar(1 << 20, 1, 1));
+
+    @Test
+    void all_cpu_hasVectorsOfTheNativeWidth() {
+        for (int width : new int[] {1, 2, 4, 8, 16}) {
+            assertThat(Strategy.all(Facts.cpu(2, width)))
+                    .filteredOn(strategy -> strategy.name().startsWith("cpu-"))
+                    .hasSize(2)
+                    .allMatch(strategy -> strategy.vectorWidth() == width && strategy.items() == 1);
+        }
+    }
+
+    @Test
+    void all_oddNativeWidth_isRoundedToAWidthThatOpenClHas() {
+        assertThat(Strategy.named("cpu-fused", Facts.cpu(2, 0)).vectorWidth()).isEqualTo(1);
+        assertThat(Strategy.named("cpu-fused", Facts.cpu(2, 3)).vectorWidth()).isEqualTo(2);
+        assertThat(Strategy.named("cpu-fused", Facts.cpu(2, 64)).vectorWidth()).isEqualTo(16);
+    }
+
+    @Test
+    void all_everyDevice_hasStrategiesThatItCanRun() {
+        for (int largest : new int[] {1, 2, 8, 16, 64, 100, 128, 256, 1024, 4096}) {
+            assertThat(Strategy.all(Facts.withWorkGroup(largest)))
+                    .as("work-groups of at most %d", largest)
+                    .isNotEmpty()
+                    .allMatch(strategy -> strategy.items() <= largest);
+        }
+    }
+
+    @Test
+    void all_workGroups_arePowersOfTwo() {
+        for (DeviceFacts facts : Facts.all()) {
+            assertThat(Strategy.all(facts))
+                    .as("the trees over work-items pair them by halves")
+                    .allMatch(strategy -> Integer.bitCount(strategy.items()) == 1
+                            && Integer.bitCount(strategy.workX()) == 1
+                            && Integer.bitCount(strategy.vectorWidth()) == 1);
+        }
+    }
+
+    @Test
+    void all_names_areDifferentAndNoneIsAuto() {
+        for (DeviceFacts facts : Facts.all()) {
+            assertThat(Strategy.all(facts))
+                    .extracting(Strategy::name)
+                    .doesNotHaveDuplicates()
+                    .doesNotContain(Strategy.AUTO);
+        }
+    }
+
+    @Test
+    void all_strategies_areTheSameEveryTime() {
+        for (DeviceFacts facts : Facts.all()) {
+            assertThat(Strategy.all(facts)).isEqualTo(Strategy.all(facts));
+        }
+    }
+
+    @Test
+    void named_anyCase_findsIt() {
+        DeviceFacts facts = Facts.cpu(2, 16);
+
+        for (Strategy strategy : Strategy.all(facts)) {
+            assertThat(Strategy.named(strategy.name(), facts)).isEqualTo(strategy);
+            assertThat(Strategy.named(strategy.name().toUpperCase(java.util.Locale.ROOT), facts))
+                    .isEqualTo(strategy);
+        }
+    }
+
+    @Test
+    void named_unknown_listsThoseThereAre() {
+        DeviceFacts facts = Facts.cpu(2, 16);
+
+        assertThatThrownBy(() -> Strategy.named("fastest", facts))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("'fastest'")
+                .hasMessageContaining("auto, cpu-fused, cpu-split, gpu-fused, gpu-split");
+    }
+
+    @Test
+    void choose_anyView_isOneOfTheDevicesOwnAndTheSameEveryTime() {
+        for (DeviceFacts facts : Facts.all()) {
+            for (View view : VIEWS) {
+                Strategy chosen = Strategy.choose(facts, view);
+
+                assertThat(chosen.withStream(false))
+                        .as("but for the stores, that is")
+                        .isIn(Strategy.all(facts).stream()
+                                .map(strategy -> strategy.withStream(false))
+                                .toList());
+                assertThat(Strategy.choose(facts, view)).isEqualTo(chosen);
+            }
+        }
+    }
+
+    @Test
+    void choose_device_saysWhichFamily() {
+        for (View view : VIEWS) {
+            assertThat(Strategy.choose(Facts.gpu(132), view).name()).startsWith("gpu-");
+            assertThat(Strategy.choose(Facts.cpu(64, 8), view).name()).startsWith("cpu-");
+            assertThat(Strategy.choose(Facts.rusticl(), view).name())
+                    .as("llvmpipe is a CPU that runs work-items as vector lanes")
+                    .startsWith("gpu-");
+        }
+    }
+
+    @Test
+    void choose_groupsEnoughForEveryUnitThatStayInCache_isFused() {
+        View view = new View.Segmented(64, 8, 28 * 28, 64L * 28 * 28);
+
+        assertThat(Strategy.choose(Facts.cpu(2, 16), view).fused()).isTrue();
+        assertThat(Strategy.choose(Facts.cpu(64, 16), view).fused()).isTrue();
+        assertThat(Strategy.choose(Facts.gpu(16), view).fused()).isTrue();
+    }
+
+    @Test
+    void choose_fewGroups_isSplitSoThatAllUnitsWork() {
+        View one = new View.Segmented(1, 1, 1 << 16, 1 << 16);
+        View three = new View.Segmented(3, 8, 1 << 12, 3 << 12);
+
+        assertThat(Strategy.choose(Facts.cpu(2, 16), one).fused()).isFalse();
+        assertThat(Strategy.choose(Facts.cpu(64, 16), three).fused()).isFalse();
+        assertThat(Strategy.choose(Facts.gpu(132), three).fused()).isFalse();
+    }
+
+    @Test
+    void choose_smallOutput_isNotStreamedPastTheCache() {
+        DeviceFacts facts = Facts.cpu(2, 16);
+
+        assertThat(Strategy.choose(facts, new View.Columnar(64, 64, 1)).stream())
+                .isFalse();
+        assertThat(Strategy.choose(facts, new View.Columnar(64, 1 << 16, 1)).stream())
+                .isTrue();
+    }
+
+    @Test
+    void reshape_view_keepsItsGroups() {
+        for (DeviceFacts facts : Facts.all()) {
+            for (Strategy strategy : Strategy.all(facts)) {
+                for (View view : VIEWS) {
+                    View shaped = strategy.reshape(view);
+
+                    assertThat(shaped.groups()).as("%s, %s", strategy, view).isEqualTo(view.groups());
+                    assertThat(shaped.groupSize()).as("%s, %s", strategy, view).isEqualTo(view.groupSize());
+                }
+            }
+        }
+    }
+
+    @Test
+    void reshape_smallPlanes_areColumnsWhereOneWorkItemHasThem() {
+        View planes = new View.Segmented(64, 32, 49, 64 * 49);
+        DeviceFacts facts = Facts.cpu(2, 16);
+
+        assertThat(Strategy.named("cpu-fused", facts).reshape(planes)).isEqualTo(new View.Columnar(64, 32, 49));
+        for (String others : List.of("cpu-split", "gpu-fused", "gpu-split")) {
+            assertThat(Strategy.named(others, facts).reshape(planes)).isEqualTo(planes);
+        }
+    }
+
+    @Test
+    void all_llvmpipe_hasNoLongLoops() {
+        assertThat(Strategy.all(Facts.rusticl()))
+                .as("it ends the loops of a work-item after 65,535 iterations, without a word")
+                .isNotEmpty()
+                .allMatch(strategy -> strategy.items() > 1);
+    }
+
+    @Test
+    void choose_columnsPastTheCache_isSplit() {
+        View tall = new View.Columnar(64, 32L * 112 * 112, 1);
+
+        for (DeviceFacts facts : Facts.all()) {
+            assertThat(Strategy.choose(facts, tall).fused())
+                    .as(facts.toString())
+                    .isFalse();
+        }
+    }
+
+    @Test
+    void macros_strategy_areAllDefined() {
+        Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, true);
+
+        assertThat(strategy.macros().split(" "))
+                .contains("-DVW=4", "-DWX=8", "-DWY=32", "-DTILE=5", "-DBLOCKS=6", "-DSTREAM=1");
+        assertThat(strategy.withStream(false).macros()).contains("-DSTREAM=0");
+    }
+
+    @Test
+    void describeChoice_families_areNamed() {
+        assertThat(Strategy.describeChoice(Facts.cpu(2, 16))).contains("auto", "cpu");
+        assertThat(Strategy.describeChoice(Facts.gpu(16))).contains("auto", "gpu");
+    }
+}

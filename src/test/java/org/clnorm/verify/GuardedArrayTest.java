@@ -1,0 +1,90 @@
+package org.clnorm.verify;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.FloatBuffer;
+import org.clnorm.backend.Backend;
+import org.clnorm.backend.Operand;
+import org.clnorm.reference.ReferenceBackend;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+
+class GuardedArrayTest {
+    private final Backend backend = new ReferenceBackend();
+
+    @AfterEach
+    void close() {
+        backend.close();
+    }
+
+    @Test
+    void settle_outputWrittenFromEndToEnd_isFine() {
+        GuardedArray array = GuardedArray.output(backend, "y", 3, 4);
+        write(array, 0, 1, 2, 3, Float.NaN);
+
+        assertThat(array.settle(true)).isEmpty();
+        assertThat(array.values()).as("a computed NaN is no poison").containsExactly(1, 2, 3, Float.NaN);
+    }
+
+    @Test
+    void settle_elementLeftOut_isReportedUnlessThatIsAllowed() {
+        GuardedArray array = GuardedArray.output(backend, "y", 0, 4);
+        write(array, 0, 1, 2);
+        write(array, 3, 4);
+
+        assertThat(array.settle(true)).hasValue("element 2 of y was not written");
+        GuardedArray refused = GuardedArray.output(backend, "y", 0, 4);
+        assertThat(refused.settle(false)).isEmpty();
+    }
+
+    @Test
+    void settle_surroundingsWritten_areReported() {
+        assertThat(problemAfterWriting(4, 9)).isEqualTo("1 after the 4 elements of y, memory was overwritten with 9.0");
+        assertThat(problemAfterWriting(-2, 9))
+                .isEqualTo("2 before the 4 elements of y, memory was overwritten with 9.0");
+        assertThat(problemAfterWriting(4, Float.NaN))
+                .as("a NaN, as it would come from reading beside an input")
+                .contains("1 after");
+    }
+
+    private String problemAfterWriting(long at, float value) {
+        GuardedArray array = GuardedArray.output(backend, "y", 1, 4);
+        write(array, 0, 1, 2, 3, 4);
+        write(array, at, value);
+        return array.settle(true).orElse("none");
+    }
+
+    @Test
+    void settle_inputOverwritten_isReported() {
+        GuardedArray array = GuardedArray.input(backend, "x", 5, new float[] {1, 2, 3});
+        assertThat(array.settle(true)).isEmpty();
+
+        write(array, 1, -0.0f);
+
+        assertThat(array.settle(true)).hasValue("element 1 of x, which is only to be read, was overwritten with -0.0");
+    }
+
+    @Test
+    void settle_settledOutputOverwritten_isReported() {
+        GuardedArray array = GuardedArray.updated(backend, "running_mean", 0, new float[] {1});
+        write(array, 0, 2);
+        assertThat(array.settle(true)).as("it may be written until it settles").isEmpty();
+
+        write(array, 0, 3);
+
+        assertThat(array.settle(true)).get().asString().contains("only to be read");
+    }
+
+    @Test
+    void operand_shift_isFromALine() {
+        assertThat(GuardedArray.input(backend, "x", 0, new float[1]).operand().offset() % 16)
+                .isZero();
+        assertThat(GuardedArray.input(backend, "x", 5, new float[1]).operand().offset() % 16)
+                .isEqualTo(5);
+    }
+
+    private void write(GuardedArray array, long at, float... values) {
+        Operand operand = array.operand();
+        backend.write(new Operand(operand.memory(), operand.offset() + at), FloatBuffer.wrap(values));
+    }
+}

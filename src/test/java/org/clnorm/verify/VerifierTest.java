@@ -1,0 +1,80 @@
+package org.clnorm.verify;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.Collectors;
+import org.clnorm.Device;
+import org.clnorm.DeviceInfo;
+import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.opencl.KernelCatalogue;
+import org.clnorm.opencl.OpenCl;
+import org.clnorm.verify.VerifyReport.Row;
+import org.junit.jupiter.api.Test;
+
+class VerifierTest {
+    private final OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE));
+
+    @Test
+    void run_defaultDeviceUnderEveryStrategy_passes() {
+        List<String> strategies = Verifier.strategies(device.facts());
+        List<String> steps = new ArrayList<>();
+
+        VerifyReport report = Verifier.run(device, strategies, (strategy, done, cases) -> {
+            if (done == 0 || done == cases) {
+                steps.add(strategy + (done == 0 ? " begins" : " ends"));
+            }
+        });
+
+        assertThat(report.failures())
+                .as("each of these is a kernel that gives wrong results")
+                .isEmpty();
+        assertThat(report.passed()).as("%s", report.rows()).isTrue();
+        assertThat(report.rows().stream().map(Row::strategy).collect(Collectors.toSet()))
+                .isEqualTo(Set.copyOf(strategies));
+        assertThat(strategies).startsWith("auto").hasSizeGreaterThan(1);
+        assertThat(steps)
+                .containsExactlyElementsOf(strategies.stream()
+                        .flatMap(s -> List.of(s + " begins", s + " ends").stream())
+                        .toList());
+    }
+
+    @Test
+    void kernels_strategiesOfACpu_haveTheWholeCatalogue() {
+        DeviceFacts cpu = new DeviceFacts(
+                DeviceInfo.Kind.CPU,
+                "a platform",
+                "a CPU",
+                "",
+                "",
+                "",
+                2,
+                8,
+                1024,
+                1 << 15,
+                1 << 20,
+                1 << 30,
+                1 << 30,
+                "");
+
+        assertThat(Verifier.strategies(cpu).stream().flatMap(name -> Verifier.kernels(name, cpu).stream()))
+                .as("a kernel that no strategy must launch would not be missed")
+                .containsAll(KernelCatalogue.entries().stream()
+                        .map(KernelCatalogue.Entry::name)
+                        .toList());
+    }
+
+    @Test
+    void run_unknownStrategy_isRefusedBeforeAnythingRuns() {
+        List<String> strategies = List.of("auto", "fastest");
+
+        assertThatThrownBy(() -> Verifier.run(device, strategies, (strategy, done, cases) -> {
+                    throw new AssertionError("It ran under " + strategy);
+                }))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("'fastest'");
+    }
+}
