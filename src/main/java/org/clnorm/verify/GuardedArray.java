@@ -30,13 +30,13 @@ final class GuardedArray implements AutoCloseable {
     private boolean output;
     private float[] content;
 
-    private GuardedArray(Backend backend, String name, boolean output, int shift, float[] values) {
+    private GuardedArray(Backend backend, String name, boolean output, int shift, float[] values, int after) {
         this.name = name;
         this.backend = backend;
         this.output = output;
         this.offset = GUARD + shift;
         this.count = values.length;
-        this.content = new float[offset + count + GUARD];
+        this.content = new float[offset + count + after];
         Arrays.fill(content, output ? OUTPUT_GUARD : INPUT_GUARD);
         System.arraycopy(values, 0, content, offset, count);
         this.memory = backend.allocate(content.length);
@@ -47,21 +47,23 @@ final class GuardedArray implements AutoCloseable {
      * An array that is only read.
      *
      * @param shift how many elements it starts after a 64-byte line
+     * @param last whether the memory ends with it: a simulator of devices sees what is read from there on, even where
+     *     nothing comes of it
      */
-    static GuardedArray input(Backend backend, String name, int shift, float[] values) {
-        return new GuardedArray(backend, name, false, shift, values);
+    static GuardedArray input(Backend backend, String name, int shift, float[] values, boolean last) {
+        return new GuardedArray(backend, name, false, shift, values, last ? 0 : GUARD);
     }
 
     /** An array that is read and written. */
     static GuardedArray updated(Backend backend, String name, int shift, float[] values) {
-        return new GuardedArray(backend, name, true, shift, values);
+        return new GuardedArray(backend, name, true, shift, values, GUARD);
     }
 
     /** An array that is to be written from end to end. */
     static GuardedArray output(Backend backend, String name, int shift, int count) {
         float[] poison = new float[count];
         Arrays.fill(poison, POISON);
-        return new GuardedArray(backend, name, true, shift, poison);
+        return new GuardedArray(backend, name, true, shift, poison, GUARD);
     }
 
     String name() {

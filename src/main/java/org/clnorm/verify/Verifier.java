@@ -1,6 +1,7 @@
 package org.clnorm.verify;
 
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -18,12 +19,12 @@ import org.clnorm.verify.VerifyReport.Row;
 /**
  * Every kernel of the catalogue, under every strategy, against the reference in double precision.
  *
- * <p>A case is a forward pass, its backward pass, and a plain copy of x. Every array lies inside a larger piece of memory, at a 64-byte line
- * or at an odd place; outputs hold NaN before, and what surrounds them, and all that is only to be read, must be the
- * same afterwards, bit by bit. Each case runs twice and must give the same bits. Where a channel gets a NaN or an
- * infinity, the others must have the bits that they have without it. An error is charged to those kernels of the pass
- * that are answerable for the array, as {@link KernelCatalogue} has it. A kernel that a strategy has but no case
- * launched is a failure too.
+ * <p>A case is a forward pass, its backward pass, and a plain copy of x. Every array lies inside a larger piece of
+ * memory, at a 64-byte line or at an odd place; outputs hold NaN before, and what surrounds them, and all that is only to
+ * be read, must be the same afterwards, bit by bit. Each case runs twice and must give the same bits. Where a channel
+ * gets a NaN or an infinity, the others must have the bits that they have without it. An error is charged to those
+ * kernels of the pass that are answerable for the array, as {@link KernelCatalogue} has it. A kernel that a strategy has
+ * but no case launched is a failure too.
  */
 public final class Verifier {
     /** Launched under every strategy: there is nothing to fuse in inference, in an update that comes later, in a copy. */
@@ -89,7 +90,7 @@ public final class Verifier {
                 failures.addAll(run.failures());
             }
         }
-        rows.sort(java.util.Comparator.comparingInt(row -> place(row.kernel())));
+        rows.sort(Comparator.comparingInt(row -> place(row.kernel())));
         return new VerifyReport(
                 device.info(),
                 facts.toMap(),

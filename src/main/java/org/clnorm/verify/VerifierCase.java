@@ -2,6 +2,7 @@ package org.clnorm.verify;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
@@ -138,7 +139,10 @@ record VerifierCase(
         }
     }
 
-    /** Which arrays start at 64-byte lines; the others all start at different odd elements. */
+    /**
+     * Which arrays start at 64-byte lines; the others all start at different odd elements. Inputs are the last in their
+     * memory where outputs are aligned.
+     */
     enum Placement {
         ALIGNED("aligned", true, true),
         ODD("odd offsets", false, false),
@@ -201,12 +205,11 @@ record VerifierCase(
         words.add(affine.label);
         words.add(fusion.label);
         if (updatesRunning()) {
-            words.add(average.kind().name().toLowerCase(java.util.Locale.ROOT).replace('_', ' ') + " " + estimate
+            words.add(average.kind().name().toLowerCase(Locale.ROOT).replace('_', ' ') + " " + estimate
                     + " running statistics");
         }
         if (mode.training) {
-            words.add(
-                    "policy " + policy.name().toLowerCase(java.util.Locale.ROOT).replace('_', ' '));
+            words.add("policy " + policy.name().toLowerCase(Locale.ROOT).replace('_', ' '));
         }
         words.add(mode.accumulates ? "accumulating" : "");
         words.add(inPlace.label);

@@ -5,6 +5,7 @@ import java.util.Collection;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
@@ -151,7 +152,7 @@ final class VerifierRun {
                     outcome,
                     array,
                     String.format(
-                            java.util.Locale.ROOT,
+                            Locale.ROOT,
                             "%s is off by %.3g of its scale, the bound is %.3g; the worst is at %s: got %s, expected %.10g",
                             array,
                             error.scaledError(),

@@ -181,7 +181,8 @@ final class VerifierTrial implements AutoCloseable {
     }
 
     private Operand input(String name, float[] values) {
-        return keep(GuardedArray.input(backend, name, shift(c.placement().alignedInputs), values));
+        boolean last = c.placement().alignedOutputs;
+        return keep(GuardedArray.input(backend, name, shift(c.placement().alignedInputs), values, last));
     }
 
     private Operand updated(String name, float[] values) {

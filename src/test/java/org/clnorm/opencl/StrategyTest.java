@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
+import java.util.Locale;
 import org.clnorm.view.View;
 import org.junit.jupiter.api.Test;
 
@@ -81,7 +82,7 @@ class StrategyTest {
 
         for (Strategy strategy : Strategy.all(facts)) {
             assertThat(Strategy.named(strategy.name(), facts)).isEqualTo(strategy);
-            assertThat(Strategy.named(strategy.name().toUpperCase(java.util.Locale.ROOT), facts))
+            assertThat(Strategy.named(strategy.name().toUpperCase(Locale.ROOT), facts))
                     .isEqualTo(strategy);
         }
     }

@@ -56,7 +56,7 @@ class GuardedArrayTest {
 
     @Test
     void settle_inputOverwritten_isReported() {
-        GuardedArray array = GuardedArray.input(backend, "x", 5, new float[] {1, 2, 3});
+        GuardedArray array = GuardedArray.input(backend, "x", 5, new float[] {1, 2, 3}, false);
         assertThat(array.settle(true)).isEmpty();
 
         write(array, 1, -0.0f);
@@ -76,10 +76,28 @@ class GuardedArrayTest {
     }
 
     @Test
+    void input_last_hasNothingAfterIt() {
+        GuardedArray last = GuardedArray.input(backend, "x", 5, new float[] {1, 2, 3}, true);
+        GuardedArray other = GuardedArray.input(backend, "x", 5, new float[] {1, 2, 3}, false);
+
+        assertThat(last.operand().memory().elements()).isEqualTo(last.operand().offset() + 3);
+        assertThat(other.operand().memory().elements())
+                .isGreaterThan(other.operand().offset() + 64);
+        assertThat(last.settle(true)).isEmpty();
+        assertThat(last.values()).containsExactly(1, 2, 3);
+    }
+
+    @Test
     void operand_shift_isFromALine() {
-        assertThat(GuardedArray.input(backend, "x", 0, new float[1]).operand().offset() % 16)
+        assertThat(GuardedArray.input(backend, "x", 0, new float[1], false)
+                                .operand()
+                                .offset()
+                        % 16)
                 .isZero();
-        assertThat(GuardedArray.input(backend, "x", 5, new float[1]).operand().offset() % 16)
+        assertThat(GuardedArray.input(backend, "x", 5, new float[1], false)
+                                .operand()
+                                .offset()
+                        % 16)
                 .isEqualTo(5);
     }
 

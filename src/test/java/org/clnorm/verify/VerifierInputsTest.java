@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 import org.clnorm.reference.ReferenceBatchNorm;
 import org.clnorm.reference.ReferenceBatchNorm.Moments;
 import org.clnorm.verify.VerifierCase.Data;
@@ -64,7 +65,7 @@ class VerifierInputsTest {
         for (VerifierCase c : cases(Data.NON_FINITE)) {
             float[] x = VerifierInputs.of(c).x();
             float[] finite = VerifierInputs.finite(c).x();
-            int[] changed = java.util.stream.IntStream.range(0, x.length)
+            int[] changed = IntStream.range(0, x.length)
                     .filter(i -> Float.compare(x[i], finite[i]) != 0)
                     .toArray();
 
