@@ -3,7 +3,7 @@
 //   kernel           launches  bytes moved        chosen when
 //   apply_segmented  1         x, residual, y     groups of contiguous runs
 //   apply_columnar   1         x, residual, y     columns
-//   apply_planes     1         x, residual, y     columns of which several are a group, by one work-item
+//   apply_planes     1         x, residual, y     all groups' runs side by side, and work-groups of one item
 //
 // y may be x or the residual: an element is read before it is written, and by the work-item that writes it.
 
@@ -65,16 +65,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
 }
 
 #if WG == 1
-// Work-groups have whole groups; see STRIPE_COLUMNS.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
-        FORWARD_ARRAYS, STRIPE_ARGS, __global const float *coefficients, int pitch) {
-    STRIPE_COLUMNS;
-    TABLE(table);
-    for (int c = 0; c < right - left; c += width) {
-        put_in_table(table, c, width, forward_of_group(coefficients, pitch, (left + c) / width));
-    }
-    forward_stripe(
-            forward_of(AT(x), AT(residual), AT(y)), rows, columns, left, right, table, coefficients, pitch);
+        FORWARD_ARRAYS, long elements, long per_slice, int groups, int length, __global const float *coefficients,
+        int pitch) {
+    forward_planes(forward_of(AT(x), AT(residual), AT(y)), elements, per_slice, groups, length, coefficients, pitch);
 }
 #endif
 

@@ -24,6 +24,7 @@ typedef struct {
     const float *table; // of coefficients by column from `left` on, or null for one group to a column
     int left;
     vector_coefficients c;
+    long ahead;
 } sums_inputs;
 
 #define GRADIENT_INPUTS IN(dy), IN(x), IN(y)
@@ -39,6 +40,7 @@ INLINE sums_inputs sums_inputs_of(
     in.pitch = pitch;
     in.table = 0;
     in.left = 0;
+    in.ahead = 0;
     return in;
 }
 #define INPUTS sums_inputs_of(AT(dy), AT(x), AT(y), coefficients, pitch)
@@ -51,34 +53,36 @@ INLINE void sums_at_column(sums_inputs *in, int column) {
     }
 }
 
-INLINE void add_to_sums(vec *sum_dy, vec *sum_dyx, sums_inputs in, vec dy, vec x, vec y) {
-    vec masked = vector_masked(dy, x, y, in.c);
-    *sum_dy += masked;
-    *sum_dyx = multiply_add(masked, x - in.c.hi, *sum_dyx);
-}
-
 INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
-    vec dy = (vec)(0.0f);
-    vec dyx = (vec)(0.0f);
+    vec dy[TILE], dyx[TILE];
 #pragma unroll
     for (int i = 0; i < TILE; i++) {
+        fetch_ahead(in.dy + at[i] + in.ahead);
+        fetch_ahead(in.x + at[i] + in.ahead);
+        vec x = load(in.x + at[i]);
         vec y = READS_Y ? load(in.y + at[i]) : (vec)(0.0f);
-        add_to_sums(&dy, &dyx, in, LOAD_DY(in.dy + at[i]), load(in.x + at[i]), y);
+        dy[i] = vector_masked(LOAD_DY(in.dy + at[i]), x, y, in.c);
+        dyx[i] = dy[i] * (x - in.c.hi);
     }
-    add_compensated(&to->dy, &to->dy_lo, dy);
-    add_compensated(&to->dyx, &to->dyx_lo, dyx);
+    add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
+    add_compensated(&to->dyx, &to->dyx_lo, sum_of_tile(dyx));
 }
 
 INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int count, long end) {
     vec dy = (vec)(0.0f);
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
+        vec x = load_before(in.x + at, in.x + end);
         vec y = READS_Y ? load_before(in.y + at, in.y + end) : (vec)(0.0f);
-        add_to_sums(&dy, &dyx, in, load_before(in.dy + at, in.dy + end), load_before(in.x + at, in.x + end), y);
+        vec masked = vector_masked(load_before(in.dy + at, in.dy + end), x, y, in.c);
+        dy += masked;
+        dyx = multiply_add(masked, x - in.c.hi, dyx);
     }
     add_compensated(&to->dy, &to->dy_lo, dy);
     add_compensated(&to->dyx, &to->dyx_lo, dyx);
 }
+
+INLINE void sums_end(lane_sums *numbers) {}
 
 DEFINE_GATHERS(sums)
 

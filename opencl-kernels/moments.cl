@@ -15,11 +15,13 @@ typedef lane_moments moments_numbers;
 
 typedef struct {
     __global const float *x;
+    long ahead;
 } moments_inputs;
 
 INLINE moments_inputs moments_inputs_of(__global const float *x) {
     moments_inputs in;
     in.x = x;
+    in.ahead = 0;
     return in;
 }
 
@@ -29,27 +31,28 @@ INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
     vec tile[TILE];
 #pragma unroll
     for (int i = 0; i < TILE; i++) {
+        fetch_ahead(in.x + at[i] + in.ahead);
         tile[i] = load(in.x + at[i]);
     }
-    join_tile(to, tile);
+    add_tile(to, tile);
 }
 
 INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, long end) {
-    vec sum = (vec)(0.0f);
-    for (int i = 0; i < count; i++) {
-        sum += load_before(in.x + at + i * step, in.x + end);
+    vec first = (vec)(0.0f);
+    if (to->n + to->open == 0.0f) {
+        for (int i = 0; i < count; i++) {
+            first += load_before(in.x + at + i * step, in.x + end);
+        }
     }
-    vec hi = sum * (vec)(1.0f / count);
-    vec rest = (vec)(0.0f);
-    vec m2 = (vec)(0.0f);
+    OPEN_FOR(to, count, first);
     for (int i = 0; i < count; i++) {
-        vec d = load_before(in.x + at + i * step, in.x + end) - hi;
-        rest += d;
-        m2 = multiply_add(d, d, m2);
+        vec d = load_before(in.x + at + i * step, in.x + end) - to->hi;
+        to->sum += d;
+        to->squares = multiply_add(d, d, to->squares);
     }
-    vec lo = rest * (vec)(1.0f / count);
-    join_lanes(to, (float)count, hi, lo, multiply_add(-rest, lo, m2));
 }
+
+INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 
 DEFINE_GATHERS(moments)
 

@@ -97,7 +97,9 @@ public final class KernelCatalogue {
             names.add("gradient_apply" + pattern);
         }
         names.add(
-                shaped instanceof View.Columnar columnar && columnar.width() > 1 ? "apply_planes" : "apply" + pattern);
+                strategy.items() == 1 && view instanceof View.Segmented planes && planes.sideBySide()
+                        ? "apply_planes"
+                        : "apply" + patternOf(view));
         return names;
     }
 

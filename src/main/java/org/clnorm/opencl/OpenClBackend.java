@@ -315,14 +315,6 @@ public final class OpenClBackend implements Backend {
             fold.operand(pass.mean()).operand(pass.variance());
             arguments.coefficients(fold);
             launch(fold, groupsOfItems(view, strategy));
-            if (strategy.reshape(view) instanceof View.Columnar columnar && columnar.width() > 1) {
-                Kernel apply = kernels.get("apply_planes", strategy, forwardMacros(pass.activation(), pass.residual()));
-                apply.operand(pass.x()).operand(pass.residual()).operand(pass.y());
-                long workGroups = whole(apply, columnar, strategy);
-                arguments.coefficients(apply);
-                launch(apply, workGroups);
-                return;
-            }
             apply(
                     pass.x(),
                     pass.residual(),
@@ -345,6 +337,16 @@ public final class OpenClBackend implements Backend {
             Geometry geometry,
             String macros,
             OpenClSavedStatistics saved) {
+        if (strategy.items() == 1 && view instanceof View.Segmented planes && planes.sideBySide()) {
+            Kernel apply = kernels.get("apply_planes", strategy, macros);
+            apply.operand(x).operand(residual).operand(y);
+            long perSlice = Geometry.flatPerSlice(strategy, view.elements(), facts.computeUnits());
+            apply.longValue(view.elements()).longValue(perSlice);
+            apply.intValue(view.groups()).intValue(planes.length());
+            apply.memory(handle(saved.memory())).intValue(saved.pitch());
+            launch(apply, (view.elements() + perSlice - 1) / perSlice);
+            return;
+        }
         Kernel apply = kernel("apply", view, strategy, macros);
         apply.operand(x).operand(residual).operand(y);
         applied(apply, view, geometry, saved);

@@ -38,13 +38,17 @@ public sealed interface View permits View.Segmented, View.Columnar {
             return length;
         }
 
+        /** Whether the runs fill the memory: a run of each group in turn, and over again. */
+        public boolean sideBySide() {
+            return segmentStride == (long) groups * length;
+        }
+
         /**
          * The same groups as columns of a matrix with a row for each segment index, where the groups' segments lie side
          * by side; empty where they do not, or where there are too many columns.
          */
         public Optional<Columnar> asColumns() {
-            boolean sideBySide = segmentStride == (long) groups * length;
-            return sideBySide && segmentStride <= Integer.MAX_VALUE
+            return sideBySide() && segmentStride <= Integer.MAX_VALUE
                     ? Optional.of(new Columnar(groups, segments, length))
                     : Optional.empty();
         }
