@@ -15,6 +15,7 @@
 #include "gradient_apply.cl"
 #include "gradient_sums.cl"
 #include "moments.cl"
+#include "pipeline.clh"
 
 #if WG > 1
 #define FOLDED barrier(CLK_GLOBAL_MEM_FENCE)
@@ -24,52 +25,82 @@
 
 #define WHOLE_GROUP(group) \
     slice_of_segments(group, 0, segments, length, segment_stride, segments, length)
-#define WHOLE_SEGMENTED_ARGS int groups, int segments, int length, long segment_stride
+#define WHOLE_SEGMENTED_ARGS int groups, int groups_per_item, int segments, int length, long segment_stride
+
+#define FIRST_GROUP ((int)get_group_id(0) * groups_per_item)
+#define LAST_GROUP min(FIRST_GROUP + groups_per_item, groups)
+
+DEFINE_PIPELINE(moments, forward, y)
+DEFINE_PIPELINE(sums, backward, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
         FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, RUNNING_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
-    int group = get_group_id(0);
-    run whole = WHOLE_GROUP(group);
-    moments all = moments_of_group(AT(x), whole, elements);
-    all = across_group(all, room);
-    if (LOCAL_ITEM == 0) {
-        FOLD_GROUP(all, group);
+    moments_inputs in = moments_inputs_of(AT(x));
+    forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
+    lane_moments body = no_lane_moments();
+    lane_moments edge = no_lane_moments();
+    moments_of_run(&body, &edge, in, WHOLE_GROUP(FIRST_GROUP), elements);
+    for (int group = FIRST_GROUP; group < LAST_GROUP; group++) {
+        run whole = WHOLE_GROUP(group);
+        moments all = across_group(moments_of_lanes(body, edge, whole), room);
+        if (LOCAL_ITEM == 0) {
+            FOLD_GROUP(all, group);
+        }
+        FOLDED;
+        scalar_coefficients c = forward_of_group(coefficients, pitch, group);
+        body = edge = no_lane_moments();
+        if (group + 1 < LAST_GROUP && PIPELINED(whole)) {
+            forward_run_and_gather(arrays, whole, c, &body, &edge, in, WHOLE_GROUP(group + 1), elements);
+            continue;
+        }
+        forward_run(arrays, whole, c);
+        if (group + 1 < LAST_GROUP) {
+            moments_of_run(&body, &edge, in, WHOLE_GROUP(group + 1), elements);
+        }
     }
-    FOLDED;
-    forward_run(
-            forward_of(AT(x), AT(residual), AT(y)), whole, forward_of_group(coefficients, pitch, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
         FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients,
         int pitch) {
-    LOCAL_COLUMNS(room);
-    STRIPE_COLUMNS;
+    moments_inputs in = moments_inputs_of(AT(x));
+    forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
+    int columns = groups * width;
     lane_moments mine[BLOCKS];
     no_column_moments(mine);
-    moments_of_columns(mine, moments_inputs_of(AT(x)), columns, left, right, 0, rows, elements);
-    across_column_items(mine, room);
-    float *spread = 0;
 #if WG == 1
     TABLE(table);
     float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW];
-    for (int b = 0; column_of(left, b) < right; b++) {
-        store_lanes(mine[b].hi, hi + b * VW);
-        store_lanes(mine[b].lo, lo + b * VW);
-        store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
-    }
-    for (int c = 0; c < right - left; c += width) {
-        int group = (left + c) / width;
-        moments all = across_columns((float)rows, hi + c, lo + c, m2 + c, width);
-        FOLD_GROUP(all, group);
-        if (width > 1) {
+    int left = FIRST_COLUMN, last = LAST_COLUMN;
+    moments_of_columns(mine, in, columns, left, min(left + stripe, last), 0, rows, elements);
+    for (; left < last; left += stripe) {
+        int right = min(left + stripe, last);
+        for (int b = 0; column_of(left, b) < right; b++) {
+            store_lanes(mine[b].hi, hi + b * VW);
+            store_lanes(mine[b].lo, lo + b * VW);
+            store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
+        }
+        for (int c = 0; c < right - left; c += width) {
+            int group = (left + c) / width;
+            moments all = across_columns((float)rows, hi + c, lo + c, m2 + c, width);
+            FOLD_GROUP(all, group);
             put_in_table(table, c, width, forward_of_group(coefficients, pitch, group));
-            spread = table;
+        }
+        if (right < last) {
+            no_column_moments(mine);
+            forward_stripe_and_gather(
+                    arrays, left, right, table, mine, in, min(right + stripe, last), rows, columns, elements);
+        } else {
+            forward_stripe(arrays, rows, columns, left, right, table, coefficients, pitch);
         }
     }
 #else
+    LOCAL_COLUMNS(room);
+    int left = FIRST_COLUMN, right = LAST_COLUMN;
+    moments_of_columns(mine, in, columns, left, right, 0, rows, elements);
+    across_column_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
             int column = column_of(left, b);
@@ -88,65 +119,91 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
         }
     }
     FOLDED;
+    forward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
 #endif
-    forward_stripe(forward_of(AT(x), AT(residual), AT(y)), rows, columns, left, right, spread, coefficients, pitch);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_SUMS(room);
-    int group = get_group_id(0);
-    run whole = WHOLE_GROUP(group);
-    sums all = sums_of_group(INPUTS, whole, elements, group);
-    all = across_group_sums(all, room);
-    if (LOCAL_ITEM == 0) {
-        FOLD_SUMS(all, group);
+    sums_inputs in = INPUTS;
+    backward_arrays arrays = BACKWARD_ARRAYS;
+    lane_sums body = no_lane_sums();
+    lane_sums edge = no_lane_sums();
+    in.c = every_lane(forward_of_group(coefficients, pitch, FIRST_GROUP));
+    sums_of_run(&body, &edge, in, WHOLE_GROUP(FIRST_GROUP), elements);
+    for (int group = FIRST_GROUP; group < LAST_GROUP; group++) {
+        run whole = WHOLE_GROUP(group);
+        sums all = across_group_sums(sums_of_lanes(body, edge, whole), room);
+        if (LOCAL_ITEM == 0) {
+            FOLD_SUMS(all, group);
+        }
+        FOLDED;
+        scalar_coefficients c = backward_of_group(coefficients, pitch, group);
+        body = edge = no_lane_sums();
+        if (group + 1 == LAST_GROUP) {
+            backward_run(arrays, whole, c);
+            break;
+        }
+        in.c = every_lane(forward_of_group(coefficients, pitch, group + 1));
+        if (PIPELINED(whole)) {
+            backward_run_and_gather(arrays, whole, c, &body, &edge, in, WHOLE_GROUP(group + 1), elements);
+        } else {
+            backward_run(arrays, whole, c);
+            sums_of_run(&body, &edge, in, WHOLE_GROUP(group + 1), elements);
+        }
     }
-    FOLDED;
-    backward_run(BACKWARD_ARRAYS, whole, backward_of_group(coefficients, pitch, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
-    LOCAL_COLUMN_SUMS(room);
-    STRIPE_COLUMNS;
     sums_inputs in = INPUTS;
-    float *spread = 0;
-#if WG == 1
-    TABLE(table);
-    if (width > 1) {
-        spread = table;
-        for (int c = 0; c < right - left; c += width) {
-            int group = (left + c) / width;
-            put_in_table(table, c, width, forward_of_group(coefficients, pitch, group));
-        }
-        in.table = table;
-        in.left = left;
-    }
-#endif
+    backward_arrays arrays = BACKWARD_ARRAYS;
+    int columns = groups * width;
     lane_sums mine[BLOCKS];
     no_column_sums(mine);
-    sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
-    across_column_sum_items(mine, room);
 #if WG == 1
+    TABLE(table);
+    TABLE(forward_table);
     float dy[TABLE_ROW], dyx[TABLE_ROW];
-    for (int b = 0; column_of(left, b) < right; b++) {
-        store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
-        store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
-    }
-    for (int c = 0; c < right - left; c += width) {
-        int group = (left + c) / width;
-        sums all;
-        all.dy = sum_columns(dy + c, width);
-        all.dyx = sum_columns(dyx + c, width);
-        FOLD_SUMS(all, group);
-        if (width > 1) {
+    int left = FIRST_COLUMN, last = LAST_COLUMN;
+    int right = min(left + stripe, last);
+    in.table = forward_table;
+    in.left = left;
+    put_forward_columns(forward_table, left, right, width, coefficients, pitch);
+    sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
+    for (; left < last; left = right) {
+        right = min(left + stripe, last);
+        for (int b = 0; column_of(left, b) < right; b++) {
+            store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
+            store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
+        }
+        for (int c = 0; c < right - left; c += width) {
+            int group = (left + c) / width;
+            sums all;
+            all.dy = sum_columns(dy + c, width);
+            all.dyx = sum_columns(dyx + c, width);
+            FOLD_SUMS(all, group);
             put_in_table(table, c, width, backward_of_group(coefficients, pitch, group));
+        }
+        if (right < last) {
+            int next_right = min(right + stripe, last);
+            in.left = right;
+            put_forward_columns(forward_table, right, next_right, width, coefficients, pitch);
+            no_column_sums(mine);
+            backward_stripe_and_gather(
+                    arrays, left, right, table, mine, in, next_right, rows, columns, elements);
+        } else {
+            backward_stripe(arrays, rows, columns, left, right, table, coefficients, pitch);
         }
     }
 #else
+    LOCAL_COLUMN_SUMS(room);
+    int left = FIRST_COLUMN, right = LAST_COLUMN;
+    sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
+    across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
             int column = column_of(left, b);
@@ -162,6 +219,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         }
     }
     FOLDED;
+    backward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
 #endif
-    backward_stripe(BACKWARD_ARRAYS, rows, columns, left, right, spread, coefficients, pitch);
 }

@@ -86,11 +86,7 @@ INLINE void sums_end(lane_sums *numbers) {}
 
 DEFINE_GATHERS(sums)
 
-INLINE sums sums_of_group(sums_inputs in, run r, long end, int group) {
-    in.c = every_lane(forward_of_group(in.coefficients, in.pitch, group));
-    lane_sums body = no_lane_sums();
-    lane_sums edge = no_lane_sums();
-    sums_of_run(&body, &edge, in, r, end);
+INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     sums all = across_sum_lanes(body, VW);
     sums more = across_sum_lanes(edge, r.length % VW);
     all.dy += more.dy;
@@ -138,8 +134,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
     LOCAL_SUMS(room);
     int group = get_group_id(0) % groups;
     int slice = get_group_id(0) / groups;
-    sums all = sums_of_group(INPUTS, SLICE_OF_SEGMENTS(group, slice), elements, group);
-    all = across_group_sums(all, room);
+    run part = SLICE_OF_SEGMENTS(group, slice);
+    sums_inputs in = INPUTS;
+    in.c = every_lane(forward_of_group(coefficients, pitch, group));
+    lane_sums body = no_lane_sums();
+    lane_sums edge = no_lane_sums();
+    sums_of_run(&body, &edge, in, part, elements);
+    sums all = across_group_sums(sums_of_lanes(body, edge, part), room);
     if (LOCAL_ITEM == 0) {
         __global float *partial = partials + (long)slice * 2 * pitch + group;
         partial[0] = all.dy;

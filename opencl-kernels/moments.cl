@@ -56,10 +56,7 @@ INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 
 DEFINE_GATHERS(moments)
 
-INLINE moments moments_of_group(__global const float *x, run r, long end) {
-    lane_moments body = no_lane_moments();
-    lane_moments edge = no_lane_moments();
-    moments_of_run(&body, &edge, moments_inputs_of(x), r, end);
+INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     return join(across_lanes(body, VW), across_lanes(edge, r.length % VW));
 }
 
@@ -105,8 +102,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
     LOCAL_MOMENTS(room);
     int group = get_group_id(0) % groups;
     int slice = get_group_id(0) / groups;
-    moments all = moments_of_group(AT(x), SLICE_OF_SEGMENTS(group, slice), elements);
-    all = across_group(all, room);
+    run part = SLICE_OF_SEGMENTS(group, slice);
+    lane_moments body = no_lane_moments();
+    lane_moments edge = no_lane_moments();
+    moments_of_run(&body, &edge, moments_inputs_of(AT(x)), part, elements);
+    moments all = across_group(moments_of_lanes(body, edge, part), room);
     if (LOCAL_ITEM == 0) {
         __global float *partial = partials + (long)slice * 4 * pitch + group;
         partial[0] = all.n;

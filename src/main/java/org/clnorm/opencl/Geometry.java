@@ -26,6 +26,9 @@ record Geometry(
     /** Enough work-groups per compute unit that an uneven finish costs little. */
     private static final int GROUPS_PER_UNIT = 8;
 
+    /** Work-groups per compute unit when each has several groups in turn; the first of them it cannot overlap. */
+    private static final int ITEMS_IN_TURN = 4;
+
     /** Elements that are worth a work-group of one item; more items, more elements. */
     private static final int LEAST_PER_ITEM = 64;
 
@@ -93,6 +96,23 @@ record Geometry(
             unit = view.width();
         }
         return (int) (unit * Math.max(1, Math.min(room, share) / unit));
+    }
+
+    /**
+     * Groups that a work-group has in turn: on a CPU several, so that it can gather one while it applies another, and
+     * still some work-groups per compute unit.
+     */
+    static int fusedGroups(Strategy strategy, View.Segmented view, int computeUnits) {
+        return inTurn(strategy, view.groups(), computeUnits);
+    }
+
+    /** Stripes that a work-group has in turn; likewise. */
+    static int fusedStripes(Strategy strategy, View.Columnar view, int stripe, int computeUnits) {
+        return inTurn(strategy, view.columns() / stripe, computeUnits);
+    }
+
+    private static int inTurn(Strategy strategy, int pieces, int computeUnits) {
+        return strategy.items() > 1 ? 1 : Math.max(1, pieces / (Math.max(1, computeUnits) * ITEMS_IN_TURN));
     }
 
     private static int gcd(int a, int b) {

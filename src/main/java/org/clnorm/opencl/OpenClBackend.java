@@ -483,13 +483,22 @@ public final class OpenClBackend implements Backend {
     private long whole(Kernel kernel, View view, Strategy strategy) {
         kernel.intValue(view.groups());
         if (view instanceof View.Segmented segmented) {
-            kernel.intValue(segmented.segments()).intValue(segmented.length()).longValue(segmented.segmentStride());
-            return view.groups();
+            int perItem = Geometry.fusedGroups(strategy, segmented, facts.computeUnits());
+            kernel.intValue(perItem)
+                    .intValue(segmented.segments())
+                    .intValue(segmented.length())
+                    .longValue(segmented.segmentStride());
+            return (view.groups() + perItem - 1) / perItem;
         }
         View.Columnar columnar = (View.Columnar) view;
         int stripe = Geometry.fusedStripe(strategy, columnar, facts.computeUnits());
-        kernel.intValue(columnar.width()).longValue(columnar.rows()).intValue(stripe);
-        return (columnar.columns() + stripe - 1) / stripe;
+        int stripes = Geometry.fusedStripes(strategy, columnar, stripe, facts.computeUnits());
+        kernel.intValue(columnar.width())
+                .longValue(columnar.rows())
+                .intValue(stripe)
+                .intValue(stripes);
+        long columns = (long) stripe * stripes;
+        return (columnar.columns() + columns - 1) / columns;
     }
 
     private static long groupsOfItems(View view, Strategy strategy) {
