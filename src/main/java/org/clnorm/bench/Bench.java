@@ -36,6 +36,9 @@ public final class Bench {
     /** How long calls of one kind go on before it is the next kind's turn. */
     static final double BLOCK_SECONDS = 0.03;
 
+    /** Calls in a round whose kernels are timed. */
+    private static final int KERNEL_CALLS = 5;
+
     /** The most sets of buffers that are rotated through, however small. */
     static final int MOST_SETS = 64;
 
@@ -86,14 +89,16 @@ public final class Bench {
     }
 
     private Measurement measure(OpenClBackend timing, OpenClBackend backend, Workload workload) {
-        KernelTime kernels = kernelTime(timing, workload);
-        try (Buffers buffers = new Buffers(backend, workload, rotationBytes())) {
+        try (Buffers timed = new Buffers(timing, workload, rotationBytes());
+                Buffers buffers = new Buffers(backend, workload, rotationBytes())) {
+            KernelBlock kernels = new KernelBlock(timing, timed);
             Block copy = new Block(backend, i -> buffers.copy(i, false), false);
             Block streamed = new Block(backend, i -> buffers.copy(i, true), false);
             Block queued = new Block(backend, buffers::call, false);
             Block waited = new Block(backend, buffers::call, true);
             double[] queuedSeconds = new double[ROUNDS];
             double[] waitedSeconds = new double[ROUNDS];
+            double[] kernelSeconds = new double[ROUNDS];
             double[] hostSeconds = new double[ROUNDS];
             double[] copyRate = new double[ROUNDS];
             double[] streamedRate = new double[ROUNDS];
@@ -107,6 +112,7 @@ public final class Bench {
                 queuedSeconds[round] = queued.seconds();
                 hostSeconds[round] = queued.hostSeconds;
                 waitedSeconds[round] = waited.seconds();
+                kernelSeconds[round] = kernels.seconds();
                 double rate = gigabytes / queuedSeconds[round];
                 ofCopy[round] = rate / copyRate[round];
                 ofStreamed[round] = rate / streamedRate[round];
@@ -116,36 +122,14 @@ public final class Bench {
                     workload,
                     seconds * 1e3,
                     median(waitedSeconds) * 1e3,
-                    kernels.seconds() * 1e3,
-                    kernels.launches(),
+                    median(kernelSeconds) * 1e3,
+                    kernels.launches,
                     median(hostSeconds) * 1e6,
                     gigabytes / seconds,
                     median(copyRate),
                     median(streamedRate),
                     median(ofCopy),
                     median(ofStreamed));
-        }
-    }
-
-    private record KernelTime(double seconds, int launches) {}
-
-    private KernelTime kernelTime(OpenClBackend timing, Workload workload) {
-        try (Buffers buffers = new Buffers(timing, workload, rotationBytes())) {
-            double[] seconds = new double[ROUNDS];
-            int[] launches = new int[1];
-            buffers.call(0);
-            timing.finish();
-            for (int round = 0; round < ROUNDS; round++) {
-                int now = round;
-                launches[0] = 0;
-                timing.timeLaunches((kernel, nanoseconds) -> {
-                    seconds[now] += nanoseconds * 1e-9;
-                    launches[0]++;
-                });
-                buffers.call(round + 1);
-            }
-            timing.timeLaunches(null);
-            return new KernelTime(median(seconds), launches[0]);
         }
     }
 
@@ -194,6 +178,38 @@ public final class Bench {
             hostSeconds = (System.nanoTime() - start) * 1e-9 / n;
             backend.finish();
             return (System.nanoTime() - start) * 1e-9;
+        }
+    }
+
+    /** A few calls whose kernels are timed by the device. */
+    private static final class KernelBlock {
+        private final OpenClBackend timing;
+        private final Buffers buffers;
+        private long nanoseconds;
+        private int next;
+        int launches;
+
+        KernelBlock(OpenClBackend timing, Buffers buffers) {
+            this.timing = timing;
+            this.buffers = buffers;
+            buffers.call(next++); // compiles
+            timing.finish();
+        }
+
+        /** Seconds of one call's kernels. */
+        double seconds() {
+            nanoseconds = 0;
+            launches = 0;
+            timing.timeLaunches((kernel, time) -> {
+                nanoseconds += time;
+                launches++;
+            });
+            for (int i = 0; i < KERNEL_CALLS; i++) {
+                buffers.call(next++);
+            }
+            timing.timeLaunches(null);
+            launches /= KERNEL_CALLS;
+            return nanoseconds * 1e-9 / KERNEL_CALLS;
         }
     }
 

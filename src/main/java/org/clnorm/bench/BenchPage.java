@@ -23,10 +23,10 @@ import org.clnorm.report.Page;
 final class BenchPage {
     private static final String STYLE = """
             .panel { padding-bottom: 12px; }
-            .panel > p { margin: 0 0 14px; }
-            .panel > svg { max-width: 560px; }
+            .panel p { margin: 0 0 14px; }
+            .panel svg { max-width: 560px; }
             .ceiling { stroke: var(--quiet); }
-            .row { fill: transparent; } g:hover > .row { fill: var(--rule); }
+            .row { fill: transparent; } g:hover .row { fill: var(--rule); }
             .bar { fill: var(--blue); }
             svg .group { fill: var(--text); font-weight: 600; }
             svg .share { fill: var(--text); }
@@ -218,7 +218,6 @@ final class BenchPage {
         }
         return List.of(
                 element("h2").text("In numbers"),
-                element("p", "class", "quiet").text("Copies are in GB/s. The last two columns are ratios of rates."),
                 element("div", "class", "wide").add(table));
     }
 
@@ -234,14 +233,13 @@ final class BenchPage {
                         "Waited: the same, but each call is waited for before the next. It is what a program sees that"
                                 + " needs the result at once.",
                         "Kernels: the sum over a call’s kernels, by the device’s own clock, without what lies between"
-                                + " them. It is taken before the other times, on a queue of its own, one launch at a"
-                                + " time.",
+                                + " them; on a queue of its own, one launch at a time.",
                         "Host: how long a queued call takes until it returns, below a layer’s checks of its arguments.",
                         "In each of " + Bench.ROUNDS
-                                + " rounds the plain copy, the streamed copy, the queued calls and the"
-                                + " waited calls have a turn. A ratio is that of two rates of the same round. All"
-                                + " figures are medians over the rounds; a ratio of two columns is therefore not exactly"
-                                + " the ratio that is shown.",
+                                + " rounds the plain copy, the streamed copy, the queued calls, the"
+                                + " waited calls and the kernels have a turn. A ratio is that of two rates of the same"
+                                + " round. All figures are medians over the rounds, so a ratio may differ a little from"
+                                + " that of the figures beside it.",
                         "GB/s counts each input read once and each output written once, in 10⁹ bytes: training forward"
                                 + " and inference read x and write y; backward reads x and dy and writes dx. A residual"
                                 + " is one tensor more to read in a forward pass; in a backward pass y is one more to"

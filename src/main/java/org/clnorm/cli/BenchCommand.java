@@ -114,7 +114,7 @@ final class BenchCommand implements Callable<Integer> {
                 strategy(),
                 BenchReport.thisMachine(),
                 start,
-                Duration.between(start, Instant.now()).toMillis() * 1e-3,
+                Duration.between(start, Instant.now()).toMillis() / 1e3,
                 all,
                 Terminal.typed(spec));
         if (jsonFile != null) {

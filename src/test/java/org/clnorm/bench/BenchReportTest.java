@@ -168,6 +168,14 @@ final class BenchReportTest {
     }
 
     @Test
+    void toHtml_style_isTakenAsItIs() {
+        String html = report("a device", ALL).toHtml();
+        assertThat(html.substring(html.indexOf("<style>"), html.indexOf("</style>")))
+                .as("browsers do not read entities there")
+                .doesNotContain("&");
+    }
+
+    @Test
     void toHtml_needsNothingElse() {
         assertThat(report("a device", ALL).toHtml())
                 .as("one file that can be sent to somebody")
