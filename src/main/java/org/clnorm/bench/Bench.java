@@ -5,7 +5,6 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
-import java.util.function.Consumer;
 import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
@@ -13,6 +12,7 @@ import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
@@ -26,13 +26,30 @@ import org.clnorm.opencl.Strategy;
  * <p>Copies and pass alternate in short blocks within one run, and the ratio is the median over the rounds of the ratio
  * in a round: machines that others use too get slower and faster over seconds, and both sides see the same. Buffers
  * rotate through more memory than a cache holds, so that every call reads from memory.
+ *
+ * <p>A call is the backend's, below a layer's checks of its arguments.
  */
 public final class Bench {
-    /** Memory that the buffers of a workload rotate through. */
-    private static final long ROTATION_BYTES = 320L << 20;
+    /** How often each is measured; what is reported is the median. */
+    static final int ROUNDS = 9;
 
-    private static final int ROUNDS = 9;
-    private static final double BLOCK_SECONDS = 0.03;
+    /** How long calls of one kind go on before it is the next kind's turn. */
+    static final double BLOCK_SECONDS = 0.03;
+
+    /** Calls in a round whose kernels are timed. */
+    private static final int KERNEL_CALLS = 5;
+
+    /** The most sets of buffers that are rotated through, however small. */
+    static final int MOST_SETS = 64;
+
+    /** Who is told how far it is. */
+    public interface Progress {
+        /** A workload's turn has come. */
+        void starting(Workload workload);
+
+        /** It is measured. */
+        void measured(Measurement measurement);
+    }
 
     private final OpenCl.Candidate device;
     private final String strategy;
@@ -44,76 +61,86 @@ public final class Bench {
     }
 
     /** Measures all, telling each result as it comes. */
-    public List<Measurement> run(List<Workload> workloads, Consumer<Measurement> progress) {
+    public List<Measurement> run(List<Workload> workloads, Progress progress) {
         List<Measurement> all = new ArrayList<>();
-        for (Workload workload : workloads) {
-            Measurement measurement = measure(workload);
-            all.add(measurement);
-            progress.accept(measurement);
+        // Two, since a queue that times kernels may be a slower one.
+        try (OpenClBackend timing = device.openForTiming(strategy);
+                OpenClBackend backend = (OpenClBackend) device.open(strategy)) {
+            for (Workload workload : workloads) {
+                progress.starting(workload);
+                Measurement measurement = measure(timing, backend, workload);
+                all.add(measurement);
+                progress.measured(measurement);
+            }
         }
         return all;
     }
 
-    private Measurement measure(Workload workload) {
-        double kernelSeconds;
-        int launches;
-        try (OpenClBackend backend = device.openForTiming(strategy)) {
-            Buffers buffers = new Buffers(backend, workload, ROTATION_BYTES);
-            double[] seconds = new double[ROUNDS];
-            int[] count = new int[1];
-            buffers.call(0);
-            backend.finish();
-            for (int round = 0; round < ROUNDS; round++) {
-                int now = round;
-                count[0] = 0;
-                backend.timeLaunches((kernel, nanoseconds) -> {
-                    seconds[now] += nanoseconds * 1e-9;
-                    count[0]++;
-                });
-                buffers.call(round + 1);
-            }
-            kernelSeconds = median(seconds);
-            launches = count[0];
-        }
-        try (OpenClBackend backend = (OpenClBackend) device.open(strategy)) {
-            Buffers buffers = new Buffers(backend, workload, ROTATION_BYTES);
-            Block pass = new Block(backend, buffers::call);
-            Block copy = new Block(backend, i -> buffers.copy(i, false));
-            Block streamed = new Block(backend, i -> buffers.copy(i, true));
-            double[] passSeconds = new double[ROUNDS];
+    /**
+     * Memory that the buffers of a workload rotate through: several times what the cache holds, where the device has
+     * that much.
+     */
+    static long rotationBytes(long cacheBytes, long globalBytes) {
+        return Math.max(320L << 20, Math.min(4 * cacheBytes, globalBytes / 8));
+    }
+
+    private long rotationBytes() {
+        return rotationBytes(device.facts().cacheBytes(), device.facts().globalBytes());
+    }
+
+    private Measurement measure(OpenClBackend timing, OpenClBackend backend, Workload workload) {
+        try (Buffers timed = new Buffers(timing, workload, rotationBytes());
+                Buffers buffers = new Buffers(backend, workload, rotationBytes())) {
+            KernelBlock kernels = new KernelBlock(timing, timed);
+            Block copy = new Block(backend, i -> buffers.copy(i, false), false);
+            Block streamed = new Block(backend, i -> buffers.copy(i, true), false);
+            Block queued = new Block(backend, buffers::call, false);
+            Block waited = new Block(backend, buffers::call, true);
+            double[] queuedSeconds = new double[ROUNDS];
+            double[] waitedSeconds = new double[ROUNDS];
+            double[] kernelSeconds = new double[ROUNDS];
+            double[] hostSeconds = new double[ROUNDS];
+            double[] copyRate = new double[ROUNDS];
+            double[] streamedRate = new double[ROUNDS];
             double[] ofCopy = new double[ROUNDS];
             double[] ofStreamed = new double[ROUNDS];
-            double[] host = new double[ROUNDS];
-            double passBytes = workload.minimalBytes();
-            double copyBytes = 2.0 * Float.BYTES * workload.shape().elements();
+            double gigabytes = workload.minimalBytes() * 1e-9;
+            double copyGigabytes = 2e-9 * Float.BYTES * workload.shape().elements();
             for (int round = 0; round < ROUNDS; round++) {
-                double copySeconds = copy.seconds();
-                double streamedSeconds = streamed.seconds();
-                passSeconds[round] = pass.seconds();
-                host[round] = pass.hostSeconds;
-                ofCopy[round] = passBytes / passSeconds[round] / (copyBytes / copySeconds);
-                ofStreamed[round] = passBytes / passSeconds[round] / (copyBytes / streamedSeconds);
+                copyRate[round] = copyGigabytes / copy.seconds();
+                streamedRate[round] = copyGigabytes / streamed.seconds();
+                queuedSeconds[round] = queued.seconds();
+                hostSeconds[round] = queued.hostSeconds;
+                waitedSeconds[round] = waited.seconds();
+                kernelSeconds[round] = kernels.seconds();
+                double rate = gigabytes / queuedSeconds[round];
+                ofCopy[round] = rate / copyRate[round];
+                ofStreamed[round] = rate / streamedRate[round];
             }
-            double seconds = median(passSeconds);
+            double seconds = median(queuedSeconds);
             return new Measurement(
                     workload,
                     seconds * 1e3,
-                    kernelSeconds * 1e3,
-                    launches,
-                    median(host) * 1e6,
-                    passBytes / seconds * 1e-9,
+                    median(waitedSeconds) * 1e3,
+                    median(kernelSeconds) * 1e3,
+                    kernels.launches,
+                    median(hostSeconds) * 1e6,
+                    gigabytes / seconds,
+                    median(copyRate),
+                    median(streamedRate),
                     median(ofCopy),
                     median(ofStreamed));
         }
     }
 
-    private static double median(double[] values) {
+    static double median(double[] values) {
         double[] sorted = values.clone();
         Arrays.sort(sorted);
-        return sorted[sorted.length / 2];
+        int half = sorted.length / 2;
+        return sorted.length % 2 == 1 ? sorted[half] : (sorted[half - 1] + sorted[half]) / 2;
     }
 
-    /** Calls queued one after another, so many that a block takes a while, and waited for together. */
+    /** Calls one after another, so many that a block takes a while: waited for together, or each. */
     private static final class Block {
         private interface Call {
             void make(int i);
@@ -121,13 +148,15 @@ public final class Bench {
 
         private final OpenClBackend backend;
         private final Call call;
+        private final boolean waits;
         private final int calls;
         private int next;
         double hostSeconds;
 
-        Block(OpenClBackend backend, Call call) {
+        Block(OpenClBackend backend, Call call, boolean waits) {
             this.backend = backend;
             this.call = call;
+            this.waits = waits;
             run(2);
             double one = Math.min(run(2), run(2)) / 2;
             this.calls = (int) Math.max(2, Math.min(2000, BLOCK_SECONDS / one));
@@ -142,6 +171,9 @@ public final class Bench {
             long start = System.nanoTime();
             for (int i = 0; i < n; i++) {
                 call.make(next++);
+                if (waits) {
+                    backend.finish();
+                }
             }
             hostSeconds = (System.nanoTime() - start) * 1e-9 / n;
             backend.finish();
@@ -149,12 +181,46 @@ public final class Bench {
         }
     }
 
+    /** A few calls whose kernels are timed by the device. */
+    private static final class KernelBlock {
+        private final OpenClBackend timing;
+        private final Buffers buffers;
+        private long nanoseconds;
+        private int next;
+        int launches;
+
+        KernelBlock(OpenClBackend timing, Buffers buffers) {
+            this.timing = timing;
+            this.buffers = buffers;
+            buffers.call(next++); // compiles
+            timing.finish();
+        }
+
+        /** Seconds of one call's kernels. */
+        double seconds() {
+            nanoseconds = 0;
+            launches = 0;
+            timing.timeLaunches((kernel, time) -> {
+                nanoseconds += time;
+                launches++;
+            });
+            for (int i = 0; i < KERNEL_CALLS; i++) {
+                buffers.call(next++);
+            }
+            timing.timeLaunches(null);
+            launches /= KERNEL_CALLS;
+            return nanoseconds * 1e-9 / KERNEL_CALLS;
+        }
+    }
+
     /** The tensors of a workload, in as many sets as the rotation takes. */
-    private static final class Buffers {
+    private static final class Buffers implements AutoCloseable {
         private final OpenClBackend backend;
         private final Workload workload;
         private final List<Runnable> calls = new ArrayList<>();
         private final List<Operand[]> copies = new ArrayList<>();
+        private final List<Memory> memories = new ArrayList<>();
+        private final SavedStatistics saved;
 
         Buffers(OpenClBackend backend, Workload workload, long rotation) {
             this.backend = backend;
@@ -172,9 +238,9 @@ public final class Bench {
                     vector(channels, 0),
                     RunningAverage.exponential(0.1),
                     RunningVariance.UNBIASED);
-            SavedStatistics saved = backend.newSavedStatistics(channels);
+            this.saved = backend.newSavedStatistics(channels);
             float[] normal = normal((int) Math.min(elements, 1 << 20));
-            int sets = (int) Math.max(2, Math.min(64, rotation / Math.max(1, workload.minimalBytes())));
+            int sets = (int) Math.max(2, Math.min(MOST_SETS, rotation / Math.max(1, workload.minimalBytes())));
             for (int set = 0; set < sets; set++) {
                 Operand x = random(elements, normal);
                 Operand y = zeros(elements);
@@ -236,21 +302,27 @@ public final class Bench {
             }
         }
 
+        private Operand allocate(long elements) {
+            Memory memory = backend.allocate(elements);
+            memories.add(memory);
+            return new Operand(memory, 0);
+        }
+
         private Operand vector(int n, float value) {
-            Operand operand = new Operand(backend.allocate(n), 0);
+            Operand operand = allocate(n);
             backend.fill(operand, n, value);
             return operand;
         }
 
         /** Written once, so that no measured call is the first to touch a page. */
         private Operand zeros(long n) {
-            Operand operand = new Operand(backend.allocate(n), 0);
+            Operand operand = allocate(n);
             backend.fill(operand, n, 0);
             return operand;
         }
 
         private Operand random(long elements, float[] normal) {
-            Operand operand = new Operand(backend.allocate(elements), 0);
+            Operand operand = allocate(elements);
             for (long at = 0; at < elements; at += normal.length) {
                 int count = (int) Math.min(normal.length, elements - at);
                 backend.write(new Operand(operand.memory(), at), FloatBuffer.wrap(normal, 0, count));
@@ -275,6 +347,13 @@ public final class Bench {
             Operand[] pair = copies.get(i % copies.size());
             Strategy strategy = backend.strategyForCopies().withStream(stream);
             backend.copy(pair[0], pair[1], workload.shape().elements(), strategy);
+        }
+
+        @Override
+        public void close() {
+            backend.finish();
+            saved.close();
+            memories.forEach(Memory::close);
         }
     }
 }

@@ -1,11 +1,9 @@
 package org.clnorm.cli;
 
-import java.io.Console;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
-import java.util.stream.Collectors;
 import org.clnorm.Device;
 import org.clnorm.example.Digits;
 import org.clnorm.example.Settings;
@@ -92,29 +90,9 @@ final class TrainCommand implements Callable<Integer> {
         Digits digits = images == null ? Digits.bundled() : Digits.read(images, labels);
         TrainingExample example = new TrainingExample(settings, digits);
         try (Device on = device.open()) {
-            boolean agrees = example.run(on, report, typed(), spec.commandLine().getOut(), terminal());
+            boolean agrees = example.run(
+                    on, report, Terminal.typed(spec), spec.commandLine().getOut(), Terminal.isThere());
             return agrees ? Main.OK : Main.FAILED;
-        }
-    }
-
-    /** The command as a shell takes it again. */
-    private String typed() {
-        return spec.root().commandLine().getParseResult().originalArgs().stream()
-                .map(word -> word.matches("[\\w@%+=:,./-]+") ? word : "'" + word.replace("'", "'\\''") + "'")
-                .collect(Collectors.joining(" ", "java -jar target/clnorm.jar ", ""));
-    }
-
-    /** From JDK 22 on there is a console without a terminal too, and a method to tell them apart. */
-    @SuppressWarnings("SystemConsoleNull")
-    private static boolean terminal() {
-        Console console = System.console();
-        if (console == null) {
-            return false;
-        }
-        try {
-            return (boolean) Console.class.getMethod("isTerminal").invoke(console);
-        } catch (ReflectiveOperationException e) {
-            return true; // an older JDK: there is a console only on a terminal
         }
     }
 }

@@ -5,16 +5,13 @@ import java.io.PrintWriter;
 import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
-import me.tongfei.progressbar.ConsoleProgressBarConsumer;
-import me.tongfei.progressbar.ProgressBar;
-import me.tongfei.progressbar.ProgressBarBuilder;
-import me.tongfei.progressbar.ProgressBarStyle;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.Verifier;
 import org.clnorm.verify.VerifyReport;
@@ -44,8 +41,6 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:all pass", "1:a kernel failed, or was not run", "2:wrong usage, or no OpenCL device"})
 final class VerifyCommand implements Callable<Integer> {
-    private static final int BAR_WIDTH = 79;
-
     @Option(
             names = "--quick",
             description = "Only shapes of a few thousand elements, on which all kernels run too: for slow devices.")
@@ -68,7 +63,7 @@ final class VerifyCommand implements Callable<Integer> {
         PrintWriter out = spec.commandLine().getOut();
         // Opened first: that it cannot be written is better known before the work than after.
         try (Writer file = open(json);
-                Steps steps = new Steps(out, System.console() != null)) {
+                Steps steps = new Steps(out, Terminal.isThere())) {
             VerifyReport report =
                     Verifier.run(on, strategies, quick ? Verifier.Extent.QUICK : Verifier.Extent.FULL, steps);
             file.write(report.toJson() + "\n");
@@ -152,7 +147,7 @@ final class VerifyCommand implements Callable<Integer> {
     private static final class Steps implements Verifier.Progress, AutoCloseable {
         private final PrintWriter out;
         private final boolean terminal;
-        private ProgressBar bar;
+        private ProgressLine bar;
 
         Steps(PrintWriter out, boolean terminal) {
             this.out = out;
@@ -164,14 +159,7 @@ final class VerifyCommand implements Callable<Integer> {
             if (terminal) {
                 if (done == 0) {
                     close();
-                    bar = new ProgressBarBuilder()
-                            .setTaskName(strategy)
-                            .setInitialMax(cases)
-                            .setStyle(ProgressBarStyle.ASCII)
-                            .setUpdateIntervalMillis(100)
-                            .setConsumer(new ConsoleProgressBarConsumer(System.err, BAR_WIDTH))
-                            .clearDisplayOnFinish()
-                            .build();
+                    bar = new ProgressLine(System.err, strategy, 0, cases, Duration.ZERO);
                 }
                 bar.stepTo(done);
             } else if (done == 0) {

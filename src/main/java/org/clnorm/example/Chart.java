@@ -1,11 +1,12 @@
 package org.clnorm.example;
 
-import static org.clnorm.example.Markup.element;
+import static org.clnorm.report.Markup.element;
 
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.OptionalDouble;
+import org.clnorm.report.Markup;
 
 /**
  * A line chart as SVG. Colours, fonts and dark mode come from the page's style sheet.

@@ -1,11 +1,9 @@
 package org.clnorm.example;
 
-import static org.clnorm.example.Markup.element;
+import static org.clnorm.report.Markup.element;
 
 import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
@@ -17,33 +15,17 @@ import java.util.function.Function;
 import java.util.function.ToIntFunction;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
+import org.clnorm.report.Markup;
+import org.clnorm.report.Page;
+import org.clnorm.report.ReportFile;
 
 /** The page that a training leaves: one file that needs nothing else, for light and dark screens. */
 final class Report {
     private static final String STYLE = """
-            :root { color-scheme: light dark; --page: #ffffff; --text: #1b1f24; --quiet: #57606a; --rule: #d8dee4;
-              --panel: #f6f8fa; --normalized: #0072b2; --plain: #d55e00; --good: #116329; --bad: #b3261e; }
-            @media (prefers-color-scheme: dark) { :root { --page: #101418; --text: #e6e9ec; --quiet: #9aa4ae;
-              --rule: #2f3740; --panel: #181d23; --normalized: #56b4e9; --plain: #f0914a; --good: #6fcf84;
-              --bad: #ff8a80; } }
-            * { box-sizing: border-box; }
-            body { margin: 0 auto; max-width: 1120px; padding: 32px 24px 64px; background: var(--page);
-              color: var(--text); font: 16px/1.5 system-ui, "Segoe UI", "DejaVu Sans", sans-serif; }
-            h1 { font-size: 28px; line-height: 1.2; margin: 0 0 8px; }
-            h2 { font-size: 20px; margin: 40px 0 12px; }
-            p { margin: 8px 0; max-width: 75ch; }
-            .quiet { color: var(--quiet); }
-            .panels { display: grid; gap: 24px; margin-top: 28px;
-              grid-template-columns: repeat(auto-fit, minmax(min(100%, 440px), 1fr)); }
-            .panel { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 20px; }
-            .panel h2 { margin: 0 0 10px; }
+            :root { --normalized: var(--blue); --plain: var(--orange); }
             .outcome { display: flex; gap: 10px; min-height: 3.2em; }
             .outcome svg { flex: none; width: 36px; height: 24px; }
-            h3 { font-size: 15px; margin: 22px 0 6px; }
-            .panel svg { display: block; width: 100%; }
             .panel .outcome svg { width: 36px; }
-            svg text { font-size: 12px; fill: var(--quiet); font-family: inherit; }
-            .grid { stroke: var(--rule); } .axis { stroke: var(--quiet); }
             .guide { stroke: var(--quiet); stroke-dasharray: 5 4; }
             .curve { fill: none; stroke-width: 2; stroke-linejoin: round; }
             .curve.normalized, .cross.normalized { stroke: var(--normalized); }
@@ -51,17 +33,6 @@ final class Report {
             .marker { stroke: var(--panel); stroke-width: 1; }
             .marker.normalized { fill: var(--normalized); } .marker.plain { fill: var(--plain); }
             .cross { fill: none; stroke-width: 3; }
-            .wide { overflow-x: auto; }
-            table { border-collapse: collapse; font-variant-numeric: tabular-nums; }
-            th, td { padding: 6px 18px 6px 0; text-align: right; border-bottom: 1px solid var(--rule);
-              vertical-align: bottom; white-space: nowrap; }
-            th { font-weight: 600; } th:first-child, td:first-child { text-align: left; }
-            dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 20px; margin: 12px 0; }
-            dt { color: var(--quiet); } dd { margin: 0; }
-            pre { background: var(--panel); border: 1px solid var(--rule); border-radius: 8px; padding: 14px 16px;
-              overflow-x: auto; font: 14px/1.5 ui-monospace, "DejaVu Sans Mono", monospace; }
-            summary { cursor: pointer; margin-top: 16px; }
-            .good { color: var(--good); } .bad { color: var(--bad); font-weight: 600; }
             """;
 
     /**
@@ -78,51 +49,37 @@ final class Report {
     /** Writes {@code index.html} into a folder that exists; readers see the old page or the new one, never a part. */
     static Path write(Path folder, Content content) throws IOException {
         Path page = folder.resolve("index.html");
-        // Not a temporary file of the library's: only its owner may read those.
-        Path draft = folder.resolve("index-" + ProcessHandle.current().pid() + ".html.part");
-        try {
-            Files.writeString(draft, html(content));
-            Files.move(draft, page, StandardCopyOption.REPLACE_EXISTING);
-        } finally {
-            Files.deleteIfExists(draft);
-        }
+        ReportFile.at(page).write(html(content));
         return page;
     }
 
     static String html(Content content) {
-        Markup head = element("head")
-                .add(
-                        element("meta", "charset", "utf-8"),
-                        element("meta", "name", "viewport", "content", "width=device-width, initial-scale=1"),
-                        element("title").text("clnorm train"),
-                        element("style").text(STYLE));
         Markup panels = element("div", "class", "panels");
         for (int i = 0; i < content.runs().size(); i += 2) {
             panels.add(panel(content, content.runs().subList(i, i + 2)));
         }
-        Markup body = element("body")
-                .add(
-                        element("h1").text("Learning with and without batch normalization"),
-                        element("p")
-                                .text(
-                                        "The same network from the same initial weights, over the same batches: with batch"
-                                                + " normalization on the device below and without, at a small and at a large"
-                                                + " learning rate."),
-                        definitions(content.facts(), content.check()),
-                        panels);
-        body.add(summary(content)).add(crossCheck(content.check())).add(reproduce(content.command()));
-        return "<!DOCTYPE html>\n" + element("html", "lang", "en").add(head, body);
+        List<Markup> body = new ArrayList<>();
+        body.add(element("h1").text("Learning with and without batch normalization"));
+        body.add(element("p")
+                .text(
+                        "The same network from the same initial weights, over the same batches: with batch normalization on"
+                                + " the device below and without, at a small and at a large learning rate."));
+        body.add(definitions(content.facts(), content.check()));
+        body.add(panels);
+        body.addAll(summary(content));
+        body.addAll(crossCheck(content.check()));
+        body.addAll(Page.reproduce(content.command()));
+        return Page.html("clnorm train", STYLE, body);
     }
 
     private static Markup definitions(Map<String, String> facts, CrossCheck check) {
-        Markup list = element("dl");
-        facts.forEach((name, value) ->
-                list.add(element("dt").text(name), element("dd").text(value)));
-        return list.add(
-                element("dt").text("Cross-check"),
-                check.agrees()
-                        ? element("dd", "class", "good").text("the device agrees with the reference")
-                        : element("dd", "class", "bad").text("the device differs from the reference; see below"));
+        return Page.definitions(facts)
+                .add(
+                        element("dt").text("Cross-check"),
+                        check.agrees()
+                                ? element("dd", "class", "good").text("the device agrees with the reference")
+                                : element("dd", "class", "bad")
+                                        .text("the device differs from the reference; see below"));
     }
 
     private static Markup panel(Content content, List<Run> pair) {
@@ -284,7 +241,7 @@ final class Report {
                 .toList();
         return List.of(
                 element("h2").text("In numbers"),
-                table(
+                Page.table(
                         List.of(
                                 "network",
                                 "final accuracy",
@@ -298,11 +255,11 @@ final class Report {
                                 "Times are medians over the epochs, of training alone. The last column is a part of them, and"
                                         + " holds all transfers to the device and back; for the plain network it is the ReLU"
                                         + " alone."),
-                element("details").add(element("summary").text("Every epoch"), table(heading, byEpoch)));
+                element("details").add(element("summary").text("Every epoch"), Page.table(heading, byEpoch)));
     }
 
     private static List<Markup> crossCheck(CrossCheck check) {
-        Markup table = rows(List.of("array", "largest error", "of the largest magnitude", "verdict"), List.of());
+        Markup table = Page.rows(List.of("array", "largest error", "of the largest magnitude", "verdict"), List.of());
         for (CrossCheck.Row row : check.rows()) {
             table.add(element("tr")
                     .add(
@@ -320,25 +277,6 @@ final class Report {
                                 + check.shape() + ". An array agrees if its largest error is at most "
                                 + scientific(CrossCheck.BOUND) + " of its largest magnitude."),
                 element("div", "class", "wide").add(table));
-    }
-
-    private static List<Markup> reproduce(String command) {
-        return List.of(element("h2").text("Do it again"), element("pre").text(command));
-    }
-
-    private static Markup table(List<String> heading, List<List<String>> rows) {
-        return element("div", "class", "wide").add(rows(heading, rows));
-    }
-
-    private static Markup rows(List<String> heading, List<List<String>> rows) {
-        Markup table = element("table").add(row("th", heading));
-        rows.forEach(cells -> table.add(row("td", cells)));
-        return table;
-    }
-
-    private static Markup row(String cell, List<String> texts) {
-        return element("tr")
-                .add(texts.stream().map(text -> element(cell).text(text)).toList());
     }
 
     private static String percent(double share) {

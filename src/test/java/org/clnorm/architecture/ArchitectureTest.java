@@ -47,6 +47,7 @@ final class ArchitectureTest {
     private static final String VERIFY = "org.clnorm.verify..";
     private static final String BENCH = "org.clnorm.bench..";
     private static final String EXAMPLE = "org.clnorm.example..";
+    private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
 
     private static final JavaClasses CLASSES = new ClassFileImporter()
@@ -164,12 +165,22 @@ final class ArchitectureTest {
                 .resideInAPackage(ROOT)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(VIEW, IO, VERIFY, BENCH, EXAMPLE, CLI));
+                .resideInAnyPackage(VIEW, IO, VERIFY, BENCH, EXAMPLE, REPORT, CLI));
     }
 
     @Test
     void files_asTheyAre_knowTheVocabularyOnly() {
         check(noClasses().that().resideInAPackage(IO).should().dependOnClassesThat(oursOutside(IO)));
+    }
+
+    @Test
+    void reports_asTheyAre_knowNothingOfWhatTheyReport() {
+        check(classes()
+                .that()
+                .resideInAPackage(REPORT)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", REPORT));
     }
 
     @Test

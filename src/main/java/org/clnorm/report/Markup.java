@@ -1,10 +1,10 @@
-package org.clnorm.example;
+package org.clnorm.report;
 
 import java.util.List;
 import java.util.Set;
 
 /** An element of HTML or SVG, written so that it is well-formed XML too. Text and attribute values are escaped. */
-final class Markup {
+public final class Markup {
     private static final Set<String> VOID = Set.of("meta", "path", "circle", "rect", "line");
 
     private final String name;
@@ -15,8 +15,12 @@ final class Markup {
         this.name = name;
     }
 
-    /** @param attributes names and values in turn */
-    static Markup element(String name, String... attributes) {
+    /**
+     * An element without content yet.
+     *
+     * @param attributes names and values in turn
+     */
+    public static Markup element(String name, String... attributes) {
         Markup element = new Markup(name);
         for (int i = 0; i < attributes.length; i += 2) {
             element.attributes
@@ -29,16 +33,19 @@ final class Markup {
         return element;
     }
 
-    Markup text(String text) {
+    /** Adds text. */
+    public Markup text(String text) {
         content.append(escaped(text));
         return this;
     }
 
-    Markup add(Markup... children) {
+    /** Adds elements. */
+    public Markup add(Markup... children) {
         return add(List.of(children));
     }
 
-    Markup add(List<Markup> children) {
+    /** Adds elements. */
+    public Markup add(List<Markup> children) {
         children.forEach(content::append);
         return this;
     }

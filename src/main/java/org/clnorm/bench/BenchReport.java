@@ -1,0 +1,85 @@
+package org.clnorm.bench;
+
+import com.google.gson.GsonBuilder;
+import java.time.Instant;
+import java.time.temporal.ChronoUnit;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import org.clnorm.opencl.DeviceFacts;
+
+/**
+ * What a run found out, and where.
+ *
+ * @param device the device in one line
+ * @param strategy what was asked for
+ * @param machine the system around the device, names and values
+ * @param at when the run began
+ * @param seconds how long it took
+ * @param command what to type to do it again
+ */
+public record BenchReport(
+        String device,
+        DeviceFacts facts,
+        String strategy,
+        Map<String, String> machine,
+        Instant at,
+        double seconds,
+        List<Measurement> measurements,
+        String command) {
+    /** The system that this runs on. */
+    public static Map<String, String> thisMachine() {
+        Map<String, String> machine = new LinkedHashMap<>();
+        machine.put(
+                "system",
+                System.getProperty("os.name") + " " + System.getProperty("os.version") + ", "
+                        + System.getProperty("os.arch") + ", "
+                        + Runtime.getRuntime().availableProcessors() + " processors");
+        machine.put("java", Runtime.version().toString());
+        return machine;
+    }
+
+    /** For programs. */
+    public String toJson() {
+        List<Map<String, Object>> rows = new ArrayList<>();
+        for (Measurement m : measurements) {
+            Map<String, Object> row = new LinkedHashMap<>();
+            row.put("shape", m.workload().shape().toArray());
+            row.put("layout", m.workload().layout().toString());
+            row.put("pass", m.workload().operation());
+            row.put("ms", m.queuedMilliseconds());
+            row.put("waited_ms", m.waitedMilliseconds());
+            row.put("kernel_ms", m.kernelMilliseconds());
+            row.put("launches", m.launches());
+            row.put("host_us", m.hostMicroseconds());
+            row.put("minimal_bytes", m.workload().minimalBytes());
+            row.put("gb_per_s", m.gigabytesPerSecond());
+            row.put("copy_gb_per_s", m.copyGigabytesPerSecond());
+            row.put("streamed_copy_gb_per_s", m.streamedCopyGigabytesPerSecond());
+            row.put("of_copy", m.ofCopy());
+            row.put("of_streamed_copy", m.ofStreamedCopy());
+            rows.add(row);
+        }
+        Map<String, Object> report = new LinkedHashMap<>();
+        report.put("device", device);
+        report.put("version", facts.version());
+        report.put("driver", facts.driver());
+        report.put("facts", facts.toMap());
+        report.put("strategy", strategy);
+        report.put("machine", machine);
+        report.put("at", at.truncatedTo(ChronoUnit.SECONDS).toString());
+        report.put("seconds", seconds);
+        report.put("measurements", rows);
+        return new GsonBuilder()
+                        .setPrettyPrinting()
+                        .disableHtmlEscaping()
+                        .create()
+                        .toJson(report) + "\n";
+    }
+
+    /** For people. */
+    public String toHtml() {
+        return BenchPage.html(this);
+    }
+}

@@ -1,0 +1,120 @@
+package org.clnorm.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.clnorm.cli.Commands.clnorm;
+
+import com.google.gson.JsonElement;
+import com.google.gson.JsonObject;
+import com.google.gson.JsonParser;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.clnorm.Device;
+import org.clnorm.cli.Commands.Result;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+final class BenchCommandTest {
+    @TempDir
+    private Path folder;
+
+    @Test
+    void bench_oneShape_printsAndWritesWhatItMeasured() throws IOException {
+        Path json = folder.resolve("bench.json");
+        Path html = Files.writeString(folder.resolve("bench.html"), "old");
+
+        Result result = clnorm("bench", "--shape", "4,16", "--direction", "forward", "--json", json, "--html", html);
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        assertThat(result.out())
+                .containsPattern("\n\\(4, 16\\) +channels-first +forward\\+add\\+relu +\\d")
+                .contains("Report: " + html)
+                .doesNotContain("\r", "channels-last");
+        assertThat(result.err()).isEmpty();
+        JsonObject report = JsonParser.parseString(Files.readString(json)).getAsJsonObject();
+        assertThat(report.getAsJsonArray("measurements")).hasSize(3);
+        for (JsonElement row : report.getAsJsonArray("measurements")) {
+            for (String figure : List.of(
+                    "ms",
+                    "waited_ms",
+                    "kernel_ms",
+                    "launches",
+                    "host_us",
+                    "gb_per_s",
+                    "copy_gb_per_s",
+                    "streamed_copy_gb_per_s",
+                    "of_copy",
+                    "of_streamed_copy")) {
+                assertThat(row.getAsJsonObject().get(figure).getAsDouble())
+                        .as("%s of %s", figure, row)
+                        .isPositive();
+            }
+        }
+        assertThat(Files.readString(html))
+                .startsWith("<!DOCTYPE html>")
+                .contains("bench --shape 4,16 --direction forward", "(4, 16)");
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--device nonesuch     | No device matches 'nonesuch'",
+                "--device reference    | the CPU reference is none",
+                "--strategy fastest    | 'fastest'",
+                "--shape 32            | --shape must be like 32,64,56,56",
+                "--shape 1,3           | two values per channel",
+                "--shape 2,0,3         | a channel",
+                "--shape 2,x           | --shape must be like 32,64,56,56",
+                "--layout nchw         | --layout must be one of",
+                "--direction up        | --direction must be one of",
+                "--json f --html ./f   | need a file each",
+                "--html none/f         | --html none/f cannot be written: there is no folder",
+                "--json none/f         | --json none/f cannot be written: there is no folder",
+                "--html src            | --html src cannot be written: it is a folder"
+            })
+    void bench_wrongOption_saysWhyAndExitsWith2(String options, String message) {
+        Result result = clnorm((Object[]) ("bench " + options).split(" "));
+
+        assertThat(result.exitCode()).as(result.err()).isEqualTo(2);
+        assertThat(result.err()).startsWith("clnorm: ").contains(message);
+        assertThat(result.out()).as("nothing is measured").doesNotContain("forward");
+    }
+
+    @Test
+    void bench_pageThatCannotBeWritten_leavesTheOldFiguresAlone() throws IOException {
+        Path json = Files.writeString(folder.resolve("bench.json"), "old");
+
+        Result result =
+                clnorm("bench", "--json", json, "--html", folder.resolve("none").resolve("bench.html"));
+
+        assertThat(result.exitCode()).isEqualTo(2);
+        assertThat(json).hasContent("old");
+        assertThat(result.out()).as("it is known before anything is measured").isEmpty();
+    }
+
+    /** In a process of its own, since the loader of OpenCL is that of a process. */
+    @Test
+    void bench_noDevice_saysSoAndExitsWith2() throws Exception {
+        ProcessBuilder builder = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-XX:TieredStopAtLevel=1",
+                        "-Djava.io.tmpdir=" + folder,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Main.class.getName(),
+                        "bench")
+                .redirectErrorStream(true);
+        builder.environment().remove(Device.SELECTOR_VARIABLE);
+        builder.environment().put("OCL_ICD_VENDORS", folder.toString());
+        Process process = builder.start();
+        String said = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+
+        assertThat(process.waitFor()).as(said).isEqualTo(2);
+        assertThat(said).contains("clnorm: No OpenCL device");
+    }
+}
