@@ -74,7 +74,7 @@ public final class Device implements AutoCloseable {
 
     /** A device with more to say about it than which. */
     public static Builder builder() {
-        return new Builder(null, null);
+        return new Builder(null, null, true);
     }
 
     /** The devices there are, as {@link #open()} sees them, the CPU reference last. */
@@ -119,15 +119,17 @@ public final class Device implements AutoCloseable {
     public static final class Builder {
         private final String selector;
         private final String strategy;
+        private final boolean kernelCache;
 
-        private Builder(String selector, String strategy) {
+        private Builder(String selector, String strategy, boolean kernelCache) {
             this.selector = selector;
             this.strategy = strategy;
+            this.kernelCache = kernelCache;
         }
 
         /** Which device, as in {@link Device#open(String)}; null for what {@code CLNORM_DEVICE} says, or the best. */
         public Builder select(String selector) {
-            return new Builder(selector, strategy);
+            return new Builder(selector, strategy, kernelCache);
         }
 
         /**
@@ -135,7 +137,15 @@ public final class Device implements AutoCloseable {
          * says, or the one that fits the device.
          */
         public Builder strategy(String name) {
-            return new Builder(selector, name);
+            return new Builder(selector, name, kernelCache);
+        }
+
+        /**
+         * Whether compiled kernels are kept in the user's cache folder, and taken from there; true unless it is said here
+         * or by {@code CLNORM_CACHE=off} that they are not.
+         */
+        public Builder kernelCache(boolean use) {
+            return new Builder(selector, strategy, use);
         }
 
         /**
@@ -155,7 +165,7 @@ public final class Device implements AutoCloseable {
                 return cpuReference();
             }
             OpenCl.Candidate chosen = OpenCl.require(found, wanted);
-            return new Device(chosen.open(wantedStrategy));
+            return new Device(chosen.open(wantedStrategy, kernelCache));
         }
     }
 

@@ -12,7 +12,16 @@ import java.util.regex.Pattern;
 final class KernelSource {
     private static final Pattern INCLUDE = Pattern.compile("\\s*#include \"([^\"]+)\"\\s*");
 
+    /** From a line's begin to the first closing brace at one; the name is in group 1. */
+    private static final Pattern KERNEL = Pattern.compile("(?ms)^__kernel\\b.*?\\bvoid (\\w+)\\(.*?^}\\n");
+
     private KernelSource() {}
+
+    /** A file's text without its kernels but one: what they take to compile, and place in a binary, is for nothing. */
+    static String read(String file, String kernel) {
+        return KERNEL.matcher(read(file))
+                .replaceAll(found -> found.group(1).equals(kernel) ? Matcher.quoteReplacement(found.group()) : "");
+    }
 
     /** A file's text, each include in its place the first time. */
     static String read(String file) {

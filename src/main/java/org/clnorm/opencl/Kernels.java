@@ -13,54 +13,138 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The kernels of one context, compiled when first asked for and kept. A binary is known by its source and its macros;
- * shapes are arguments, so one serves all of them.
+ * The kernels of one context, made when first asked for and kept. A binary is known by its source and its macros; shapes
+ * are arguments, so one serves all of them.
+ *
+ * <p>Each kernel is a program of its own, taken from the cache or else compiled. A compiled one enters the cache when it
+ * is launched for the second time, or when the kernels are released; that is when PoCL's machine code, made at the first
+ * launch, is in its binary. Nor does the first result wait: PoCL makes a binary of all forms of all kernels of the
+ * program, among them one that is not launched here, which takes it as long as a first launch.
  */
 final class Kernels {
     private static final Logger log = LoggerFactory.getLogger(Kernels.class);
 
-    private record ProgramKey(String source, String options) {}
-
     private record KernelKey(String name, String options) {}
+
+    private static final class Made {
+        final cl_program program;
+        final Kernel kernel;
+        /** What it is to be written to the cache under, or null when it is there. */
+        String unwritten;
+
+        Made(cl_program program, Kernel kernel, String unwritten) {
+            this.program = program;
+            this.kernel = kernel;
+            this.unwritten = unwritten;
+        }
+    }
 
     private final cl_context context;
     private final cl_device_id device;
     private final String deviceName;
     private final Runnable afterCompiling;
-    private final Map<ProgramKey, cl_program> programs = new HashMap<>();
-    private final Map<KernelKey, Kernel> kernels = new HashMap<>();
+    private final BinaryCache cache;
+    private final Map<KernelKey, Made> kernels = new HashMap<>();
+    private int compiled;
 
     /** @param afterCompiling called when a compilation is over, well or not */
-    Kernels(cl_context context, cl_device_id device, String deviceName, Runnable afterCompiling) {
-        this.afterCompiling = afterCompiling;
+    Kernels(cl_context context, cl_device_id device, String deviceName, Runnable afterCompiling, BinaryCache cache) {
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
+        this.afterCompiling = afterCompiling;
+        this.cache = cache;
     }
 
     /** A kernel of the catalogue, under a strategy and the macros of a pass, ready for its first argument. */
     Kernel get(String name, Strategy strategy, String macros) {
         KernelKey key = new KernelKey(name, strategy.macros() + macros);
-        Kernel kernel = kernels.get(key);
-        if (kernel == null) {
-            kernel = create(key, strategy);
-            kernels.put(key, kernel);
+        Made made = kernels.get(key);
+        if (made == null) {
+            made = make(key, strategy);
+            kernels.put(key, made);
+        } else if (made.unwritten != null && made.kernel.isLaunched()) {
+            write(made);
         }
-        return kernel.begin();
+        return made.kernel.begin();
     }
 
-    private Kernel create(KernelKey key, Strategy strategy) {
-        ProgramKey programKey =
-                new ProgramKey(KernelCatalogue.entry(key.name).source(), "-cl-std=CL1.2 " + key.options);
-        cl_program program = programs.get(programKey);
-        if (program == null) {
-            program = build(programKey.source, KernelSource.read(programKey.source), programKey.options);
-            programs.put(programKey, program);
+    /** How many programs were compiled from source. */
+    int compiled() {
+        return compiled;
+    }
+
+    private Made make(KernelKey key, Strategy strategy) {
+        String file = KernelCatalogue.entry(key.name).source();
+        String text = KernelSource.read(file, key.name);
+        String options = "-cl-std=CL1.2 " + key.options;
+        String cacheKey = cache.isOn() ? cache.key(text, options) : null;
+        cl_program program = cached(file, cacheKey, options);
+        boolean isNew = program == null;
+        if (isNew) {
+            program = build(file, text, options);
         }
         int[] status = new int[1];
         cl_kernel handle = CL.clCreateKernel(program, key.name, status);
         OpenClException.check(status[0], "Creating kernel " + key.name);
-        return new Kernel(key.name, handle, strategy.items());
+        return new Made(program, new Kernel(key.name, handle, strategy.items()), isNew ? cacheKey : null);
+    }
+
+    /** The program of a binary in the cache; null where there is none that the driver takes. */
+    private cl_program cached(String file, String cacheKey, String options) {
+        byte[] binary = cacheKey == null ? null : cache.read(cacheKey);
+        if (binary == null) {
+            return null;
+        }
+        long start = System.nanoTime();
+        cl_device_id[] devices = {device};
+        cl_program[] program = new cl_program[1];
+        int built = OpenClException.statusOf(() -> {
+            int[] status = new int[1];
+            program[0] = CL.clCreateProgramWithBinary(
+                    context, 1, devices, new long[] {binary.length}, new byte[][] {binary}, new int[1], status);
+            return status[0] == CL.CL_SUCCESS
+                    ? CL.clBuildProgram(program[0], 1, devices, options, null, null)
+                    : status[0];
+        });
+        afterCompiling.run();
+        if (built == CL.CL_SUCCESS) {
+            log.debug(
+                    "Took {} with {} from the cache in {} ms", file, options, (System.nanoTime() - start) / 1_000_000);
+            return program[0];
+        }
+        log.debug("{} refuses the cached binary of {}: {}", deviceName, file, CL.stringFor_errorCode(built));
+        if (program[0] != null) {
+            CL.clReleaseProgram(program[0]);
+        }
+        cache.delete(cacheKey);
+        return null;
+    }
+
+    private void write(Made made) {
+        String cacheKey = made.unwritten;
+        made.unwritten = null;
+        long[] size = new long[1];
+        byte[][] binary = new byte[1][];
+        int status = OpenClException.statusOf(() -> {
+            int asked = CL.clGetProgramInfo(
+                    made.program, CL.CL_PROGRAM_BINARY_SIZES, Sizeof.size_t, Pointer.to(size), null);
+            binary[0] = new byte[(int) size[0]];
+            return asked != CL.CL_SUCCESS || size[0] == 0
+                    ? asked
+                    : CL.clGetProgramInfo(
+                            made.program,
+                            CL.CL_PROGRAM_BINARIES,
+                            Sizeof.POINTER,
+                            Pointer.to(Pointer.to(binary[0])),
+                            null);
+        });
+        afterCompiling.run();
+        if (status == CL.CL_SUCCESS && size[0] > 0) {
+            cache.write(cacheKey, binary[0]);
+        } else {
+            log.debug("{} gives no binary of {}: status {}", deviceName, made.kernel.name(), status);
+        }
     }
 
     /** Compiles a source text; {@code file} is its name in messages. */
@@ -77,6 +161,7 @@ final class Kernels {
             CL.clReleaseProgram(program);
             throw new KernelBuildException(file, options, deviceName, CL.stringFor_errorCode(built) + "\n" + buildLog);
         }
+        compiled++;
         log.debug("Built {} with {} in {} ms", file, options, (System.nanoTime() - start) / 1_000_000);
         return program;
     }
@@ -96,9 +181,13 @@ final class Kernels {
     }
 
     void release() {
-        kernels.values().forEach(Kernel::release);
-        programs.values().forEach(CL::clReleaseProgram);
+        for (Made made : kernels.values()) {
+            if (made.unwritten != null && made.kernel.isLaunched()) {
+                write(made);
+            }
+            made.kernel.release();
+            CL.clReleaseProgram(made.program);
+        }
         kernels.clear();
-        programs.clear();
     }
 }

@@ -69,12 +69,22 @@ public final class OpenCl {
          * @throws IllegalArgumentException when there is no such strategy
          */
         public Backend open(String strategy) {
-            return OpenClBackend.open(platform, id, facts, strategy, false);
+            return open(strategy, true);
+        }
+
+        /**
+         * Opens it.
+         *
+         * @param kernelCache whether binaries of kernels may be taken from the user's cache folder and kept there
+         */
+        public Backend open(String strategy, boolean kernelCache) {
+            BinaryCache cache = kernelCache ? cacheOf(platform, facts) : BinaryCache.off();
+            return OpenClBackend.open(platform, id, facts, strategy, false, cache);
         }
 
         /** Opens it with a queue that times what it runs. */
         public OpenClBackend openForTiming(String strategy) {
-            return OpenClBackend.open(platform, id, facts, strategy, true);
+            return OpenClBackend.open(platform, id, facts, strategy, true, cacheOf(platform, facts));
         }
 
         private boolean matches(String selector) {
@@ -194,7 +204,7 @@ public final class OpenCl {
         int width = intOf(id, CL.CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
         return new DeviceFacts(
                 kind,
-                platformName(platform),
+                stringOf(platform, CL.CL_PLATFORM_NAME),
                 stringOf(id, CL.CL_DEVICE_NAME),
                 stringOf(id, CL.CL_DEVICE_VENDOR),
                 stringOf(id, CL.CL_DEVICE_VERSION),
@@ -217,13 +227,17 @@ public final class OpenCl {
         return platform;
     }
 
-    private static String platformName(cl_platform_id platform) {
+    static BinaryCache cacheOf(cl_platform_id platform, DeviceFacts facts) {
+        return BinaryCache.of(facts, stringOf(platform, CL.CL_PLATFORM_VERSION));
+    }
+
+    private static String stringOf(cl_platform_id platform, int what) {
         long[] size = new long[1];
-        CL.clGetPlatformInfo(platform, CL.CL_PLATFORM_NAME, 0, null, size);
+        CL.clGetPlatformInfo(platform, what, 0, null, size);
         byte[] bytes = new byte[(int) size[0]];
         OpenClException.check(
-                CL.clGetPlatformInfo(platform, CL.CL_PLATFORM_NAME, bytes.length, Pointer.to(bytes), null),
-                "Asking for a platform's name");
+                CL.clGetPlatformInfo(platform, what, bytes.length, Pointer.to(bytes), null),
+                "Asking for a platform's fact");
         return text(bytes);
     }
 

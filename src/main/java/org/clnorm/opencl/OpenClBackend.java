@@ -65,7 +65,8 @@ public final class OpenClBackend implements Backend {
             cl_command_queue queue,
             boolean ownsQueue,
             DeviceFacts facts,
-            Strategy fixed) {
+            Strategy fixed,
+            BinaryCache cache) {
         this.context = context;
         this.queue = queue;
         this.ownsQueue = ownsQueue;
@@ -76,12 +77,17 @@ public final class OpenClBackend implements Backend {
             CompilerSignals.beforeCompiling();
         }
         this.afterCompiling = facts.isPocl() ? CompilerSignals::afterCompiling : () -> {};
-        this.kernels = new Kernels(context, device, facts.name(), afterCompiling);
+        this.kernels = new Kernels(context, device, facts.name(), afterCompiling, cache);
         this.transfers = new Transfers(queue);
     }
 
     static OpenClBackend open(
-            cl_platform_id platform, cl_device_id device, DeviceFacts facts, String strategyName, boolean timing) {
+            cl_platform_id platform,
+            cl_device_id device,
+            DeviceFacts facts,
+            String strategyName,
+            boolean timing,
+            BinaryCache cache) {
         Strategy strategy = strategyOf(strategyName, facts);
         int[] status = new int[1];
         cl_context_properties properties = new cl_context_properties();
@@ -93,7 +99,7 @@ public final class OpenClBackend implements Backend {
             CL.clReleaseContext(context);
             OpenClException.check(status[0], "Creating a queue on " + facts.name());
         }
-        return new OpenClBackend(context, device, queue, true, facts, strategy);
+        return new OpenClBackend(context, device, queue, true, facts, strategy, cache);
     }
 
     @SuppressWarnings("deprecation") // the call that OpenCL 1.2 has; the newer one is missing from some drivers
@@ -104,8 +110,10 @@ public final class OpenClBackend implements Backend {
     /** A backend over a caller's context and in-order queue, which stay the caller's. */
     public static OpenClBackend over(
             cl_context context, cl_device_id device, cl_command_queue queue, String strategyName) {
-        DeviceFacts facts = OpenCl.factsOf(OpenCl.platformOf(device), device);
-        return new OpenClBackend(context, device, queue, false, facts, strategyOf(strategyName, facts));
+        cl_platform_id platform = OpenCl.platformOf(device);
+        DeviceFacts facts = OpenCl.factsOf(platform, device);
+        Strategy strategy = strategyOf(strategyName, facts);
+        return new OpenClBackend(context, device, queue, false, facts, strategy, OpenCl.cacheOf(platform, facts));
     }
 
     private static Strategy strategyOf(String name, DeviceFacts facts) {
@@ -127,6 +135,13 @@ public final class OpenClBackend implements Backend {
         Map<String, Long> counts = new TreeMap<>();
         launches.forEach((kernel, count) -> counts.put(kernel, count.sum()));
         return counts;
+    }
+
+    /** How many programs were compiled from source so far; the others are from the cache. */
+    int compiled() {
+        synchronized (lock) {
+            return kernels.compiled();
+        }
     }
 
     /** Waits after each launch and tells how many nanoseconds the kernel ran; null to stop. Needs a timing queue. */

@@ -1,0 +1,259 @@
+package org.clnorm.opencl;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.FileTime;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.time.Duration;
+import java.time.Instant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Comparator;
+import java.util.HexFormat;
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Binaries of programs in the user's cache folder, so that the next process need not compile them.
+ *
+ * <p>An entry is known by a digest of all that changes the binary: the platform, the device and their versions, the
+ * source text and the options. Its file says so again, with a digest of the binary, so that a file which was cut off,
+ * damaged or put there under a wrong name is seen to be so, and deleted. Files appear by an atomic move, so processes
+ * may share the folder. Whatever goes wrong with it, the worst is that kernels are compiled.
+ */
+final class BinaryCache {
+    /** The system property that switches it on or off, before the environment variable of the other name. */
+    static final String PROPERTY = "clnorm.cache";
+
+    static final String VARIABLE = "CLNORM_CACHE";
+
+    static final String SUFFIX = ".clbinary";
+
+    private static final Logger log = LoggerFactory.getLogger(BinaryCache.class);
+    private static final BinaryCache OFF = new BinaryCache(null, List.of());
+
+    /** To be increased when an older file would be misread. */
+    private static final int FORMAT = 1;
+
+    private static final byte[] MAGIC = "clnormB\n".getBytes(StandardCharsets.US_ASCII);
+    private static final int DIGEST_BYTES = 32;
+    private static final int HEADER_BYTES = MAGIC.length + 2 * Integer.BYTES + 2 * DIGEST_BYTES;
+
+    private static final long MOST_BYTES_OF_A_FILE = 64 << 20;
+    static final long MOST_BYTES = 256 << 20;
+    static final Duration UNUSED = Duration.ofDays(90);
+    /** Entries in use are marked as such so often. */
+    private static final Duration USED = Duration.ofDays(1);
+
+    private final Path folder;
+    private final List<String> device;
+    private boolean swept;
+    private boolean complained;
+
+    /** @param device what tells the device and its driver from others */
+    BinaryCache(Path folder, List<String> device) {
+        this.folder = folder;
+        this.device = List.copyOf(device);
+    }
+
+    /** One that has nothing and keeps nothing. */
+    static BinaryCache off() {
+        return OFF;
+    }
+
+    /** That of a device, in the user's cache folder, unless a switch turns it off. */
+    static BinaryCache of(DeviceFacts facts, String platformVersion) {
+        Optional<Path> cache = UserCache.folder();
+        if (cache.isEmpty() || !isOn(System.getProperty(PROPERTY), System.getenv(VARIABLE))) {
+            return OFF;
+        }
+        return new BinaryCache(
+                cache.get().resolve("kernels"),
+                List.of(
+                        facts.platform(),
+                        platformVersion,
+                        facts.name(),
+                        facts.vendor(),
+                        facts.version(),
+                        facts.driver()));
+    }
+
+    static boolean isOn(String property, String variable) {
+        boolean byProperty = property != null && !property.isBlank();
+        String value = byProperty ? property : variable;
+        if (value == null || value.isBlank() || value.equalsIgnoreCase("on")) {
+            return true;
+        }
+        if (value.equalsIgnoreCase("off")) {
+            return false;
+        }
+        throw new IllegalArgumentException(
+                (byProperty ? PROPERTY : VARIABLE) + " must be on or off, but given was '" + value + "'");
+    }
+
+    boolean isOn() {
+        return folder != null;
+    }
+
+    /** What the binary of a source under some options is known by here. */
+    String key(String text, String options) {
+        MessageDigest digest = sha256();
+        digest.update((byte) FORMAT);
+        Stream.concat(device.stream(), Stream.of(text, options)).forEach(part -> {
+            byte[] bytes = part.getBytes(StandardCharsets.UTF_8);
+            digest.update(ByteBuffer.allocate(Integer.BYTES).putInt(0, bytes.length)); // "ab", "c" is not "a", "bc"
+            digest.update(bytes);
+        });
+        return HexFormat.of().formatHex(digest.digest());
+    }
+
+    Path file(String key) {
+        return folder.resolve(key + SUFFIX);
+    }
+
+    /** The binary that was written under a key, or null. */
+    byte[] read(String key) {
+        if (!isOn()) {
+            return null;
+        }
+        Path file = file(key);
+        try {
+            BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
+            byte[] binary = attributes.size() > MOST_BYTES_OF_A_FILE ? null : binaryOf(key, Files.readAllBytes(file));
+            if (binary == null) {
+                log.debug("{} is damaged or another program's, and so deleted", file);
+                delete(key);
+                return null;
+            }
+            Instant now = Instant.now();
+            if (attributes.lastModifiedTime().toInstant().isBefore(now.minus(USED))) {
+                Files.setLastModifiedTime(file, FileTime.from(now));
+            }
+            return binary;
+        } catch (NoSuchFileException e) {
+            return null;
+        } catch (IOException | SecurityException e) {
+            complain("read", e);
+            return null;
+        }
+    }
+
+    /** Keeps a binary under a key, in the place of one that may be there. */
+    void write(String key, byte[] binary) {
+        if (!isOn()) {
+            return;
+        }
+        Path temporary = null;
+        try {
+            UserCache.create(folder);
+            temporary = Files.createTempFile(folder, key, ".tmp");
+            Files.write(temporary, fileOf(key, binary));
+            Files.move(temporary, file(key), StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
+            temporary = null;
+            if (!swept) {
+                swept = true;
+                sweep();
+            }
+        } catch (IOException | UncheckedIOException | SecurityException e) {
+            complain("write to", e);
+        } finally {
+            if (temporary != null) {
+                delete(temporary);
+            }
+        }
+    }
+
+    /** Deletes the entry of a key, if there is one. */
+    void delete(String key) {
+        if (isOn()) {
+            delete(file(key));
+        }
+    }
+
+    private void delete(Path file) {
+        try {
+            Files.deleteIfExists(file);
+        } catch (IOException | SecurityException e) {
+            complain("delete from", e);
+        }
+    }
+
+    /** Deletes what was not used for long, and the longest unused of what is too much. */
+    private void sweep() throws IOException {
+        record Entry(Path file, Instant used, long bytes) {}
+        List<Entry> entries = new ArrayList<>();
+        try (Stream<Path> files = Files.list(folder)) {
+            for (Path file : (Iterable<Path>) files::iterator) {
+                try {
+                    BasicFileAttributes attributes = Files.readAttributes(file, BasicFileAttributes.class);
+                    if (attributes.isRegularFile()) {
+                        entries.add(
+                                new Entry(file, attributes.lastModifiedTime().toInstant(), attributes.size()));
+                    }
+                } catch (NoSuchFileException e) {
+                    log.trace("Another process deleted {}", file);
+                }
+            }
+        }
+        entries.sort(Comparator.comparing(Entry::used).reversed());
+        Instant oldest = Instant.now().minus(UNUSED);
+        long bytes = 0;
+        for (Entry entry : entries) {
+            bytes += entry.bytes;
+            if (bytes > MOST_BYTES || entry.used.isBefore(oldest)) {
+                delete(entry.file);
+            }
+        }
+    }
+
+    /** Once: what fails for one kernel fails for all. */
+    private void complain(String what, Exception problem) {
+        if (!complained) {
+            complained = true;
+            log.warn(
+                    "Could not {} the kernel cache {}, so kernels may be compiled anew: {}",
+                    what,
+                    folder,
+                    problem.toString());
+        }
+    }
+
+    private static byte[] fileOf(String key, byte[] binary) {
+        return ByteBuffer.allocate(HEADER_BYTES + binary.length)
+                .put(MAGIC)
+                .putInt(FORMAT)
+                .put(HexFormat.of().parseHex(key))
+                .putInt(binary.length)
+                .put(sha256().digest(binary))
+                .put(binary)
+                .array();
+    }
+
+    /** The binary in a file's content, or null where that is not an entry of the key. */
+    private static byte[] binaryOf(String key, byte[] content) {
+        if (content.length < HEADER_BYTES) {
+            return null;
+        }
+        byte[] binary = Arrays.copyOfRange(content, HEADER_BYTES, content.length);
+        return Arrays.equals(content, fileOf(key, binary)) ? binary : null;
+    }
+
+    private static MessageDigest sha256() {
+        try {
+            return MessageDigest.getInstance("SHA-256");
+        } catch (NoSuchAlgorithmException e) {
+            throw new IllegalStateException("Every Java platform has SHA-256", e);
+        }
+    }
+}
