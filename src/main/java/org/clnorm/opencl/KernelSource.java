@@ -17,7 +17,7 @@ final class KernelSource {
 
     private KernelSource() {}
 
-    /** A file's text without its kernels but one: what they take to compile, and place in a binary, is for nothing. */
+    /** A file's text with one of its kernels only: the others would cost time to compile, and room in the binary. */
     static String read(String file, String kernel) {
         return KERNEL.matcher(read(file))
                 .replaceAll(found -> found.group(1).equals(kernel) ? Matcher.quoteReplacement(found.group()) : "");

@@ -78,7 +78,10 @@ public final class OpenCl {
          * @param kernelCache whether binaries of kernels may be taken from the user's cache folder and kept there
          */
         public Backend open(String strategy, boolean kernelCache) {
-            BinaryCache cache = kernelCache ? cacheOf(platform, facts) : BinaryCache.off();
+            return open(strategy, kernelCache ? cacheOf(platform, facts) : BinaryCache.off());
+        }
+
+        OpenClBackend open(String strategy, BinaryCache cache) {
             return OpenClBackend.open(platform, id, facts, strategy, false, cache);
         }
 

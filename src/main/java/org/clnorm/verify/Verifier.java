@@ -77,7 +77,8 @@ public final class Verifier {
         List<Row> rows = new ArrayList<>();
         List<Failure> failures = new ArrayList<>();
         for (String strategy : strategies) {
-            try (OpenClBackend backend = (OpenClBackend) device.open(strategy)) {
+            try (OpenClBackend backend =
+                    (OpenClBackend) device.open(strategy, false)) { // not from the cache: it is about the sources
                 VerifierRun run = new VerifierRun(
                         strategy, backend, backend::launches, KernelCatalogue.entries(), kernels(strategy, facts));
                 List<VerifierCase> its = isAuto(strategy) ? VerifierCases.forChoiceByShape(cases) : cases;

@@ -3,6 +3,9 @@ package org.clnorm.opencl;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.ArrayList;
+import java.util.List;
+import java.util.regex.Pattern;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.junit.jupiter.api.Test;
 
@@ -16,6 +19,38 @@ class KernelSourceTest {
             assertThat(text.split("#ifndef VECTORS_CLH\n", -1))
                     .as(entry.source())
                     .hasSize(2);
+        }
+    }
+
+    /** The functions and macros that kernels share. */
+    private static List<String> outsideOfKernels(String text) {
+        List<String> lines = new ArrayList<>();
+        boolean inside = false;
+        for (String line : text.split("\n", -1)) {
+            inside |= line.startsWith("__kernel");
+            if (!inside) {
+                lines.add(line);
+            }
+            inside &= !line.startsWith("}");
+        }
+        return lines;
+    }
+
+    @Test
+    void readKernel_everyKernel_hasNoOtherAndAllElse() {
+        for (Entry entry : KernelCatalogue.entries()) {
+            String whole = KernelSource.read(entry.source());
+
+            String text = KernelSource.read(entry.source(), entry.name());
+
+            assertThat(Pattern.compile("\\b__kernel\\b.*?void (\\w+)\\(", Pattern.DOTALL)
+                            .matcher(text)
+                            .results()
+                            .map(found -> found.group(1)))
+                    .containsExactly(entry.name());
+            assertThat(outsideOfKernels(text))
+                    .as("what is not in a kernel is all there in the text for %s", entry.name())
+                    .isEqualTo(outsideOfKernels(whole));
         }
     }
 

@@ -1,0 +1,182 @@
+package org.clnorm.opencl;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.File;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
+import org.clnorm.Layout;
+import org.clnorm.Shape;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Kernels from binaries of an earlier opening of the device. */
+class KernelCacheTest {
+    private static final Shape SHAPE = Shape.of(3, 37, 5, 7);
+
+    @TempDir
+    private Path folder;
+
+    /** What opening a device, two training steps and closing it came to. */
+    private record Result(int compiled, int bits) {}
+
+    private BinaryCache cache() {
+        return new BinaryCache(folder, List.of("the device of the tests"));
+    }
+
+    private static Result run(String strategy, BinaryCache cache) {
+        try (OpenClBackend backend = DefaultDevice.candidate().open(strategy, cache);
+                TrainingStep step = new TrainingStep(backend, SHAPE, Layout.CHANNELS_LAST, 1)) {
+            step.enqueue();
+            int first = step.bits();
+            step.enqueue();
+            assertThat(step.bits()).as("with and without its binary asked for").isEqualTo(first);
+            return new Result(backend.compiled(), first);
+        }
+    }
+
+    private List<Path> entries() throws IOException {
+        try (Stream<Path> files = Files.list(folder)) {
+            return files.toList();
+        }
+    }
+
+    static List<String> strategies() {
+        return DefaultDevice.strategies();
+    }
+
+    @ParameterizedTest
+    @MethodSource("strategies")
+    void secondOpening_compilesNothingAndGivesTheSameBits(String strategy) throws IOException {
+        Result compiled = run(strategy, cache());
+        assertThat(compiled.compiled).isPositive();
+        assertThat(entries()).as("a binary for each kernel").hasSize(compiled.compiled);
+
+        assertThat(run(strategy, cache())).isEqualTo(new Result(0, compiled.bits));
+    }
+
+    @Test
+    void damagedEntries_areCompiledAnew() throws IOException {
+        Result compiled = run(null, cache());
+        List<Path> entries = entries();
+        for (Path entry : entries) {
+            byte[] content = Files.readAllBytes(entry);
+            content[content.length / 2] ^= 1;
+            Files.write(entry, content);
+        }
+        assertThat(run(null, cache())).as("as if they were not there").isEqualTo(compiled);
+        assertThat(run(null, cache()).compiled).as("and written anew").isZero();
+    }
+
+    /** Whole to the last byte, but not what this driver takes. */
+    @Test
+    void entriesThatTheDriverRefuses_areCompiledAnew() throws IOException {
+        Result compiled = run(null, cache());
+        for (Path entry : entries()) {
+            String name = entry.getFileName().toString();
+            cache().write(name.substring(0, name.indexOf('.')), "no binary of any driver".getBytes());
+        }
+        assertThat(run(null, cache())).isEqualTo(compiled);
+        assertThat(run(null, cache()).compiled).isZero();
+    }
+
+    @Test
+    void folderThatCannotBe_compilesEachTime() throws IOException {
+        BinaryCache impossible =
+                new BinaryCache(Files.createFile(folder.resolve("file")).resolve("folder"), List.of());
+        Result compiled = run(null, impossible);
+        assertThat(compiled.compiled).isPositive();
+        assertThat(run(null, impossible)).isEqualTo(compiled);
+    }
+
+    @Test
+    void switchedOff_compilesEachTimeAndWritesNothing() throws IOException {
+        Result compiled = run(null, BinaryCache.off());
+        assertThat(compiled.compiled).isPositive();
+        assertThat(run(null, BinaryCache.off())).isEqualTo(compiled);
+        assertThat(entries()).isEmpty();
+    }
+
+    @Test
+    void kernelLaunchedOnce_isKeptAtTheEnd() throws IOException {
+        try (OpenClBackend backend = DefaultDevice.candidate().open(null, cache());
+                TrainingStep step = new TrainingStep(backend, SHAPE, Layout.CHANNELS_LAST, 1)) {
+            step.enqueue();
+            step.read();
+            assertThat(folder).as("the first result does not wait for it").isEmptyDirectory();
+        }
+        assertThat(entries()).isNotEmpty();
+        assertThat(run(null, cache()).compiled).isZero();
+    }
+
+    /** In processes of their own, with the environment of a user: two that find nothing, and one that finds theirs. */
+    @Test
+    void processesAtATime_shareTheFolder() throws Exception {
+        Process one = process("one");
+        Process two = process("two");
+        String first = result(one, "one");
+        assertThat(result(two, "two").split(" ")[1]).isEqualTo(first.split(" ")[1]);
+        assertThat(first).doesNotStartWith("0 ");
+        assertThat(folder.resolve("kernels")).isNotEmptyDirectory();
+
+        assertThat(result(process("three"), "three")).isEqualTo("0 " + first.split(" ")[1]);
+        assertThat(result(process("four", "-Dclnorm.cache=off"), "four")).isEqualTo(first);
+    }
+
+    private Process process(String name, String... options) throws IOException {
+        List<String> command = new ArrayList<>(
+                List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString(), "-Xmx256m"));
+        command.addAll(List.of(options));
+        command.addAll(List.of(
+                "-XX:TieredStopAtLevel=1",
+                "-DuniqueLibraryNames=true",
+                "-Djava.io.tmpdir=" + folder,
+                "-cp",
+                System.getProperty("java.class.path"),
+                Child.class.getName()));
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output(name));
+        builder.environment().put(UserCache.FOLDER_VARIABLE, folder.toString());
+        builder.environment().put(BinaryCache.VARIABLE, "on");
+        return builder.start();
+    }
+
+    private File output(String name) {
+        return folder.resolve(name + ".txt").toFile();
+    }
+
+    private String result(Process process, String name) throws IOException, InterruptedException {
+        try {
+            assertThat(process.waitFor(60, TimeUnit.SECONDS))
+                    .as("%s ends", name)
+                    .isTrue();
+        } finally {
+            process.destroyForcibly();
+        }
+        List<String> lines = Files.readAllLines(output(name).toPath());
+        assertThat(process.exitValue())
+                .as("the end of %s, after %s", name, lines)
+                .isZero();
+        return lines.get(lines.size() - 1);
+    }
+
+    /** Prints what {@link #run} gives under the user's cache. */
+    static final class Child {
+        private Child() {}
+
+        public static void main(String[] args) {
+            try (OpenClBackend backend = DefaultDevice.open(null);
+                    TrainingStep step = new TrainingStep(backend, SHAPE, Layout.CHANNELS_LAST, 1)) {
+                step.enqueue();
+                System.out.println(backend.compiled() + " " + step.bits());
+            }
+        }
+    }
+}
