@@ -154,7 +154,7 @@ class KernelCacheTest {
 
     private String result(Process process, String name) throws IOException, InterruptedException {
         try {
-            assertThat(process.waitFor(60, TimeUnit.SECONDS))
+            assertThat(process.waitFor(180, TimeUnit.SECONDS))
                     .as("%s ends", name)
                     .isTrue();
         } finally {
