@@ -116,18 +116,26 @@ class KernelCacheTest {
         assertThat(run(null, cache()).compiled).isZero();
     }
 
-    /** In processes of their own, with the environment of a user: two that find nothing, and one that finds theirs. */
+    /**
+     * In processes of their own, with the environment of a user: two that start on an empty folder, where either may find
+     * what the other has just written; one that finds all of it; one that must not look.
+     */
     @Test
     void processesAtATime_shareTheFolder() throws Exception {
         Process one = process("one");
         Process two = process("two");
-        String first = result(one, "one");
-        assertThat(result(two, "two").split(" ")[1]).isEqualTo(first.split(" ")[1]);
-        assertThat(first).doesNotStartWith("0 ");
-        assertThat(folder.resolve("kernels")).isNotEmptyDirectory();
+        Result first = result(one, "one");
+        Result second = result(two, "two");
+        assertThat(second.bits).isEqualTo(first.bits);
+        Result without = result(process("three", "-Dclnorm.cache=off"), "three");
+        assertThat(without.bits).isEqualTo(first.bits);
+        assertThat(first.compiled + second.compiled).isBetween(without.compiled, 2 * without.compiled);
+        assertThat(without.compiled).isPositive();
 
-        assertThat(result(process("three"), "three")).isEqualTo("0 " + first.split(" ")[1]);
-        assertThat(result(process("four", "-Dclnorm.cache=off"), "four")).isEqualTo(first);
+        assertThat(result(process("four"), "four")).isEqualTo(new Result(0, first.bits));
+        try (Stream<Path> written = Files.list(folder.resolve("kernels"))) {
+            assertThat(written).as("no temporary file is left").hasSize(without.compiled);
+        }
     }
 
     private Process process(String name, String... options) throws IOException {
@@ -152,7 +160,7 @@ class KernelCacheTest {
         return folder.resolve(name + ".txt").toFile();
     }
 
-    private String result(Process process, String name) throws IOException, InterruptedException {
+    private Result result(Process process, String name) throws IOException, InterruptedException {
         try {
             assertThat(process.waitFor(180, TimeUnit.SECONDS))
                     .as("%s ends", name)
@@ -164,7 +172,8 @@ class KernelCacheTest {
         assertThat(process.exitValue())
                 .as("the end of %s, after %s", name, lines)
                 .isZero();
-        return lines.get(lines.size() - 1);
+        String[] printed = lines.get(lines.size() - 1).split(" ");
+        return new Result(Integer.parseInt(printed[0]), Integer.parseInt(printed[1]));
     }
 
     /** Prints what {@link #run} gives under the user's cache. */
