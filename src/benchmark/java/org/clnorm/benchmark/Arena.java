@@ -1,6 +1,11 @@
 package org.clnorm.benchmark;
 
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Random;
 import org.bytedeco.javacpp.FloatPointer;
@@ -30,11 +35,7 @@ final class Arena {
     final float[] javaOutputs = new float[ELEMENTS];
 
     Arena(OpenClBackend backend) {
-        Random random = new Random(1);
-        float[] pattern = new float[PATTERN];
-        for (int i = 0; i < PATTERN; i++) {
-            pattern[i] = (float) (random.nextGaussian() + 0.25);
-        }
+        float[] pattern = pattern();
         nativeInputs = aligned(new FloatPointer(ELEMENTS + LINE));
         nativeOutputs = aligned(new FloatPointer(ELEMENTS + LINE));
         deviceInputs = backend.allocate(ELEMENTS + PROBE);
@@ -50,6 +51,22 @@ final class Arena {
             backend.write(new Operand(deviceInputs, at), FloatBuffer.wrap(pattern, 0, count));
         }
         backend.finish();
+    }
+
+    /** Writes what the inputs repeat, for programs that have an arena of their own. */
+    static void writePattern(Path file) throws IOException {
+        ByteBuffer bytes = ByteBuffer.allocate(PATTERN * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+        bytes.asFloatBuffer().put(pattern());
+        Files.write(file, bytes.array());
+    }
+
+    private static float[] pattern() {
+        Random random = new Random(1);
+        float[] pattern = new float[PATTERN];
+        for (int i = 0; i < PATTERN; i++) {
+            pattern[i] = (float) (random.nextGaussian() + 0.25);
+        }
+        return pattern;
     }
 
     private static FloatPointer aligned(FloatPointer pointer) {

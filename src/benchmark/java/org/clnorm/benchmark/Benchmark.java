@@ -1,5 +1,6 @@
 package org.clnorm.benchmark;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -8,6 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.clnorm.Shape;
+import org.clnorm.bench.Workload;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 import org.clnorm.opencl.OpenCl;
@@ -22,22 +24,28 @@ import picocli.CommandLine.Option;
         mixinStandardHelpOptions = true,
         description = "Batch normalization side by side with peers.")
 final class Benchmark implements Callable<Integer> {
-    private static final List<Shape> SHAPES = List.of(
-            Shape.of(32, 64, 56, 56),
-            Shape.of(8, 64, 112, 112),
-            Shape.of(32, 256, 14, 14),
-            Shape.of(64, 512, 7, 7),
-            Shape.of(2, 2048, 7, 7),
-            Shape.of(256, 16, 8, 8),
-            Shape.of(1, 3, 1024, 1024),
-            Shape.of(128, 128),
-            Shape.of(4096, 1024));
+    /** What there is beside clnorm and the copies. */
+    enum Part {
+        PYTORCH,
+        ONEDNN,
+        DL4J,
+        JAVA,
+        LIMITS,
+        MEMORY,
+        STARTUP
+    }
 
-    /** Shapes that are also measured with ReLU, and with residual and ReLU: a large plane and a small one. */
-    private static final List<Shape> FUSED = SHAPES.subList(0, 3);
+    /** Shapes that are also measured with ReLU, and with residual and ReLU: large planes and a small one. */
+    private static final List<Shape> FUSED =
+            List.of(Shape.of(32, 64, 56, 56), Shape.of(8, 64, 112, 112), Shape.of(32, 256, 14, 14));
+
+    private static final Path BUILT = Path.of("target", "benchmark");
+
+    private static final List<String> LIMITS =
+            List.of(BUILT.resolve("limits").toAbsolutePath().toString());
 
     /** A run's measurements, for {@code --from}. */
-    private static final Path KEPT = Path.of("target", "benchmark", "cpu.csv");
+    private static final Path KEPT = BUILT.resolve("cpu.csv");
 
     @Option(
             names = "--shape",
@@ -50,6 +58,14 @@ final class Benchmark implements Callable<Integer> {
             paramLabel = "D",
             description = "${COMPLETION-CANDIDATES}; may be repeated. All unless given.")
     private List<Direction> directions = List.of();
+
+    @Option(
+            names = "--only",
+            paramLabel = "PART",
+            split = ",",
+            description = "What is measured beside clnorm and the copies: ${COMPLETION-CANDIDATES}; may be repeated."
+                    + " All unless given; with memory and startup alone, nothing is raced.")
+    private List<Part> parts = List.of(Part.values());
 
     @Option(names = "--rounds", paramLabel = "N", description = "How often each has its turn (${DEFAULT-VALUE}).")
     private int rounds = 9;
@@ -96,23 +112,45 @@ final class Benchmark implements Callable<Integer> {
             return 0;
         }
         List<Shape> chosen = shapes.isEmpty()
-                ? SHAPES
+                ? Workload.SHAPES
                 : shapes.stream().map(Benchmark::parse).toList();
         List<Direction> passes = directions.isEmpty() ? List.of(Direction.values()) : directions;
         OpenCl.Candidate candidate = OpenCl.require(OpenCl.devices(), device);
         System.out.println("benchmark: on " + candidate.describe());
+        List<Figure> figures = figures(candidate, chosen);
         List<Contest.Result> results = new ArrayList<>();
+        Measurements measurements;
+        if (parts.stream().allMatch(part -> part == Part.MEMORY || part == Part.STARTUP)) {
+            measurements = new Measurements(results, figures, Report.machine(candidate, threads), 0, 0, 0, "");
+            return keep(measurements);
+        }
+        Path pattern = BUILT.resolve("pattern");
+        Files.createDirectories(BUILT);
+        Arena.writePattern(pattern);
         try (OpenClBackend backend = (OpenClBackend) candidate.open(null);
-                JavaLoop loop = new JavaLoop(threads)) {
+                JavaLoop loop = new JavaLoop(threads);
+                Guest limits = guest(Part.LIMITS, Report.LIMIT, LIMITS, pattern);
+                Guest dl4j = guest(Part.DL4J, Report.DL4J, dl4jCommand(), pattern)) {
             Copy streamed = new Copy(backend, true);
-            List<Peer> peers = List.of(
-                    new Clnorm(backend, 1),
-                    new Clnorm(backend, 20),
-                    new PyTorch(threads),
-                    new OneDnn(),
-                    loop,
-                    new Copy(backend, false),
-                    streamed);
+            List<Peer> peers = new ArrayList<>(
+                    List.of(new Clnorm(backend, 1), new Clnorm(backend, 20), new Copy(backend, false), streamed));
+            if (parts.contains(Part.PYTORCH)) {
+                peers.add(new PyTorch(threads));
+            }
+            if (parts.contains(Part.ONEDNN)) {
+                peers.add(new OneDnn());
+            }
+            if (parts.contains(Part.JAVA)) {
+                peers.add(loop);
+            }
+            if (limits != null) {
+                peers.add(limits.peer(Benchmark::fitsLimits));
+                peers.add(limits.copy());
+            }
+            if (dl4j != null) {
+                peers.add(dl4j.peer(task -> task.form() != Form.BLOCKED));
+                peers.add(dl4j.copy());
+            }
             Contest contest = new Contest(new Arena(backend), peers, streamed, rounds);
             for (Direction direction : passes) {
                 for (Shape shape : chosen) {
@@ -125,18 +163,69 @@ final class Benchmark implements Callable<Integer> {
             System.out.printf(
                     "benchmark: %d blocks, %d of them disturbed and discarded; largest errors: %s%n",
                     contest.blocks(), contest.discarded(), contest.worstErrors());
-            Measurements measurements = new Measurements(
+            measurements = new Measurements(
                     results,
+                    figures,
                     Report.machine(candidate, threads),
                     rounds,
                     contest.blocks(),
                     contest.discarded(),
                     contest.worstErrors());
-            Files.createDirectories(KEPT.getParent());
-            measurements.write(KEPT);
         }
+        return keep(measurements);
+    }
+
+    private int keep(Measurements measurements) throws IOException {
+        Files.createDirectories(BUILT);
+        measurements.write(KEPT);
         render(Measurements.read(KEPT));
         return 0;
+    }
+
+    /** Before all else: nothing else runs in this process yet. */
+    private List<Figure> figures(OpenCl.Candidate candidate, List<Shape> chosen) {
+        List<Figure> figures = new ArrayList<>();
+        if (parts.contains(Part.STARTUP)) {
+            figures.addAll(new StartUp(candidate).figures());
+        }
+        if (parts.contains(Part.MEMORY)) {
+            figures.addAll(new Footprint(candidate).figures(chosen));
+        }
+        figures.forEach(figure -> System.out.println(figure.what() + ": " + figure.measured()));
+        return figures;
+    }
+
+    /** Nobody where the part is not wanted. */
+    private Guest guest(Part part, String name, List<String> command, Path pattern) {
+        if (!parts.contains(part)) {
+            return null;
+        }
+        List<String> whole = new ArrayList<>(command);
+        whole.add(pattern.toString());
+        whole.add(Integer.toString(Arena.ELEMENTS));
+        return new Guest(name, whole);
+    }
+
+    private static List<String> dl4jCommand() throws IOException {
+        Path folder = BUILT.resolve("dl4j");
+        return List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx3g",
+                "-XX:+UseSerialGC",
+                "-cp",
+                folder.resolve("classes")
+                        + File.pathSeparator
+                        + Files.readString(folder.resolve("classpath")).strip(),
+                "org.clnorm.benchmark.dl4j.Dl4j");
+    }
+
+    /** Whether its channels, or its rows, come out as whole vectors. */
+    private static boolean fitsLimits(Task task) {
+        int lanes = 16;
+        boolean planes = task.form() == Form.CHANNELS_FIRST && task.spatial() > 1;
+        long together =
+                planes ? (long) task.channels() * task.spatial() : task.shape().elements();
+        return task.form() != Form.BLOCKED && together % lanes == 0;
     }
 
     private void render(Measurements measurements) throws IOException {

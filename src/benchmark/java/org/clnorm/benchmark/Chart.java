@@ -12,6 +12,18 @@ final class Chart {
         Optional<Timing> in(Contest.Result result) {
             return form == null ? result.best(peer, Fusion.NONE) : result.find(peer, form, Fusion.NONE);
         }
+
+        double rate(Contest.Result result, Timing timing) {
+            return result.ofCopy(timing, peer.equals(Report.DL4J) ? Guest.copyOf(peer) : Copy.STREAMED);
+        }
+
+        /** What a loop written by hand reaches: for clnorm's own bars only. */
+        Optional<Double> limit(Contest.Result result) {
+            return Optional.of(Report.LIMIT)
+                    .filter(limit -> peer.equals(Report.CLNORM))
+                    .flatMap(limit -> result.find(limit, form, Fusion.NONE))
+                    .map(timing -> result.ofCopy(timing, Report.LIMIT_COPY));
+        }
     }
 
     private static final List<Series> SERIES = List.of(
@@ -20,14 +32,16 @@ final class Chart {
             new Series("PyTorch, channels-first", "#c2410c", "PyTorch", Form.CHANNELS_FIRST),
             new Series("PyTorch, channels-last", "#f5a268", "PyTorch", Form.CHANNELS_LAST),
             new Series("oneDNN, best layout", "#5b7f2b", "oneDNN", null),
-            new Series("Java loop, channels-first", "#8a8a8a", "Java loop", Form.CHANNELS_FIRST));
+            new Series("Java loop, channels-first", "#8a8a8a", "Java loop", Form.CHANNELS_FIRST),
+            new Series("DL4J, channels-first", "#7e3fa0", Report.DL4J, Form.CHANNELS_FIRST));
 
+    private static final String LIMIT_COLOR = "#111111";
     private static final int LEFT = 56;
-    private static final int GROUP = 112;
+    private static final int GROUP = 128;
     private static final int BAR = 16;
     private static final int PANEL = 230;
     private static final int HEIGHT = 160;
-    private static final int TOP = 84;
+    private static final int TOP = 102;
     /** Bars end here; a number on top tells the rest. */
     private static final double MOST = 1.2;
 
@@ -59,6 +73,10 @@ final class Chart {
             svg.append(rect(x, y, 12, 12, SERIES.get(i).color));
             svg.append(text(x + 17, y + 10, "start", "", SERIES.get(i).label));
         }
+        double markX = LEFT + SERIES.size() % 3 * 210;
+        double markY = 36 + SERIES.size() / 3 * 18;
+        svg.append(rect(markX, markY + 5, 12, 2, LIMIT_COLOR));
+        svg.append(text(markX + 17, markY + 10, "start", "", "what a C loop reaches there"));
         for (int i = 0; i < directions.size(); i++) {
             panel(svg, directions.get(i), TOP + PANEL * i, width);
         }
@@ -95,7 +113,7 @@ final class Chart {
                 Series series = SERIES.get(i);
                 double x = left + i * BAR;
                 series.in(result)
-                        .map(timing -> result.ofCopy(timing, Copy.STREAMED))
+                        .map(timing -> series.rate(result, timing))
                         .filter(rate -> !rate.isNaN())
                         .ifPresent(rate -> {
                             double height = Math.min(rate, MOST) / MOST * HEIGHT;
@@ -107,6 +125,10 @@ final class Chart {
                                     "font-size=\"8\"",
                                     Math.round(rate * 100) + ""));
                         });
+                series.limit(result).filter(rate -> !rate.isNaN()).ifPresent(rate -> {
+                    double y = base - Math.min(rate, MOST) / MOST * HEIGHT;
+                    svg.append(rect(x - 1, y - 1, BAR, 2, LIMIT_COLOR));
+                });
             }
             svg.append(text(
                     left + SERIES.size() * BAR / 2.0,

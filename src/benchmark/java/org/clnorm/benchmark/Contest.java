@@ -53,6 +53,9 @@ final class Contest {
     }
 
     private static final double BLOCK_SECONDS = 0.015;
+    /** From so many seconds on, one call is a block. */
+    private static final double LONG = 0.03;
+
     private static final double DISTURBED = 1.3;
     private static final int ATTEMPTS = 4;
     private static final long WARM_UP_NANOSECONDS = 150_000_000;
@@ -129,7 +132,7 @@ final class Contest {
     private Entry prepare(Peer peer, Task task, Sets sets) {
         Peer.Call call = peer.prepare(task, sets);
         Expected expected = new Expected(task, sets);
-        if (peer instanceof Copy) {
+        if (peer.copies()) {
             expected.checkCopy(peer.name(), call.result());
         } else {
             worstErrors.merge(peer.name(), expected.check(peer.name(), call.result()), Math::max);
@@ -137,22 +140,18 @@ final class Contest {
         long warm = System.nanoTime() + WARM_UP_NANOSECONDS;
         double one = Double.MAX_VALUE;
         do {
-            long start = System.nanoTime();
-            call.run(next, 2, sets);
+            one = Math.min(one, call.seconds(next, 2, sets));
             next = (next + 2) % sets.count();
-            one = Math.min(one, (System.nanoTime() - start) * 0.5e-9);
             pause(); // the Java compiler needs a processor too
         } while (System.nanoTime() < warm);
-        int calls = (int) Math.max(2, Math.min(1000, BLOCK_SECONDS / one));
+        int calls = (int) Math.max(one > LONG ? 1 : 2, Math.min(1000, BLOCK_SECONDS / one));
         return new Entry(peer.name(), task, call, calls);
     }
 
     private double block(Entry entry, Sets sets) {
         for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
             double before = probe();
-            long start = System.nanoTime();
-            entry.call.run(next, entry.calls, sets);
-            double seconds = (System.nanoTime() - start) * 1e-9 / entry.calls;
+            double seconds = entry.call.seconds(next, entry.calls, sets);
             next = (next + entry.calls) % sets.count();
             double after = probe();
             blocks++;

@@ -26,6 +26,11 @@ final class Copy implements Peer {
     }
 
     @Override
+    public boolean copies() {
+        return true;
+    }
+
+    @Override
     public boolean supports(Task task) {
         return task.form() == Form.CHANNELS_FIRST && !task.relu();
     }

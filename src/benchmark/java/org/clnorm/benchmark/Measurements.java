@@ -14,7 +14,8 @@ import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
 /**
- * All of a run, as it is kept in a file: a line about the run, then one for each timing with its seconds by round.
+ * All of a run, as it is kept in a file: a line about the run, then one for each figure, then one for each timing with its
+ * seconds by round.
  *
  * @param machine in words
  * @param blocks how many were measured
@@ -22,11 +23,19 @@ import org.clnorm.bench.Workload.Fusion;
  * @param worstErrors by peer, the largest difference of a result from double precision
  */
 record Measurements(
-        List<Contest.Result> results, String machine, int rounds, int blocks, int discarded, String worstErrors) {
+        List<Contest.Result> results,
+        List<Figure> figures,
+        String machine,
+        int rounds,
+        int blocks,
+        int discarded,
+        String worstErrors) {
+    private static final String FIGURE = "figure\t";
 
     void write(Path file) throws IOException {
         List<String> lines = new ArrayList<>();
         lines.add(rounds + ";" + blocks + ";" + discarded + ";" + worstErrors + ";" + machine);
+        figures.forEach(figure -> lines.add(FIGURE + figure.toLine()));
         for (Contest.Result result : results) {
             for (Timing timing : result.timings()) {
                 lines.add(String.join(
@@ -50,7 +59,12 @@ record Measurements(
         List<String> lines = Files.readAllLines(file);
         String[] run = lines.get(0).split(";", 5);
         Map<String, List<Timing>> byResult = new LinkedHashMap<>();
+        List<Figure> figures = new ArrayList<>();
         for (String line : lines.subList(1, lines.size())) {
+            if (line.startsWith(FIGURE)) {
+                figures.add(Figure.ofLine(line.substring(FIGURE.length())));
+                continue;
+            }
             String[] parts = line.split(";");
             Task task = new Task(
                     Benchmark.parse(parts[1]),
@@ -71,6 +85,12 @@ record Measurements(
                 })
                 .toList();
         return new Measurements(
-                results, run[4], Integer.parseInt(run[0]), Integer.parseInt(run[1]), Integer.parseInt(run[2]), run[3]);
+                results,
+                figures,
+                run[4],
+                Integer.parseInt(run[0]),
+                Integer.parseInt(run[1]),
+                Integer.parseInt(run[2]),
+                run[3]);
     }
 }

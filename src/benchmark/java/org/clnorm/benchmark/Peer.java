@@ -14,6 +14,13 @@ interface Peer extends AutoCloseable {
             }
         }
 
+        /** How long that takes, in seconds of one call. */
+        default double seconds(int first, int count, Sets sets) {
+            long start = System.nanoTime();
+            run(first, count, sets);
+            return (System.nanoTime() - start) * 1e-9 / count;
+        }
+
         /** Does the task on set 0 and returns y, or dx, in memory order. */
         float[] result();
     }
@@ -21,6 +28,11 @@ interface Peer extends AutoCloseable {
     String name();
 
     boolean supports(Task task);
+
+    /** Whether it only copies x. */
+    default boolean copies() {
+        return false;
+    }
 
     Call prepare(Task task, Sets sets);
 

@@ -15,7 +15,10 @@ import org.clnorm.opencl.OpenCl;
 final class Report {
     static final String CLNORM = "clnorm";
     static final String QUEUED = "clnorm, 20 queued";
-    private static final String NOTHING = "–";
+    static final String DL4J = "DL4J";
+    static final String LIMIT = "C loop";
+    static final String LIMIT_COPY = Guest.copyOf(LIMIT);
+    static final String NOTHING = "–";
 
     private final Measurements measurements;
 
@@ -55,16 +58,31 @@ final class Report {
         page.append("Machine: ").append(measurements.machine()).append(note.isEmpty() ? ".\n\n" : ". " + note + "\n\n");
         page.append("## Targets\n\n")
                 .append(new Targets(measurements.results()).table())
-                .append('\n');
+                .append("""
+
+                        "A C loop reaches" tells what a loop written by hand for this processor reaches at the same cases, in the same
+                        rounds: a target beyond that is beyond what two cores and this memory allow.
+
+                        """);
+        if (!measurements.figures().isEmpty()) {
+            page.append("## Memory and start-up\n\n").append(figures()).append('\n');
+        }
+        if (measurements.results().stream().anyMatch(result -> result.timings().stream()
+                .anyMatch(timing -> timing.peer().equals(LIMIT)))) {
+            page.append("## Limits\n\n").append(limits()).append('\n');
+        }
         for (Direction direction : Direction.values()) {
             List<Contest.Result> results = of(direction);
             if (!results.isEmpty()) {
                 page.append(title(direction)).append(table(results)).append('\n');
             }
         }
-        page.append("## Fused with ReLU, and with a residual and ReLU\n\n")
-                .append(fused())
-                .append('\n');
+        String fused = fused();
+        if (fused.lines().count() > 2) {
+            page.append("## Fused with ReLU, and with a residual and ReLU\n\n")
+                    .append(fused)
+                    .append('\n');
+        }
         page.append(method());
         return page.toString();
     }
@@ -86,7 +104,7 @@ final class Report {
     private static String table(List<Contest.Result> results) {
         StringBuilder table = new StringBuilder(
                 "| shape | layout | clnorm | of a streamed copy | of a plain copy | PyTorch, same layout | oneDNN, same layout |"
-                        + " oneDNN, best layout | Java loop |\n|---|---|---|---|---|---|---|---|---|\n");
+                        + " oneDNN, best layout | DL4J | Java loop |\n|---|---|---|---|---|---|---|---|---|---|\n");
         for (Contest.Result result : results) {
             for (Form form : List.of(Form.CHANNELS_FIRST, Form.CHANNELS_LAST)) {
                 for (String ours : List.of(CLNORM, QUEUED)) {
@@ -109,6 +127,7 @@ final class Report {
         Optional<Timing> best = result.best("oneDNN", Fusion.NONE);
         table.append(" | ").append(against(ours, best));
         table.append(best.map(timing -> ", " + timing.task().form()).orElse(""));
+        table.append(" | ").append(dl4j(ours, result));
         table.append(" | ").append(against(ours, result.find("Java loop", form, Fusion.NONE)));
         table.append(" |\n");
     }
@@ -116,6 +135,61 @@ final class Report {
     private static String milliseconds(Timing timing) {
         double value = timing.milliseconds();
         return String.format(Locale.ROOT, value < 0.1 ? "%.4f ms" : "%.2f ms", value);
+    }
+
+    /** Beside the copy in its own process: that is what its rate is of. */
+    private static String dl4j(Timing ours, Contest.Result result) {
+        return result.find(DL4J, ours.task().form(), Fusion.NONE)
+                .map(timing -> against(ours, Optional.of(timing)) + ", "
+                        + percent(result.ofCopy(timing, Guest.copyOf(DL4J))) + " of its copy")
+                .orElse(NOTHING);
+    }
+
+    /** With a digit after the point where there is nothing much before it. */
+    private static String percent(double fraction) {
+        return fraction < 0.095 ? String.format(Locale.ROOT, "%.1f%%", fraction * 100) : Targets.percent(fraction);
+    }
+
+    private String figures() {
+        StringBuilder table = new StringBuilder("| what | measured | at most | reached |\n|---|---|---|---|\n");
+        for (Figure figure : measurements.figures()) {
+            table.append("| ").append(figure.what());
+            table.append(" | ").append(figure.measured());
+            table.append(" | ").append(figure.target());
+            table.append(" | ").append(figure.reached() ? "yes" : "**no**");
+            table.append(" |\n");
+        }
+        return table.toString();
+    }
+
+    private String limits() {
+        StringBuilder table = new StringBuilder("""
+                What a loop written by hand reaches (`src/benchmark/c/limits.c`), in a process of its own beside a streamed copy of its
+                own. The last column says how many times as long as clnorm it takes: below 1, there is something left to gain.
+
+                | pass | shape | layout | clnorm, of a streamed copy | C loop, of its streamed copy | C loop | its time against clnorm's |
+                |---|---|---|---|---|---|---|
+                """);
+        for (Contest.Result result : measurements.results()) {
+            for (Form form : List.of(Form.CHANNELS_FIRST, Form.CHANNELS_LAST)) {
+                for (String ours : List.of(CLNORM, QUEUED)) {
+                    Optional<Timing> limit = result.find(LIMIT, form, Fusion.NONE);
+                    Optional<Timing> timing = result.find(ours, form, Fusion.NONE);
+                    if (limit.isEmpty() || timing.isEmpty()) {
+                        continue;
+                    }
+                    table.append("| ").append(result.direction());
+                    table.append(" | ").append(result.shape());
+                    table.append(" | ").append(form).append(ours.equals(QUEUED) ? ", 20 queued" : "");
+                    table.append(" | ").append(Targets.percent(result.ofCopy(timing.get(), Copy.STREAMED)));
+                    table.append(" | ").append(Targets.percent(result.ofCopy(limit.get(), LIMIT_COPY)));
+                    table.append(" | ").append(milliseconds(limit.get()));
+                    table.append(" | ").append(Targets.times(timing.get().advantageOver(limit.get())));
+                    table.append(" |\n");
+                }
+            }
+        }
+        return table.toString();
     }
 
     private static String against(Timing ours, Optional<Timing> other) {
@@ -157,7 +231,7 @@ final class Report {
                 """
                 ## How it was measured
 
-                - All are in one process, each with as many threads as there are cores, float32. In each of %d rounds every one has its
+                - All but two are in one process, each with as many threads as there are cores, float32. In each of %d rounds every one has its
                   turn, a block of calls of some 15 ms; a ratio is the median of the rounds' ratios, a time the median of the rounds.
                 - Between blocks is a pause in which OpenMP's threads go to sleep, and then a copy. When the copy before a block or the
                   one after it takes 1.3 times as long as usual, something else disturbed the machine: the block is done again, up to four
@@ -176,7 +250,16 @@ final class Report {
                   malloc is told to keep freed memory); then `add_` and `relu_` for the fused ones, which it does not fuse; its fused
                   backward is not measured. oneDNN 3.8.1: in the layouts nchw, nhwc and nChw16c, with
                   its own fusion of ReLU; one with a residual is not measured. Its plain nchw with ReLU is a slow reference. The
-                  Java loop: float arrays, eight accumulators, two threads. Not measured: DL4J, which needs a JVM of its own.
+                  Java loop: float arrays, eight accumulators, as many threads as cores.
+                - DL4J 1.0.0-M2.1 (its layer BatchNormalization, without workspaces) and the C loops are processes of their own, which
+                  take their turns in the same rounds, beside a copy of their own each: DL4J's is of Java arrays. A DL4J call that takes
+                  30 ms or more is a block by itself.
+                - The C loops work in double passes, the mean and then squared deviations, as clnorm does, with plain float32 sums within
+                  a piece; each is the quickest of up to 84 ways to cut the tensor and to prefetch, tried beforehand.
+                - Memory and start-up are measured first, with the public classes. Start-up: a new JVM opens the device, uploads
+                  (32, 64, 56, 56), does a forward pass and reads y; PoCL's cache and clnorm's are empty folders, then those left by
+                  the first run. Host time: calls on a tensor of 512 elements, 20 without a wait; bare enqueues launch a kernel that
+                  does nothing as often on the same queue, between the calls.
                 """,
                 measurements.rounds(),
                 measurements.discarded(),

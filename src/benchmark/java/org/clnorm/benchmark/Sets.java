@@ -12,16 +12,16 @@ record Sets(Arena arena, Shape shape, Direction direction) {
     private static final long ROTATION = 80L << 20;
     private static final int MOST = 256;
 
-    private int inputs() {
+    int inputs() {
         return direction == Direction.BACKWARD ? 3 : 2;
     }
 
-    private int outputs() {
+    int outputs() {
         return direction == Direction.BACKWARD ? 2 : 1;
     }
 
     /** In whole lines of the cache. */
-    private long padded() {
+    long padded() {
         return (shape.elements() + 15) / 16 * 16;
     }
 

@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.function.BiFunction;
+import java.util.function.DoubleFunction;
 import org.clnorm.Shape;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
@@ -36,7 +37,8 @@ final class Targets {
 
     /** A table in Markdown. */
     String table() {
-        rows.append("| work | against | target | reached | cases that reach it |\n|---|---|---|---|---|\n");
+        rows.append(
+                "| work | against | target | reached | cases that reach it | a C loop reaches |\n|---|---|---|---|---|---|\n");
         row(
                 "training forward, channels-first, 56² and 112²",
                 Direction.FORWARD,
@@ -81,18 +83,26 @@ final class Targets {
                     NO_TARGET);
         }
         for (Direction direction : Direction.values()) {
+            Cases relu = new Cases(direction, PLANES, BOTH, List.of(Fusion.RELU));
             criterion(
                     (direction == Direction.INFERENCE ? "" : "training ") + direction + " with ReLU",
                     "without ReLU",
                     "no more time, to within 5%",
-                    cases(Report.CLNORM, direction, PLANES, BOTH, List.of(Fusion.RELU), (result, timing) -> result.find(
-                                    timing.peer(), timing.task().form(), Fusion.NONE)
-                            .map(timing::advantageOver)),
+                    relu,
+                    Report.CLNORM,
+                    (result, timing) -> result.find(timing.peer(), timing.task().form(), Fusion.NONE)
+                            .map(timing::advantageOver),
                     1 - NOISE,
-                    true);
+                    Targets::times);
         }
         return rows.toString();
     }
+
+    /** What a target is about. */
+    private record Cases(Direction direction, List<Shape> shapes, List<Form> forms, List<Fusion> fusions) {}
+
+    /** What is held against a target. */
+    private interface Value extends BiFunction<Contest.Result, Timing, Optional<Double>> {}
 
     private void row(
             String work,
@@ -116,51 +126,30 @@ final class Targets {
             double pyTorch,
             double oneDnn,
             double copy) {
-        criterion(
-                work,
-                "PyTorch, same layout",
-                times(pyTorch),
-                cases(peer, direction, shapes, forms, fusions, (result, timing) -> result.find(
-                                "PyTorch", timing.task().form(), timing.task().fusion())
-                        .map(timing::advantageOver)),
-                pyTorch,
-                true);
+        Cases cases = new Cases(direction, shapes, forms, fusions);
+        Value againstPyTorch = (result, timing) -> result.find(
+                        "PyTorch", timing.task().form(), timing.task().fusion())
+                .map(timing::advantageOver);
+        criterion(work, "PyTorch, same layout", times(pyTorch), cases, peer, againstPyTorch, pyTorch, Targets::times);
         if (oneDnn != NO_TARGET) {
-            criterion(
-                    work,
-                    "oneDNN's best layout",
-                    times(oneDnn),
-                    cases(peer, direction, shapes, forms, fusions, (result, timing) -> result.best(
-                                    "oneDNN", timing.task().fusion())
-                            .map(timing::advantageOver)),
-                    oneDnn,
-                    true);
+            Value againstOneDnn = (result, timing) ->
+                    result.best("oneDNN", timing.task().fusion()).map(timing::advantageOver);
+            criterion(work, "oneDNN's best layout", times(oneDnn), cases, peer, againstOneDnn, oneDnn, Targets::times);
         }
         if (copy != NO_TARGET) {
-            criterion(
-                    work,
-                    "streamed copy",
-                    percent(copy),
-                    cases(peer, direction, shapes, forms, fusions, (result, timing) -> Optional.of(
-                                    result.ofCopy(timing, Copy.STREAMED))
-                            .filter(value -> !value.isNaN())),
-                    copy,
-                    false);
+            Value ofCopy = (result, timing) -> Optional.of(result.ofCopy(
+                            timing, timing.peer().equals(Report.LIMIT) ? Report.LIMIT_COPY : Copy.STREAMED))
+                    .filter(value -> !value.isNaN());
+            criterion(work, "streamed copy", percent(copy), cases, peer, ofCopy, copy, Targets::percent);
         }
     }
 
-    private List<Double> cases(
-            String peer,
-            Direction direction,
-            List<Shape> shapes,
-            List<Form> forms,
-            List<Fusion> fusions,
-            BiFunction<Contest.Result, Timing, Optional<Double>> value) {
+    private List<Double> values(Cases cases, String peer, Value value) {
         List<Double> values = new ArrayList<>();
         for (Contest.Result result : results) {
-            if (result.direction() == direction && shapes.contains(result.shape())) {
-                for (Form form : forms) {
-                    for (Fusion fusion : fusions) {
+            if (result.direction() == cases.direction && cases.shapes.contains(result.shape())) {
+                for (Form form : cases.forms) {
+                    for (Fusion fusion : cases.fusions) {
                         result.find(peer, form, fusion)
                                 .flatMap(timing -> value.apply(result, timing))
                                 .ifPresent(values::add);
@@ -172,26 +161,37 @@ final class Targets {
     }
 
     private void criterion(
-            String work, String against, String target, List<Double> values, double least, boolean ratio) {
+            String work,
+            String against,
+            String target,
+            Cases cases,
+            String peer,
+            Value value,
+            double least,
+            DoubleFunction<String> words) {
+        List<Double> values = values(cases, peer, value);
         if (values.isEmpty()) {
             return;
         }
-        double min = values.stream().mapToDouble(v -> v).min().orElseThrow();
-        double max = values.stream().mapToDouble(v -> v).max().orElseThrow();
-        String reached = ratio ? range(times(min), times(max)) : range(percent(min), percent(max));
         long met = values.stream().filter(v -> v >= least).count();
         rows.append(String.format(
-                "| %s | %s | %s | %s | %s |%n",
+                "| %s | %s | %s | %s | %s | %s |%n",
                 work,
                 against,
                 target,
-                reached,
+                range(values, words),
                 met == values.size()
                         ? "all " + met
-                        : met == 0 ? "**none** of " + values.size() : "**" + met + "** of " + values.size()));
+                        : met == 0 ? "**none** of " + values.size() : "**" + met + "** of " + values.size(),
+                range(values(cases, Report.LIMIT, value), words)));
     }
 
-    private static String range(String from, String to) {
+    private static String range(List<Double> values, DoubleFunction<String> words) {
+        if (values.isEmpty()) {
+            return Report.NOTHING;
+        }
+        String from = words.apply(values.stream().mapToDouble(v -> v).min().orElseThrow());
+        String to = words.apply(values.stream().mapToDouble(v -> v).max().orElseThrow());
         return from.equals(to) ? from : from + " to " + to;
     }
 

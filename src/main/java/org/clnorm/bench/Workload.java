@@ -1,5 +1,11 @@
 package org.clnorm.bench;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
+import java.util.List;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 
@@ -9,6 +15,22 @@ import org.clnorm.Shape;
  * @param fusion what is fused with the normalization
  */
 public record Workload(Direction direction, Shape shape, Layout layout, Fusion fusion) {
+    /** The shapes that are timed unless others are asked for; from the file {@code shapes}, which ci/gpu-kit takes too. */
+    public static final List<Shape> SHAPES = readShapes();
+
+    private static List<Shape> readShapes() {
+        try (InputStream file = Workload.class.getResourceAsStream("shapes")) {
+            return new String(file.readAllBytes(), StandardCharsets.US_ASCII)
+                    .lines()
+                    .map(line -> Shape.of(Arrays.stream(line.split(","))
+                            .mapToLong(Long::parseLong)
+                            .toArray()))
+                    .toList();
+        } catch (IOException e) {
+            throw new UncheckedIOException("The list of shapes cannot be read", e);
+        }
+    }
+
     /** Which pass. */
     public enum Direction {
         /** Training forward: reads x, writes y. */

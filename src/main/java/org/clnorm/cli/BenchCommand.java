@@ -38,17 +38,6 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:measured", "2:wrong usage, no OpenCL device, or a file that cannot be written"})
 final class BenchCommand implements Callable<Integer> {
-    private static final List<Shape> SHAPES = List.of(
-            Shape.of(32, 64, 56, 56),
-            Shape.of(32, 256, 14, 14),
-            Shape.of(64, 512, 7, 7),
-            Shape.of(8, 64, 112, 112),
-            Shape.of(2, 2048, 7, 7),
-            Shape.of(256, 16, 8, 8),
-            Shape.of(1, 3, 1024, 1024),
-            Shape.of(128, 128),
-            Shape.of(4096, 1024));
-
     @Mixin
     private DeviceOptions device;
 
@@ -141,7 +130,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private List<Workload> workloads() {
-        List<Shape> shapes = shape == null ? SHAPES : List.of(parseShape(shape));
+        List<Shape> shapes = shape == null ? Workload.SHAPES : List.of(parseShape(shape));
         List<Layout> layouts =
                 layout == null ? List.of(Layout.values()) : List.of(oneOf("--layout", layout, Layout.values()));
         List<Workload.Direction> directions = direction == null

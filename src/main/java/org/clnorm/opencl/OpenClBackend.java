@@ -53,6 +53,7 @@ public final class OpenClBackend implements Backend {
     private final Runnable afterCompiling;
     private final Set<OpenClMemory> live = ConcurrentHashMap.newKeySet();
     private final Map<String, LongAdder> launches = new ConcurrentHashMap<>();
+    private final LongAdder allocated = new LongAdder();
     private final AtomicBoolean open = new AtomicBoolean(true);
     private final Object lock = new Object();
 
@@ -159,7 +160,13 @@ public final class OpenClBackend implements Backend {
         OpenClException.check(status[0], "Allocating " + bytes + " bytes on " + facts.name());
         OpenClMemory memory = OpenClMemory.owned(handle, elements, live::remove);
         live.add(memory);
+        allocated.add(bytes);
         return memory;
+    }
+
+    /** How many bytes were allocated so far, on the device and counting those that were given back since. */
+    public long allocatedBytes() {
+        return allocated.sum();
     }
 
     /** Memory over a caller's buffer, which stays the caller's. */
