@@ -112,23 +112,23 @@ final class Chart {
             for (int i = 0; i < SERIES.size(); i++) {
                 Series series = SERIES.get(i);
                 double x = left + i * BAR;
-                series.in(result)
+                Optional<Double> rate = series.in(result)
                         .map(timing -> series.rate(result, timing))
-                        .filter(rate -> !rate.isNaN())
-                        .ifPresent(rate -> {
-                            double height = Math.min(rate, MOST) / MOST * HEIGHT;
-                            svg.append(rect(x, base - height, BAR - 2, height, series.color));
-                            svg.append(text(
-                                    x + (BAR - 2) / 2.0,
-                                    base - height - 2,
-                                    "middle",
-                                    "font-size=\"8\"",
-                                    Math.round(rate * 100) + ""));
-                        });
-                series.limit(result).filter(rate -> !rate.isNaN()).ifPresent(rate -> {
-                    double y = base - Math.min(rate, MOST) / MOST * HEIGHT;
-                    svg.append(rect(x - 1, y - 1, BAR, 2, LIMIT_COLOR));
+                        .filter(value -> !value.isNaN());
+                rate.ifPresent(value -> {
+                    double y = height(value);
+                    svg.append(rect(x, base - y, BAR - 2, y, series.color));
                 });
+                series.limit(result)
+                        .filter(value -> !value.isNaN())
+                        .ifPresent(value -> svg.append(rect(x - 1, base - height(value) - 1, BAR, 2, LIMIT_COLOR)));
+                // Last, and with a rim, so that it can be read upon a mark.
+                rate.ifPresent(value -> svg.append(text(
+                        x + (BAR - 2) / 2.0,
+                        base - height(value) - 2,
+                        "middle",
+                        "font-size=\"8\" paint-order=\"stroke\" stroke=\"#ffffff\" stroke-width=\"2\"",
+                        Math.round(value * 100) + "")));
             }
             svg.append(text(
                     left + SERIES.size() * BAR / 2.0,
@@ -137,6 +137,10 @@ final class Chart {
                     "",
                     result.shape().toString()));
         }
+    }
+
+    private static double height(double rate) {
+        return Math.min(rate, MOST) / MOST * HEIGHT;
     }
 
     private static String rect(double x, double y, double width, double height, String color) {

@@ -56,14 +56,16 @@ final class Report {
 
                 """);
         page.append("Machine: ").append(measurements.machine()).append(note.isEmpty() ? ".\n\n" : ". " + note + "\n\n");
-        page.append("## Targets\n\n")
-                .append(new Targets(measurements.results()).table())
-                .append("""
+        Targets targets = new Targets(measurements.results());
+        if (!targets.isEmpty()) {
+            page.append("## Targets\n\n").append(targets.summary()).append(targets.table());
+            page.append("""
 
-                        "A C loop reaches" tells what a loop written by hand for this processor reaches at the same cases, in the same
-                        rounds: a target beyond that is beyond what two cores and this memory allow.
+                    "A C loop reaches" tells what a loop written by hand for this processor reaches at the same cases, in the same
+                    rounds: a target beyond that is beyond what these cores and this memory allow.
 
-                        """);
+                    """);
+        }
         if (!measurements.figures().isEmpty()) {
             page.append("## Memory and start-up\n\n").append(figures()).append('\n');
         }

@@ -31,14 +31,31 @@ final class Targets {
     private final List<Contest.Result> results;
     private final StringBuilder rows = new StringBuilder();
 
+    private int count;
+    private int reached;
+
     Targets(List<Contest.Result> results) {
         this.results = results;
+        judge();
+    }
+
+    /** Whether nothing was measured that has a target. */
+    boolean isEmpty() {
+        return count == 0;
+    }
+
+    /** A sentence. */
+    String summary() {
+        return String.format("Of %d targets, %d are reached in all their cases.%n%n", count, reached);
     }
 
     /** A table in Markdown. */
     String table() {
-        rows.append(
-                "| work | against | target | reached | cases that reach it | a C loop reaches |\n|---|---|---|---|---|---|\n");
+        return "| work | against | target | reached | cases that reach it | a C loop reaches |\n|---|---|---|---|---|---|\n"
+                + rows;
+    }
+
+    private void judge() {
         row(
                 "training forward, channels-first, 56² and 112²",
                 Direction.FORWARD,
@@ -95,7 +112,6 @@ final class Targets {
                     1 - NOISE,
                     Targets::times);
         }
-        return rows.toString();
     }
 
     /** What a target is about. */
@@ -174,6 +190,8 @@ final class Targets {
             return;
         }
         long met = values.stream().filter(v -> v >= least).count();
+        count++;
+        reached += met == values.size() ? 1 : 0;
         rows.append(String.format(
                 "| %s | %s | %s | %s | %s | %s |%n",
                 work,
@@ -196,10 +214,10 @@ final class Targets {
     }
 
     static String times(double ratio) {
-        return String.format(Locale.ROOT, "%.2f×", ratio);
+        return Double.isNaN(ratio) ? Report.NOTHING : String.format(Locale.ROOT, "%.2f×", ratio);
     }
 
     static String percent(double fraction) {
-        return String.format(Locale.ROOT, "%.0f%%", fraction * 100);
+        return Double.isNaN(fraction) ? Report.NOTHING : String.format(Locale.ROOT, "%.0f%%", fraction * 100);
     }
 }
