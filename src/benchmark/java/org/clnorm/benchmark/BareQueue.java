@@ -10,6 +10,7 @@ import org.jocl.cl_command_queue;
 import org.jocl.cl_context;
 import org.jocl.cl_context_properties;
 import org.jocl.cl_device_id;
+import org.jocl.cl_event;
 import org.jocl.cl_kernel;
 import org.jocl.cl_mem;
 import org.jocl.cl_platform_id;
@@ -36,6 +37,7 @@ final class BareQueue implements AutoCloseable {
     private final cl_command_queue queue;
     private final cl_program program;
     private final cl_kernel kernel;
+    private cl_event held;
     private final cl_mem[] buffers = new cl_mem[BUFFERS];
 
     @SuppressWarnings("deprecation") // OpenCL 1.2's call, as in clnorm
@@ -86,8 +88,17 @@ final class BareQueue implements AutoCloseable {
         }
     }
 
-    void finish() {
+    /** Lets nothing that is enqueued from now on begin, so that the device's threads do not compete with the caller. */
+    void hold() {
+        held = CL.clCreateUserEvent(context, null);
+        CL.clEnqueueBarrierWithWaitList(queue, 1, new cl_event[] {held}, null);
+    }
+
+    /** Lets it run, and waits until all is done. */
+    void release() {
+        CL.clSetUserEventStatus(held, CL.CL_COMPLETE);
         CL.clFinish(queue);
+        CL.clReleaseEvent(held);
     }
 
     @Override

@@ -151,7 +151,7 @@ final class Footprint {
         void make(int count);
     }
 
-    /** Of calls on a tensor so small that the device is never behind. */
+    /** Of calls on a small tensor; its size does not matter. */
     private void hostTime(List<Figure> figures) {
         Shape shape = Shape.of(2, 16, 4, 4);
         try (BareQueue bare = new BareQueue(candidate);
@@ -197,7 +197,7 @@ final class Footprint {
                 "host time of a call above the enqueues, " + what,
                 String.format(
                         Locale.ROOT,
-                        "%.1f µs (a call %.1f µs, its %d bare enqueues %.1f µs, or %6$.1f µs with %5$d arguments set before each)",
+                        "%.1f µs (a call %.1f µs, bare enqueues (%d) %.1f µs, or %6$.1f µs with %5$d arguments set before each)",
                         above,
                         own,
                         launches,
@@ -208,12 +208,13 @@ final class Footprint {
                 above <= 10);
     }
 
-    /** Of one call, when some are made without a wait between them. */
+    /** Of one call, when some are made one after another and the device does not begin before the last. */
     private static double microseconds(Calls calls, BareQueue queue) {
+        queue.hold();
         long start = System.nanoTime();
         calls.make(QUEUED);
         double microseconds = (System.nanoTime() - start) * 1e-3 / QUEUED;
-        queue.finish();
+        queue.release();
         return microseconds;
     }
 

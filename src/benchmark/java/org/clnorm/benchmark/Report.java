@@ -260,8 +260,8 @@ final class Report {
                   a piece; each is the quickest of up to 84 ways to cut the tensor and to prefetch, tried beforehand.
                 - Memory and start-up are measured first, with the public classes. Start-up: a new JVM opens the device, uploads
                   (32, 64, 56, 56), does a forward pass and reads y; PoCL's cache and clnorm's are empty folders, then those left by
-                  the first run. Host time: calls on a tensor of 512 elements, 20 without a wait; bare enqueues launch a kernel that
-                  does nothing as often on the same queue, between the calls.
+                  the first run. Host time: 20 calls in a row, none of which the device may begin before the last; bare enqueues
+                  launch a kernel that does nothing as often, on the same queue, in turns with the calls.
                 """,
                 measurements.rounds(),
                 measurements.discarded(),
