@@ -254,8 +254,9 @@ final class Report {
                   its own fusion of ReLU; one with a residual is not measured. Its plain nchw with ReLU is a slow reference. The
                   Java loop: float arrays, eight accumulators, as many threads as cores.
                 - DL4J 1.0.0-M2.1 (its layer BatchNormalization, without workspaces) and the C loops are processes of their own, which
-                  take their turns in the same rounds, beside a copy of their own each: DL4J's is of Java arrays. A DL4J call that takes
-                  30 ms or more is a block by itself.
+                  take their turns in the same rounds, beside a copy of their own each: DL4J's is of Java arrays. DL4J's
+                  backward pass uses up what its forward pass left, so one goes before it that is not timed. A call that takes 30 ms
+                  or more is a block by itself.
                 - The C loops work in double passes, the mean and then squared deviations, as clnorm does, with plain float32 sums within
                   a piece; each is the quickest of up to 84 ways to cut the tensor and to prefetch, tried beforehand.
                 - Memory and start-up are measured first, with the public classes. Start-up: a new JVM opens the device, uploads

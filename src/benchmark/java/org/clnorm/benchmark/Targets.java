@@ -46,7 +46,7 @@ final class Targets {
 
     /** A sentence. */
     String summary() {
-        return String.format("Of %d targets, %d are reached in all their cases.%n%n", count, reached);
+        return String.format("Targets reached in all their cases: %d of %d.%n%n", reached, count);
     }
 
     /** A table in Markdown. */
