@@ -48,12 +48,28 @@ INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coeffic
     store_first(vector_forward(x, residual, c), valid, a.y + at);
 }
 
+// What the step reads of a vector, and what it does with that once several such reads are under way.
+typedef struct {
+    vec x, residual;
+} forward_loaded;
+
+INLINE forward_loaded forward_load(forward_arrays a, long at) {
+    forward_loaded in;
+    in.x = load(a.x + at);
+    in.residual = RESIDUAL ? load(a.residual + at) : (vec)(0.0f);
+    return in;
+}
+
+INLINE void forward_store(forward_arrays a, long at, forward_loaded in, vector_coefficients c) {
+    store(vector_forward(in.x, in.residual, c), a.y + at);
+}
+
 DEFINE_SWEEPS(forward, y)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
         FORWARD_ARRAYS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
-    int group = get_group_id(0) % groups;
-    int slice = get_group_id(0) / groups;
+    int group = APPLY_GROUP_ID % groups;
+    int slice = APPLY_GROUP_ID / groups;
     forward_run(
             forward_of(AT(x), AT(residual), AT(y)), SLICE_OF_SEGMENTS(group, slice),
             forward_of_group(coefficients, pitch, group));

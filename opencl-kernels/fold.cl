@@ -234,4 +234,46 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     }
 }
 
+// Where the apply step is of the same launch, its work-items read what the one that folds has written.
+#if WG > 1
+#define FOLDED barrier(CLK_GLOBAL_MEM_FENCE)
+#else
+#define FOLDED
+#endif
+
+// The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
+#define FOLD_EACH_COLUMN(FOLD_ONE) \
+    for (int b = 0; ITEM_Y == 0 && b < BLOCKS; b++) { \
+        for (int i = 0; i < VW && column_of(left, b) + i < right; i++) { \
+            FOLD_ONE(b, i); \
+        } \
+    }
+
+INLINE moments moments_of_lane(lane_moments lanes, int i) {
+    float hi[VW], lo[VW], m2[VW];
+    store_lanes(lanes.hi, hi);
+    store_lanes(lanes.lo, lo);
+    store_lanes(lanes.m2 + lanes.m2_lo, m2);
+    moments one;
+    one.n = lanes.n;
+    one.hi = hi[i];
+    one.lo = lo[i];
+    one.m2 = m2[i];
+    return one;
+}
+#define FOLD_MOMENTS_OF_LANE(b, i) FOLD_GROUP(moments_of_lane(mine[b], i), column_of(left, b) + i)
+#define FOLD_COLUMNS(mine) FOLD_EACH_COLUMN(FOLD_MOMENTS_OF_LANE)
+
+INLINE sums sums_of_lane(lane_sums lanes, int i) {
+    float dy[VW], dyx[VW];
+    store_lanes(lanes.dy + lanes.dy_lo, dy);
+    store_lanes(lanes.dyx + lanes.dyx_lo, dyx);
+    sums one;
+    one.dy = dy[i];
+    one.dyx = dyx[i];
+    return one;
+}
+#define FOLD_SUMS_OF_LANE(b, i) FOLD_SUMS(sums_of_lane(mine[b], i), column_of(left, b) + i)
+#define FOLD_COLUMN_SUMS(mine) FOLD_EACH_COLUMN(FOLD_SUMS_OF_LANE)
+
 #endif

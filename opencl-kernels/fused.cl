@@ -17,16 +17,6 @@
 #include "moments.cl"
 #include "pipeline.clh"
 
-#if WG > 1
-#define FOLDED barrier(CLK_GLOBAL_MEM_FENCE)
-#else
-#define FOLDED
-#endif
-
-#define WHOLE_GROUP(group) \
-    slice_of_segments(group, 0, segments, length, segment_stride, segments, length)
-#define WHOLE_SEGMENTED_ARGS int groups, int groups_per_item, int segments, int length, long segment_stride
-
 #define FIRST_GROUP ((int)get_group_id(0) * groups_per_item)
 #define LAST_GROUP min(FIRST_GROUP + groups_per_item, groups)
 
@@ -101,23 +91,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     moments_of_columns(mine, in, columns, left, right, 0, rows, elements);
     across_column_items(mine, room);
-    if (ITEM_Y == 0) {
-        for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(left, b);
-            float hi[VW], lo[VW], m2[VW];
-            store_lanes(mine[b].hi, hi);
-            store_lanes(mine[b].lo, lo);
-            store_lanes(mine[b].m2 + mine[b].m2_lo, m2);
-            for (int i = 0; i < VW && column + i < right; i++) {
-                moments all;
-                all.n = mine[b].n;
-                all.hi = hi[i];
-                all.lo = lo[i];
-                all.m2 = m2[i];
-                FOLD_GROUP(all, column + i);
-            }
-        }
-    }
+    FOLD_COLUMNS(mine);
     FOLDED;
     forward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
 #endif
@@ -204,20 +178,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
     across_column_sum_items(mine, room);
-    if (ITEM_Y == 0) {
-        for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(left, b);
-            float dy[VW], dyx[VW];
-            store_lanes(mine[b].dy + mine[b].dy_lo, dy);
-            store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx);
-            for (int i = 0; i < VW && column + i < right; i++) {
-                sums all;
-                all.dy = dy[i];
-                all.dyx = dyx[i];
-                FOLD_SUMS(all, column + i);
-            }
-        }
-    }
+    FOLD_COLUMN_SUMS(mine);
     FOLDED;
     backward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
 #endif

@@ -72,12 +72,33 @@ INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coeff
     }
 }
 
+// As in apply.cl.
+typedef struct {
+    vec dy, x, y;
+} backward_loaded;
+
+INLINE backward_loaded backward_load(backward_arrays a, long at) {
+    backward_loaded in;
+    in.dy = load(a.dy + at);
+    in.x = READS_X ? load(a.x + at) : (vec)(0.0f);
+    in.y = READS_Y ? load(a.y + at) : (vec)(0.0f);
+    return in;
+}
+
+INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
+    vec dy = vector_masked(in.dy, in.x, in.y, c);
+    store(vector_backward(dy, in.x, c), a.dx + at);
+    if (RESIDUAL) {
+        store(dy, a.dresidual + at);
+    }
+}
+
 DEFINE_SWEEPS(backward, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
         IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
-    int group = get_group_id(0) % groups;
-    int slice = get_group_id(0) / groups;
+    int group = APPLY_GROUP_ID % groups;
+    int slice = APPLY_GROUP_ID / groups;
     backward_run(BACKWARD_ARRAYS, SLICE_OF_SEGMENTS(group, slice), backward_of_group(coefficients, pitch, group));
 }
 

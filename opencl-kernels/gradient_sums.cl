@@ -100,27 +100,41 @@ INLINE void no_column_sums(lane_sums *mine) {
     }
 }
 
-// Over the WY work-items that share columns: afterwards those with ITEM_Y = 0 hold the result.
+// Over the WY work-items that share columns, as across_column_items.
 #if WY > 1
-#define LOCAL_COLUMN_SUMS(name) __local vec name[2 * WG]
+#define LOCAL_COLUMN_SUMS(name) __local vec name[2 * (WG / 2) + SHUFFLE_ROOM / VW]
 #else
 #define LOCAL_COLUMN_SUMS(name) __local vec *name = 0
 #endif
 INLINE void across_column_sum_items(lane_sums *mine, __local vec *room) {
 #if WY > 1
-    int item = LOCAL_ITEM;
     for (int b = 0; b < BLOCKS; b++) {
         mine[b].dy += mine[b].dy_lo;
         mine[b].dyx += mine[b].dyx_lo;
         mine[b].dy_lo = mine[b].dyx_lo = (vec)(0.0f);
-        for (int reach = 1; reach < WY; reach *= 2) {
-            room[item] = mine[b].dy;
-            room[item + WG] = mine[b].dyx;
+        int reach = 1;
+#if HAS_SUBGROUPS
+        __local float *shuffles = (__local float *)(room + 2 * (WG / 2));
+        for (; reach * WX < SUBGROUP_SIZE; reach *= 2) {
+            vec dy = vector_of_item_after(mine[b].dy, reach * WX, shuffles);
+            vec dyx = vector_of_item_after(mine[b].dyx, reach * WX, shuffles);
+            if ((ITEM_Y & (2 * reach - 1)) == 0) {
+                mine[b].dy += dy;
+                mine[b].dyx += dyx;
+            }
+        }
+#endif
+        for (; reach < WY; reach *= 2) {
+            int place = ITEM_Y & (2 * reach - 1);
+            int slot = (ITEM_Y - place) / 2 * WX + ITEM_X;
+            if (place == reach) {
+                room[slot] = mine[b].dy;
+                room[slot + WG / 2] = mine[b].dyx;
+            }
             barrier(CLK_LOCAL_MEM_FENCE);
-            int other = item + reach * WX;
-            if ((ITEM_Y & (2 * reach - 1)) == 0 && other < WG) {
-                mine[b].dy += room[other];
-                mine[b].dyx += room[other + WG];
+            if (place == 0) {
+                mine[b].dy += room[slot];
+                mine[b].dyx += room[slot + WG / 2];
             }
             barrier(CLK_LOCAL_MEM_FENCE);
         }

@@ -104,7 +104,8 @@ final class DeviceTest {
     void open_underNoSuchStrategy_listsThoseThereAre() {
         assertThatThrownBy(() -> Device.builder().strategy("fastest").open())
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContainingAll("'fastest'", "auto", "cpu-fused", "cpu-split", "gpu-fused", "gpu-split");
+                .hasMessageContainingAll(
+                        "'fastest'", "auto", "cpu-fused", "cpu-split", "gpu-cached", "gpu-fused", "gpu-split");
     }
 
     @Test

@@ -29,8 +29,8 @@ record Geometry(
     /** Work-groups per compute unit when each has several groups in turn; the first of them it cannot overlap. */
     private static final int ITEMS_IN_TURN = 4;
 
-    /** Elements that are worth a work-group of one item; more items, more elements. */
-    private static final int LEAST_PER_ITEM = 64;
+    /** Elements that are worth a work-group of one item; of many, each has a tile at least. */
+    private static final int LEAST_PER_WORK_GROUP = 64;
 
     /** So that every slice of the apply step starts at a 64-byte line, if the tensor does. */
     private static final int LINE_ELEMENTS = 16;
@@ -49,13 +49,14 @@ record Geometry(
     }
 
     private static Geometry ofSegments(Strategy strategy, View.Segmented view, int wanted) {
-        long worthwhile = Math.max(1, view.groupSize() / ((long) LEAST_PER_ITEM * strategy.items()));
+        long worthwhile = Math.max(1, view.groupSize() / leastPerWorkGroup(strategy));
         int slices = (int) Math.min(Math.min(worthwhile, MOST_SLICES), ceil(wanted, view.groups()));
         if (slices <= view.segments()) {
             int perSlice = (int) ceil(view.segments(), slices);
             return segmented(view, (int) ceil(view.segments(), perSlice), perSlice, view.length());
         }
-        int chunks = (int) ceil(slices, view.segments());
+        // A GPU that runs all work-groups at a time is not given a few more.
+        int chunks = strategy.items() > 1 ? slices / view.segments() : (int) ceil(slices, view.segments());
         int chunk = (int) Math.min(view.length(), roundUp(ceil(view.length(), chunks), LINE_ELEMENTS));
         return segmented(view, view.segments() * (int) ceil(view.length(), chunk), 1, chunk);
     }
@@ -123,8 +124,13 @@ record Geometry(
     static long flatPerSlice(Strategy strategy, long elements, int computeUnits) {
         long wanted = 2L * GROUPS_PER_UNIT * Math.max(1, computeUnits);
         return Math.max(
-                roundUp(ceil(elements, wanted), LINE_ELEMENTS * (long) strategy.items()),
-                (long) LEAST_PER_ITEM * strategy.items());
+                roundUp(ceil(elements, wanted), LINE_ELEMENTS * (long) strategy.items()), leastPerWorkGroup(strategy));
+    }
+
+    private static long leastPerWorkGroup(Strategy strategy) {
+        return strategy.items() == 1
+                ? LEAST_PER_WORK_GROUP
+                : (long) strategy.items() * strategy.tile() * strategy.vectorWidth();
     }
 
     /** Work-groups of the reduce step, and of the apply step of a segmented view. */

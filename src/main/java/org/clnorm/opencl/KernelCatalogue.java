@@ -1,6 +1,7 @@
 package org.clnorm.opencl;
 
 import static org.clnorm.opencl.KernelCatalogue.Step.APPLY;
+import static org.clnorm.opencl.KernelCatalogue.Step.CACHED;
 import static org.clnorm.opencl.KernelCatalogue.Step.COPY;
 import static org.clnorm.opencl.KernelCatalogue.Step.FOLD;
 import static org.clnorm.opencl.KernelCatalogue.Step.FUSED;
@@ -29,6 +30,8 @@ public final class KernelCatalogue {
         APPLY,
         /** All three. */
         FUSED,
+        /** All three, what is read staying in registers. */
+        CACHED,
         /** None: elements to elements. */
         COPY
     }
@@ -65,6 +68,10 @@ public final class KernelCatalogue {
             new Entry("apply_planes", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
             new Entry("normalize_segmented", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("normalize_columnar", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
+                    "normalize_cached_segmented", "cached.cl", CACHED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
+                    "normalize_cached_columnar", "cached.cl", CACHED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
             new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
             new Entry("fold_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
@@ -72,6 +79,8 @@ public final class KernelCatalogue {
             new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
             new Entry("gradient_segmented", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
             new Entry("gradient_columnar", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry("gradient_cached_segmented", "cached.cl", CACHED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry("gradient_cached_columnar", "cached.cl", CACHED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
             new Entry("copy", "copy.cl", COPY, NO_MACROS, OUTPUT));
 
     private static final Map<String, Entry> BY_NAME =
@@ -84,14 +93,14 @@ public final class KernelCatalogue {
         return ENTRIES;
     }
 
-    /** The names of the kernels that the passes over a view launch under a strategy. */
+    /** The names of the kernels that the passes over a view launch under a strategy chosen for it. */
     public static Set<String> namesFor(Strategy strategy, View view) {
         Set<String> names = new TreeSet<>(Set.of("fold_given", "track", "copy"));
         View shaped = strategy.reshape(view);
         String pattern = patternOf(shaped);
         if (strategy.fused()) {
-            names.add("normalize" + pattern);
-            names.add("gradient" + pattern);
+            names.add(fusedStep("normalize", strategy) + pattern);
+            names.add(fusedStep("gradient", strategy) + pattern);
         } else {
             names.addAll(Set.of("moments" + pattern, "fold_moments", "gradient_sums" + pattern, "fold_gradients"));
             names.add("gradient_apply" + pattern);
@@ -101,6 +110,11 @@ public final class KernelCatalogue {
                         ? "apply_planes"
                         : "apply" + patternOf(view));
         return names;
+    }
+
+    /** What a kernel of all three steps is called, up to the pattern. */
+    static String fusedStep(String step, Strategy strategy) {
+        return strategy.isCached() ? step + "_cached" : step;
     }
 
     static String patternOf(View view) {

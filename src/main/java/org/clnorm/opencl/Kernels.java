@@ -58,7 +58,7 @@ final class Kernels {
 
     /** A kernel of the catalogue, under a strategy and the macros of a pass, ready for its first argument. */
     Kernel get(String name, Strategy strategy, String macros) {
-        KernelKey key = new KernelKey(name, strategy.macros() + macros);
+        KernelKey key = new KernelKey(name, strategy.options() + macros);
         Made made = kernels.get(key);
         if (made == null) {
             made = make(key, strategy);
@@ -77,7 +77,7 @@ final class Kernels {
     private Made make(KernelKey key, Strategy strategy) {
         String file = KernelCatalogue.entry(key.name).source();
         String text = KernelSource.read(file, key.name);
-        String options = "-cl-std=CL1.2 " + key.options;
+        String options = key.options;
         String cacheKey = cache.isOn() ? cache.key(text, options) : null;
         cl_program program = cached(file, cacheKey, options);
         boolean isNew = program == null;

@@ -85,6 +85,11 @@ public final class OpenCl {
             return OpenClBackend.open(platform, id, facts, strategy, false, cache);
         }
 
+        /** Opens it under a strategy that need not be one of its own. */
+        OpenClBackend openUnder(Strategy strategy) {
+            return OpenClBackend.open(platform, id, facts, strategy, false, BinaryCache.off());
+        }
+
         /** Opens it with a queue that times what it runs. */
         public OpenClBackend openForTiming(String strategy) {
             return OpenClBackend.open(platform, id, facts, strategy, true, cacheOf(platform, facts));

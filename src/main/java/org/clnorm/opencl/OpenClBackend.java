@@ -89,7 +89,17 @@ public final class OpenClBackend implements Backend {
             String strategyName,
             boolean timing,
             BinaryCache cache) {
-        Strategy strategy = strategyOf(strategyName, facts);
+        return open(platform, device, facts, strategyOf(strategyName, facts), timing, cache);
+    }
+
+    /** @param strategy or null for the choice by shape */
+    static OpenClBackend open(
+            cl_platform_id platform,
+            cl_device_id device,
+            DeviceFacts facts,
+            Strategy strategy,
+            boolean timing,
+            BinaryCache cache) {
         int[] status = new int[1];
         cl_context_properties properties = new cl_context_properties();
         properties.addProperty(CL.CL_CONTEXT_PLATFORM, platform);
@@ -230,7 +240,8 @@ public final class OpenClBackend implements Backend {
         }
         synchronized (lock) {
             long perSlice = Geometry.flatPerSlice(strategy, count, facts.computeUnits());
-            Kernel copy = kernels.get("copy", strategy, "");
+            String macros = aligned(strategy, strategy.vectorWidth(), from, to);
+            Kernel copy = kernels.get("copy", strategy, macros);
             copy.operand(from).operand(to).longValue(count).longValue(perSlice);
             launch(copy, (count + perSlice - 1) / perSlice);
         }
@@ -251,7 +262,7 @@ public final class OpenClBackend implements Backend {
     }
 
     private Strategy strategyFor(View view) {
-        return fixed == null ? Strategy.choose(facts, view) : fixed;
+        return fixed == null ? Strategy.choose(facts, view) : fixed.forView(facts, view);
     }
 
     @Override
@@ -267,7 +278,7 @@ public final class OpenClBackend implements Backend {
             String macros = aligned + forwardMacros(pass.activation(), pass.residual());
             if (strategy.fused()) {
                 View shaped = strategy.reshape(view);
-                Kernel kernel = kernel("normalize", shaped, strategy, macros);
+                Kernel kernel = kernel(KernelCatalogue.fusedStep("normalize", strategy), shaped, strategy, macros);
                 kernel.operand(pass.x()).operand(pass.residual()).operand(pass.y());
                 kernel.longValue(view.elements());
                 long workGroups = whole(kernel, shaped, strategy);
@@ -284,7 +295,7 @@ public final class OpenClBackend implements Backend {
                 moments.memory(room).intValue(saved.pitch());
                 launch(moments, geometry.workGroups());
 
-                Kernel fold = kernels.get("fold_moments", strategy, "");
+                Kernel fold = kernels.get("fold_moments", strategy.forSlices(geometry.slices()), "");
                 fold.memory(room).intValue(geometry.slices()).intValue(view.groups());
                 arguments.affine(fold);
                 running(fold, runningNow, view.groupSize(), pass.policy());
@@ -327,7 +338,7 @@ public final class OpenClBackend implements Backend {
     @Override
     public void forward(ForwardInference pass) {
         View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(view);
+        Strategy strategy = strategyFor(view).forApply();
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         synchronized (lock) {
             Arguments arguments = new Arguments(view, saved, pass.gamma(), pass.beta(), pass.epsilon());
@@ -400,7 +411,7 @@ public final class OpenClBackend implements Backend {
         synchronized (lock) {
             if (strategy.fused()) {
                 View shaped = strategy.reshape(view);
-                Kernel kernel = kernel("gradient", shaped, strategy, macros);
+                Kernel kernel = kernel(KernelCatalogue.fusedStep("gradient", strategy), shaped, strategy, macros);
                 kernel.operand(pass.dy()).operand(pass.x()).operand(pass.y());
                 kernel.operand(pass.dx()).operand(pass.dresidual()).longValue(view.elements());
                 long workGroups = whole(kernel, shaped, strategy);
@@ -417,7 +428,7 @@ public final class OpenClBackend implements Backend {
             sums.memory(handle(saved.memory())).memory(room).intValue(saved.pitch());
             launch(sums, geometry.workGroups());
 
-            Kernel fold = kernels.get("fold_gradients", strategy, "");
+            Kernel fold = kernels.get("fold_gradients", strategy.forSlices(geometry.slices()), "");
             fold.memory(room).intValue(geometry.slices()).intValue(view.groups());
             gradients(fold, pass, view);
             fold.memory(handle(saved.memory())).intValue(saved.pitch());
@@ -443,8 +454,12 @@ public final class OpenClBackend implements Backend {
 
     /** Whether neighbouring work-items' vectors are whole 16-byte pieces; a single work-item gains nothing by that. */
     private static String alignment(Strategy strategy, View view, Operand... operands) {
+        return aligned(strategy, view.contiguous(), operands);
+    }
+
+    private static String aligned(Strategy strategy, int contiguous, Operand... operands) {
         int width = strategy.vectorWidth();
-        boolean aligned = strategy.items() > 1 && view.contiguous() % width == 0;
+        boolean aligned = strategy.items() > 1 && contiguous % width == 0;
         for (Operand operand : operands) {
             aligned &= operand == null || operand.offset() % width == 0;
         }

@@ -2,6 +2,10 @@ package org.clnorm.opencl;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
+import java.util.Set;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import org.clnorm.DeviceInfo;
 import org.clnorm.view.View;
@@ -18,10 +22,22 @@ import org.clnorm.view.View;
  * @param vectorWidth lanes of a work-item's vector
  * @param tile vectors that a work-item holds in registers while it takes their moments
  * @param blocks vectors of a row that a work-item goes over in columnar views
+ * @param cached vectors that a work-item keeps in registers from the reduce step to the apply step, or 0: then x is read
+ *     again
  * @param stream whether outputs bypass the cache
+ * @param language the compiler's options for the version of OpenCL C, and what it has besides
  */
 public record Strategy(
-        String name, boolean fused, int workX, int workY, int vectorWidth, int tile, int blocks, boolean stream) {
+        String name,
+        boolean fused,
+        int workX,
+        int workY,
+        int vectorWidth,
+        int tile,
+        int blocks,
+        int cached,
+        boolean stream,
+        String language) {
     /** The name that leaves the choice to {@link #choose}. */
     public static final String AUTO = "auto";
 
@@ -33,6 +49,26 @@ public record Strategy(
 
     /** Smaller outputs are still in the cache when somebody reads them, and stay there: stores past it would lose. */
     static final long LEAST_STREAMED_BYTES = 1 << 20;
+
+    /**
+     * Work-groups of a strategy that keeps groups in registers: the smallest that holds a group. Few, since each is a
+     * binary of its own, and none so large that a work-item is left with too few registers for x and dy.
+     */
+    private static final int[] CACHED_ITEMS = {64, 256, 512};
+
+    /** A GPU's work-group, where the device allows so many. */
+    private static final int USUAL_ITEMS = 256;
+
+    /** Slices that the smallest work-group of a fold step takes one by one. */
+    private static final int FEW_SLICES = 64;
+
+    /** Work-groups of 256 items that a compute unit should have, to wait for memory in one while others compute. */
+    private static final int GPU_GROUPS_PER_UNIT = 4;
+
+    private static final Pattern VERSION = Pattern.compile("^OpenCL (\\d+)\\.");
+
+    /** OpenCL C 1.2, without sub-groups. */
+    static final String PLAIN_LANGUAGE = "-cl-std=CL1.2 -DSUBGROUPS=0";
 
     /** Work-items in a work-group. */
     public int items() {
@@ -47,7 +83,27 @@ public record Strategy(
     /** The kernels' macros. */
     String macros() {
         return "-DVW=" + vectorWidth + " -DWX=" + workX + " -DWY=" + workY + " -DTILE=" + tile + " -DBLOCKS=" + blocks
-                + " -DSTREAM=" + (stream ? 1 : 0);
+                + (cached > 0 ? " -DCACHED=" + cached : "") + " -DSTREAM=" + (stream ? 1 : 0);
+    }
+
+    /** All options of the compiler. */
+    String options() {
+        return language + " " + macros();
+    }
+
+    /**
+     * The language of GPU strategies on a device: with sub-groups where it has them and they can hand each other
+     * registers, which takes OpenCL C 2.0.
+     */
+    static String languageOf(DeviceFacts facts) {
+        Matcher version = VERSION.matcher(facts.version());
+        int major = version.find() ? Integer.parseInt(version.group(1)) : 1;
+        Set<String> extensions = Set.of(facts.extensions().strip().split("\\s+"));
+        boolean exchange = extensions.contains("cl_khr_subgroup_shuffle_relative")
+                || extensions.contains("cl_khr_subgroup_shuffle");
+        return major >= 2 && extensions.contains("cl_khr_subgroups") && exchange
+                ? "-cl-std=CL" + Math.min(major, 3) + ".0 -DSUBGROUPS=1"
+                : PLAIN_LANGUAGE;
     }
 
     /**
@@ -56,20 +112,28 @@ public record Strategy(
      * <ul>
      *   <li><b>cpu</b>: one work-item per work-group, the device's native vectors, no barriers. A core's vector unit and
      *       caches do what a GPU's neighbouring work-items do.
-     *   <li><b>gpu</b>: neighbouring work-items on neighbouring 16-byte vectors, trees in local memory.
+     *   <li><b>gpu</b>: neighbouring work-items on neighbouring 16-byte vectors, trees in local memory or sub-groups.
      * </ul>
+     *
+     * <p>gpu-cached is for small groups; what it does not hold goes to gpu-fused or gpu-split ({@link #forView}).
      */
     public static List<Strategy> all(DeviceFacts facts) {
         int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, facts.floatVectorWidth()))));
         List<Strategy> all = new ArrayList<>();
         if (!isLlvmpipe(facts)) {
-            all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, true));
-            all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, true));
+            all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, 0, true, PLAIN_LANGUAGE));
+            all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, 0, true, PLAIN_LANGUAGE));
         }
-        int workY = facts.maxWorkGroup() >= 256 ? 32 : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
+        int workY = facts.maxWorkGroup() >= USUAL_ITEMS
+                ? USUAL_ITEMS / 8
+                : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
         if (facts.maxWorkGroup() >= 8) {
-            all.add(new Strategy("gpu-fused", true, 8, workY, 4, 4, 1, false));
-            all.add(new Strategy("gpu-split", false, 8, workY, 4, 4, 1, false));
+            String language = languageOf(facts);
+            if (facts.maxWorkGroup() >= CACHED_ITEMS[0]) {
+                all.add(new Strategy("gpu-cached", true, 8, workY, 4, 4, 1, 8, false, language));
+            }
+            all.add(new Strategy("gpu-fused", true, 8, workY, 4, 4, 1, 0, false, language));
+            all.add(new Strategy("gpu-split", false, 8, workY, 4, 4, 1, 0, false, language));
         }
         return all;
     }
@@ -104,25 +168,96 @@ public record Strategy(
 
     /** What {@link #choose} may choose on a device, as the command {@code devices} shows it. */
     static String describeChoice(DeviceFacts facts) {
-        return AUTO + " (" + (prefersGpuForm(facts) ? "gpu" : "cpu") + "-fused or -split by shape)";
+        String family = facts.kind() != DeviceInfo.Kind.CPU ? "gpu-cached, " : prefersGpuForm(facts) ? "gpu" : "cpu";
+        return AUTO + " (" + family + "-fused or -split by shape)";
     }
 
     /**
      * The strategy for a view.
      *
      * <p>Fused saves a read of x where what a work-group read is still in its cache when it comes back, and it needs
-     * enough groups to occupy every compute unit.
+     * enough groups to occupy every compute unit. What registers hold needs neither: reading a group takes a work-group
+     * less time than two more launches, however few there are.
      */
     public static Strategy choose(DeviceFacts facts, View view) {
         boolean gpu = prefersGpuForm(facts);
+        if (facts.kind() != DeviceInfo.Kind.CPU) {
+            Optional<Strategy> cached = all(facts).stream()
+                    .filter(Strategy::isCached)
+                    .flatMap(strategy -> strategy.holding(facts, view).stream())
+                    .findFirst();
+            if (cached.isPresent()) {
+                return cached.get();
+            }
+        }
         Strategy fused = named(gpu ? "gpu-fused" : "cpu-fused", facts);
         Strategy chosen =
                 fused.fits(facts, fused.reshape(view)) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
         return chosen.withStream(chosen.stream && view.elements() * Float.BYTES >= LEAST_STREAMED_BYTES);
     }
 
+    /** Whether groups stay in registers. */
+    public boolean isCached() {
+        return cached > 0;
+    }
+
+    /**
+     * This strategy as it goes over a view: one that keeps groups in registers with the smallest work-group that holds
+     * them, or its family's others where none does.
+     */
+    Strategy forView(DeviceFacts facts, View view) {
+        if (!isCached()) {
+            return this;
+        }
+        Strategy fused = named("gpu-fused", facts);
+        return holding(facts, view).orElseGet(() -> fused.fits(facts, view) ? fused : named("gpu-split", facts));
+    }
+
+    /** The same with the smallest work-group that holds the view's groups; empty where none does. */
+    private Optional<Strategy> holding(DeviceFacts facts, View view) {
+        // Where runs are not whole vectors, neighbouring items take neighbouring floats instead: every access stays one
+        // piece of memory. A work-item then has twice the places to remember, and half the values.
+        boolean whole = view.contiguous() % vectorWidth == 0;
+        int x = whole ? workX : workX * vectorWidth;
+        int vector = whole ? vectorWidth : 1;
+        int places = whole ? cached : 2 * cached;
+        int inFlight = whole ? tile : tile * vectorWidth;
+        for (int items : CACHED_ITEMS) {
+            Strategy sized =
+                    new Strategy(name, fused, x, items / x, vector, inFlight, blocks, places, stream, language);
+            if (items <= facts.maxWorkGroup() && sized.holds(view)) {
+                return Optional.of(sized);
+            }
+        }
+        return Optional.empty();
+    }
+
+    private boolean holds(View view) {
+        long perItem = view instanceof View.Columnar columnar
+                ? (columnar.rows() + workY - 1) / workY
+                : (view.groupSize() / vectorWidth + items() - 1) / items();
+        return perItem <= cached && view.elements() <= Integer.MAX_VALUE;
+    }
+
+    /** The same for a pass that only applies: no group is held then, and work-groups need be no larger than usual. */
+    Strategy forApply() {
+        return isCached() && items() > USUAL_ITEMS ? withWorkY(USUAL_ITEMS / workX) : this;
+    }
+
+    /**
+     * The same for a fold step over so many slices: a work-group per group need not be much larger, since there may be
+     * thousands of groups.
+     */
+    Strategy forSlices(int slices) {
+        return slices <= FEW_SLICES && items() > FEW_SLICES ? withWorkY(FEW_SLICES / workX) : this;
+    }
+
+    private Strategy withWorkY(int y) {
+        return new Strategy(name, fused, workX, y, vectorWidth, tile, blocks, cached, stream, language);
+    }
+
     private boolean fits(DeviceFacts facts, View view) {
-        int occupying = facts.computeUnits() * (items() > 1 ? 2 : 1);
+        int occupying = facts.computeUnits() * (items() > 1 ? GPU_GROUPS_PER_UNIT : 1);
         if (view instanceof View.Columnar columnar) {
             if (columnar.width() == 1) {
                 // Narrow stripes of long columns share pages and lines with their neighbours: only for few bytes in
@@ -159,6 +294,11 @@ public record Strategy(
 
     /** The same with stores through the cache, or past it. */
     public Strategy withStream(boolean stream) {
-        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, stream);
+        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+    }
+
+    /** The same in another version of OpenCL C. */
+    Strategy withLanguage(String language) {
+        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 }

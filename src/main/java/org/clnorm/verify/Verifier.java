@@ -120,8 +120,16 @@ public final class Verifier {
         return KernelCatalogue.entries().stream()
                 .filter(entry -> entry.name().equals("apply_planes")
                         ? takesPlanesTogether
-                        : ALWAYS.contains(entry.name()) || strategy.fused() == (entry.step() == Step.FUSED))
+                        : ALWAYS.contains(entry.name()) || has(strategy, entry.step()))
                 .map(Entry::name)
                 .collect(Collectors.toSet());
+    }
+
+    private static boolean has(Strategy strategy, Step step) {
+        return switch (step) {
+            case CACHED -> strategy.isCached();
+            case FUSED -> strategy.fused() && !strategy.isCached();
+            default -> !strategy.fused();
+        };
     }
 }

@@ -15,6 +15,30 @@ final class Facts {
         return of(Kind.GPU, "a GPU's platform", computeUnits, 1, 1024);
     }
 
+    /** As NVIDIA's driver has it, without sub-groups. */
+    static DeviceFacts h200() {
+        return withLanguage("OpenCL 3.0 CUDA", "cl_khr_global_int32_base_atomics cl_khr_fp64 cl_nv_pragma_unroll");
+    }
+
+    /** A GPU of 132 units. */
+    static DeviceFacts withLanguage(String version, String extensions) {
+        return new DeviceFacts(
+                Kind.GPU,
+                "a GPU's platform",
+                "a GPU",
+                "a vendor",
+                version,
+                "1",
+                132,
+                1,
+                1024,
+                48 << 10,
+                50 << 20,
+                140L << 30,
+                35L << 30,
+                extensions);
+    }
+
     static DeviceFacts rusticl() {
         return of(Kind.CPU, "rusticl", 8, 1, 1024);
     }
@@ -33,6 +57,7 @@ final class Facts {
                 cpu(256, 16),
                 gpu(4),
                 gpu(132),
+                h200(),
                 rusticl(),
                 withWorkGroup(64));
     }

@@ -21,7 +21,7 @@ class KernelCatalogueTest {
     private static final Pattern COMMENT = Pattern.compile("//[^\n]*|/\\*.*?\\*/", Pattern.DOTALL);
     private static final Pattern KERNEL = Pattern.compile(
             "__kernel\\s+(?:__attribute__\\s*\\(\\(.*?\\)\\)\\s*)?void\\s+(\\w+)\\s*\\(", Pattern.DOTALL);
-    private static final Set<String> STRATEGY_MACROS = Set.of("VW", "WX", "WY", "TILE", "BLOCKS", "STREAM");
+    private static final Set<String> STRATEGY_MACROS = Set.of("VW", "WX", "WY", "TILE", "BLOCKS", "CACHED", "STREAM");
 
     @Test
     void entries_kernelsOfTheSources_areAllThereAndNoOthers() throws IOException {
@@ -54,7 +54,9 @@ class KernelCatalogueTest {
                 .map(entry -> KernelSource.read(entry.source()))
                 .reduce("", String::concat);
 
-        assertThat(new Strategy("any", true, 1, 1, 1, 1, 1, true).macros().split(" "))
+        assertThat(new Strategy("any", true, 1, 1, 1, 1, 1, 1, true, "")
+                        .macros()
+                        .split(" "))
                 .extracting(option -> option.replaceAll("-D(\\w+)=.*", "$1"))
                 .as("each is tested below")
                 .containsExactlyInAnyOrderElementsOf(STRATEGY_MACROS);

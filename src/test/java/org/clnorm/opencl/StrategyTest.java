@@ -5,6 +5,9 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
+import org.clnorm.Layout;
+import org.clnorm.Shape;
 import org.clnorm.view.View;
 import org.junit.jupiter.api.Test;
 
@@ -94,7 +97,7 @@ class StrategyTest {
         assertThatThrownBy(() -> Strategy.named("fastest", facts))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("'fastest'")
-                .hasMessageContaining("auto, cpu-fused, cpu-split, gpu-fused, gpu-split");
+                .hasMessageContaining("auto, cpu-fused, cpu-split, gpu-cached, gpu-fused, gpu-split");
     }
 
     @Test
@@ -104,9 +107,9 @@ class StrategyTest {
                 Strategy chosen = Strategy.choose(facts, view);
 
                 assertThat(chosen.withStream(false))
-                        .as("but for the stores, that is")
+                        .as("but for the stores, and the work-group of one that keeps groups in registers")
                         .isIn(Strategy.all(facts).stream()
-                                .map(strategy -> strategy.withStream(false))
+                                .map(strategy -> strategy.forView(facts, view).withStream(false))
                                 .toList());
                 assertThat(Strategy.choose(facts, view)).isEqualTo(chosen);
             }
@@ -198,11 +201,171 @@ class StrategyTest {
     }
 
     @Test
+    void choose_benchmarksShapesOnALargeGpu_keepsSmallGroupsInRegistersAndCutsLargeOnes() {
+        DeviceFacts h200 = Facts.h200();
+
+        assertThat(choices(h200, Layout.CHANNELS_FIRST))
+                .containsExactly(
+                        "(32, 64, 56, 56) gpu-split, 1024 work-groups of 256",
+                        "(32, 256, 14, 14) gpu-cached, 256 work-groups of 256",
+                        "(64, 512, 7, 7) gpu-cached, 512 work-groups of 256",
+                        "(8, 64, 112, 112) gpu-split, 1024 work-groups of 256",
+                        "(2, 2048, 7, 7) gpu-cached, 2048 work-groups of 64",
+                        "(256, 16, 8, 8) gpu-cached, 16 work-groups of 512",
+                        "(1, 3, 1024, 1024) gpu-split, 768 work-groups of 256",
+                        "(128, 128) gpu-cached, 4 work-groups of 256",
+                        "(4096, 1024) gpu-split, 1024 work-groups of 256");
+        assertThat(choices(h200, Layout.CHANNELS_LAST))
+                .as("or as many as have a tile for each work-item")
+                .containsExactly(
+                        "(32, 64, 56, 56) gpu-split, 784 work-groups of 256",
+                        "(32, 256, 14, 14) gpu-split, 392 work-groups of 256",
+                        "(64, 512, 7, 7) gpu-split, 400 work-groups of 256",
+                        "(8, 64, 112, 112) gpu-split, 784 work-groups of 256",
+                        "(2, 2048, 7, 7) gpu-cached, 64 work-groups of 256",
+                        "(256, 16, 8, 8) gpu-split, 128 work-groups of 256",
+                        "(1, 3, 1024, 1024) gpu-split, 1024 work-groups of 256",
+                        "(128, 128) gpu-cached, 4 work-groups of 256",
+                        "(4096, 1024) gpu-split, 1024 work-groups of 256");
+    }
+
+    private static List<String> choices(DeviceFacts facts, Layout layout) {
+        return Stream.of(
+                        Shape.of(32, 64, 56, 56),
+                        Shape.of(32, 256, 14, 14),
+                        Shape.of(64, 512, 7, 7),
+                        Shape.of(8, 64, 112, 112),
+                        Shape.of(2, 2048, 7, 7),
+                        Shape.of(256, 16, 8, 8),
+                        Shape.of(1, 3, 1024, 1024),
+                        Shape.of(128, 128),
+                        Shape.of(4096, 1024))
+                .map(shape -> {
+                    View view = View.batch(shape, layout);
+                    Strategy strategy = Strategy.choose(facts, view);
+                    Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
+                    int workGroups = strategy.fused() ? geometry.stripes() : geometry.workGroups();
+                    return shape + " " + strategy.name() + ", " + workGroups + " work-groups of " + strategy.items();
+                })
+                .toList();
+    }
+
+    @Test
+    void forView_inRegisters_everyItemHasRoomForItsShare() {
+        int held = 0;
+        for (DeviceFacts facts : Facts.all()) {
+            for (Strategy all : Strategy.all(facts)) {
+                for (long rows : new long[] {1, 2, 31, 32, 33, 98, 128, 256, 257, 512, 513, 16384, 16385, 1 << 20}) {
+                    for (int columns : new int[] {1, 3, 4, 33, 64, 1 << 12}) {
+                        View columnar = new View.Columnar(columns, rows, 1);
+                        View segmented = new View.Segmented(8, (int) rows, columns, 8L * columns);
+                        Strategy byColumns = all.forView(facts, columnar);
+                        Strategy bySegments = all.forView(facts, segmented);
+
+                        if (byColumns.isCached()) {
+                            assertThat(columns % byColumns.vectorWidth()).isZero();
+                            assertThat((long) byColumns.workY() * byColumns.cached())
+                                    .isGreaterThanOrEqualTo(rows);
+                            held++;
+                        }
+                        if (bySegments.isCached()) {
+                            assertThat(columns % bySegments.vectorWidth()).isZero();
+                            assertThat((long) bySegments.items() * bySegments.cached() * bySegments.vectorWidth())
+                                    .isGreaterThanOrEqualTo(segmented.groupSize());
+                            held++;
+                        }
+                        assertThat(byColumns.items()).isLessThanOrEqualTo(facts.maxWorkGroup());
+                        assertThat(byColumns.stripe())
+                                .as("the same stripes whatever the vectors")
+                                .isEqualTo(all.stripe());
+                    }
+                }
+            }
+        }
+        assertThat(held).isPositive();
+    }
+
+    @Test
+    void forView_largeGroups_goToTheOthersOfTheFamily() {
+        DeviceFacts facts = Facts.h200();
+        Strategy cached = Strategy.named("gpu-cached", facts);
+
+        assertThat(cached.forView(facts, new View.Segmented(64, 32, 3136, 64 * 3136))
+                        .name())
+                .isEqualTo("gpu-split");
+        assertThat(cached.forView(facts, new View.Segmented(2048, 32, 3136, 2048 * 3136))
+                        .name())
+                .isEqualTo("gpu-fused");
+        assertThat(cached.forView(facts, new View.Columnar(1 << 30, 2, 1)).name())
+                .as("places in registers are 32 bits wide")
+                .isNotEqualTo("gpu-cached");
+    }
+
+    @Test
+    void forView_others_areAsTheyAre() {
+        for (DeviceFacts facts : Facts.all()) {
+            for (Strategy strategy : Strategy.all(facts)) {
+                if (!strategy.isCached()) {
+                    assertThat(VIEWS).allMatch(view -> strategy.forView(facts, view) == strategy);
+                }
+            }
+        }
+    }
+
+    @Test
+    void forSlices_few_isASmallWorkGroup() {
+        Strategy gpu = Strategy.named("gpu-split", Facts.h200());
+        Strategy cpu = Strategy.named("cpu-split", Facts.cpu(2, 16));
+
+        assertThat(gpu.forSlices(1).items()).isEqualTo(64);
+        assertThat(gpu.forSlices(64).items()).isEqualTo(64);
+        assertThat(gpu.forSlices(65)).isEqualTo(gpu);
+        assertThat(cpu.forSlices(1)).isEqualTo(cpu);
+    }
+
+    @Test
+    void forApply_largeWorkGroup_isTheUsualOne() {
+        DeviceFacts facts = Facts.h200();
+        Strategy large = Strategy.choose(facts, new View.Segmented(16, 256, 64, 1024));
+        Strategy small = Strategy.choose(facts, new View.Segmented(2048, 2, 49, 2048 * 49));
+
+        assertThat(large.items()).isEqualTo(512);
+        assertThat(large.forApply().items()).isEqualTo(256);
+        assertThat(small.forApply()).isEqualTo(small);
+    }
+
+    @Test
+    void languageOf_deviceWithSubgroupsAndShuffles_hasThem() {
+        String both = "cl_khr_fp16 cl_khr_subgroups cl_khr_subgroup_shuffle_relative cl_khr_fp64";
+
+        assertThat(Strategy.languageOf(Facts.withLanguage("OpenCL 3.0 NEO ", both)))
+                .isEqualTo("-cl-std=CL3.0 -DSUBGROUPS=1");
+        assertThat(Strategy.languageOf(Facts.withLanguage("OpenCL 2.1 ", "cl_khr_subgroups cl_khr_subgroup_shuffle")))
+                .isEqualTo("-cl-std=CL2.0 -DSUBGROUPS=1");
+        assertThat(Strategy.all(Facts.withLanguage("OpenCL 3.0", both)))
+                .allMatch(strategy -> strategy.options().contains("-DSUBGROUPS=1") == (strategy.items() > 1));
+    }
+
+    @Test
+    void languageOf_anyOtherDevice_isPlain() {
+        assertThat(List.of(
+                        Facts.withLanguage("OpenCL 1.2", "cl_khr_subgroups cl_khr_subgroup_shuffle"),
+                        Facts.withLanguage("OpenCL 2.0 AMD-APP (3581.0)", "cl_khr_fp64 cl_khr_subgroups"),
+                        Facts.withLanguage("OpenCL 3.0", "cl_khr_subgroup_shuffle"),
+                        Facts.withLanguage("OpenCL 3.0", "my_cl_khr_subgroups cl_khr_subgroup_shuffle"),
+                        Facts.withLanguage("unknown", "cl_khr_subgroups cl_khr_subgroup_shuffle"),
+                        Facts.withLanguage("", ""),
+                        Facts.h200()))
+                .allMatch(facts -> Strategy.languageOf(facts).equals(Strategy.PLAIN_LANGUAGE));
+    }
+
+    @Test
     void macros_strategy_areAllDefined() {
-        Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, true);
+        Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
 
         assertThat(strategy.macros().split(" "))
-                .contains("-DVW=4", "-DWX=8", "-DWY=32", "-DTILE=5", "-DBLOCKS=6", "-DSTREAM=1");
+                .contains("-DVW=4", "-DWX=8", "-DWY=32", "-DTILE=5", "-DBLOCKS=6", "-DCACHED=7", "-DSTREAM=1");
+        assertThat(strategy.options()).isEqualTo("-cl-std=CL1.2 " + strategy.macros());
         assertThat(strategy.withStream(false).macros()).contains("-DSTREAM=0");
     }
 

@@ -1,0 +1,206 @@
+// All three steps in one launch, for groups that the registers of a work-group hold: an item keeps its share, CACHED
+// vectors at most, from the reduce step to the apply step. What a pass reads is read once, all of it is on its way before
+// an item waits for the first of it, and nothing depends on what a cache still has.
+//
+//   kernel                      launches  bytes moved                     chosen when
+//   normalize_cached_segmented  1         x, residual, y                  a GPU; a group is WG * CACHED vectors at most
+//   normalize_cached_columnar   1         x, residual, y                  a GPU; columns of WY * CACHED rows at most
+//   gradient_cached_segmented   1         dy, x, y (MASK 2), dx, dresidual  as forward
+//   gradient_cached_columnar    1         dy, x, y (MASK 2), dx, dresidual  as forward
+//
+// Every run of contiguous elements is a whole number of vectors (where it is not, the host takes VW = 1), a stripe is one
+// block wide, and no operand has 2^31 elements. The arguments are those of the kernels in fused.cl.
+//
+// The moments of a share are taken in two passes over its registers: the mean first, rounded to hi, then what is left
+// around it, lo = sum(x - hi) / count and M2 = sum((x - hi)^2) - count lo^2, where lo is half a unit of hi's last place or
+// so. Shares join by Chan's formula (statistics.clh), so the error is that of CACHED additions and of the tree.
+
+#include "apply.cl"
+#include "fold.cl"
+#include "gradient_apply.cl"
+#include "gradient_sums.cl"
+#include "moments.cl"
+
+#ifndef CACHED
+#define CACHED 8
+#endif
+
+// Where the vectors of a work-item lie. Loops over them go to CACHED, unrolled, with a condition on the count: an array
+// that is indexed by anything but a constant is not in registers.
+typedef struct {
+    int count;
+    int at[CACHED];
+} share;
+
+#define EACH_OF_SHARE _Pragma("unroll") for (int i = 0; i < CACHED; i++)
+
+INLINE share share_of_group(run whole) {
+    share s;
+    walk w = walk_vectors(whole);
+    s.count = (int)w.left;
+    EACH_OF_SHARE {
+        s.at[i] = (int)w.at;
+        next_vector(&w);
+    }
+    return s;
+}
+
+INLINE share share_of_stripe(int rows, int columns, int column) {
+    share s;
+    s.count = column < columns ? max((rows - ITEM_Y + WY - 1) / WY, 0) : 0;
+    EACH_OF_SHARE {
+        s.at[i] = (int)((uint)(ITEM_Y + i * WY) * (uint)columns + (uint)column); // past the count, anything
+    }
+    return s;
+}
+
+INLINE void load_forward(forward_loaded *in, forward_arrays a, share s) {
+    EACH_OF_SHARE {
+        if (i < s.count) {
+            in[i] = forward_load(a, s.at[i]);
+        } else {
+            in[i].x = in[i].residual = (vec)(0.0f);
+        }
+    }
+}
+
+INLINE lane_moments moments_of_share(const forward_loaded *in, int count) {
+    lane_moments mine = no_lane_moments();
+    if (count > 0) {
+        vec sum = in[0].x;
+        _Pragma("unroll") for (int i = 1; i < CACHED; i++) {
+            sum += in[i].x;
+        }
+        vec part = (vec)(1.0f / (float)count);
+        vec hi = sum * part;
+        vec rest = (vec)(0.0f);
+        vec m2 = (vec)(0.0f);
+        EACH_OF_SHARE {
+            vec d = i < count ? in[i].x - hi : (vec)(0.0f);
+            rest += d;
+            m2 = multiply_add(d, d, m2);
+        }
+        vec lo = rest * part;
+        mine.n = (float)count;
+        two_sum(hi, lo, &mine.hi, &mine.lo);
+        mine.m2 = multiply_add(-rest, lo, m2);
+    }
+    return mine;
+}
+
+INLINE void store_forward(forward_arrays a, share s, const forward_loaded *in, vector_coefficients c) {
+    EACH_OF_SHARE {
+        if (i < s.count) {
+            forward_store(a, s.at[i], in[i], c);
+        }
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_segmented(
+        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, RUNNING_ARGS,
+        __global float *coefficients, int pitch) {
+    LOCAL_MOMENTS(room);
+    int group = get_group_id(0);
+    forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
+    share mine = share_of_group(WHOLE_GROUP(group));
+    forward_loaded in[CACHED];
+    load_forward(in, a, mine);
+    moments all = across_group(across_lanes(moments_of_share(in, mine.count), VW), room);
+    if (LOCAL_ITEM == 0) {
+        FOLD_GROUP(all, group);
+    }
+    FOLDED;
+    store_forward(a, mine, in, every_lane(forward_of_group(coefficients, pitch, group)));
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
+        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients,
+        int pitch) {
+    LOCAL_COLUMNS(room);
+    int columns = groups * width;
+    int left = FIRST_COLUMN, right = LAST_COLUMN;
+    forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
+    share own = share_of_stripe((int)rows, columns, column_of(left, 0));
+    forward_loaded in[CACHED];
+    load_forward(in, a, own);
+    lane_moments mine[BLOCKS];
+    mine[0] = moments_of_share(in, own.count);
+    across_column_items(mine, room);
+    FOLD_COLUMNS(mine);
+    FOLDED;
+    if (own.count > 0) {
+        store_forward(a, own, in, forward_of_columns(coefficients, pitch, column_of(left, 0)));
+    }
+}
+
+// The sums of a share, which from then on has dy' in the place of dy.
+INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
+    EACH_OF_SHARE {
+        if (i < s.count) {
+            in[i].dy = load(from.dy + s.at[i]);
+            in[i].x = load(from.x + s.at[i]);
+            in[i].y = READS_Y ? load(from.y + s.at[i]) : (vec)(0.0f);
+        } else {
+            in[i].dy = in[i].x = in[i].y = (vec)(0.0f);
+        }
+    }
+    lane_sums mine = no_lane_sums();
+    EACH_OF_SHARE {
+        if (i < s.count) {
+            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, from.c);
+            mine.dy += in[i].dy;
+            mine.dyx = multiply_add(in[i].dy, in[i].x - from.c.hi, mine.dyx);
+        }
+    }
+    return mine;
+}
+
+INLINE void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
+    EACH_OF_SHARE {
+        if (i < s.count) {
+            store(vector_backward(in[i].dy, in[i].x, c), a.dx + s.at[i]);
+            if (RESIDUAL) {
+                store(in[i].dy, a.dresidual + s.at[i]);
+            }
+        }
+    }
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_segmented(
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
+        __global float *coefficients, int pitch) {
+    LOCAL_SUMS(room);
+    int group = get_group_id(0);
+    share mine = share_of_group(WHOLE_GROUP(group));
+    sums_inputs from = INPUTS;
+    from.c = every_lane(forward_of_group(coefficients, pitch, group));
+    backward_loaded in[CACHED];
+    sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), VW), room);
+    if (LOCAL_ITEM == 0) {
+        FOLD_SUMS(all, group);
+    }
+    FOLDED;
+    store_backward(BACKWARD_ARRAYS, mine, in, every_lane(backward_of_group(coefficients, pitch, group)));
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_columnar(
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
+        int pitch) {
+    LOCAL_COLUMN_SUMS(room);
+    int columns = groups * width;
+    int left = FIRST_COLUMN, right = LAST_COLUMN;
+    share own = share_of_stripe((int)rows, columns, column_of(left, 0));
+    sums_inputs from = INPUTS;
+    if (own.count > 0) {
+        sums_at_column(&from, column_of(left, 0));
+    }
+    backward_loaded in[CACHED];
+    lane_sums mine[BLOCKS];
+    mine[0] = sums_of_share(in, own, from);
+    across_column_sum_items(mine, room);
+    FOLD_COLUMN_SUMS(mine);
+    FOLDED;
+    if (own.count > 0) {
+        store_backward(BACKWARD_ARRAYS, own, in, backward_of_columns(coefficients, pitch, column_of(left, 0)));
+    }
+}

@@ -1,0 +1,40 @@
+package org.clnorm.opencl;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.List;
+import org.clnorm.Layout;
+import org.clnorm.Shape;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+/**
+ * The trees over sub-groups, with sub-groups made of local memory, since most devices that tests run on have none. What
+ * is not tested so is one line: the shuffle itself.
+ */
+class SubgroupsTest {
+    /** Segments and, the other way round, columns; in registers their work-groups are of 64 and of 256. */
+    private static final Shape SHAPE = Shape.of(6, 8, 5, 5);
+
+    @ParameterizedTest
+    @CsvSource({"gpu-cached,8", "gpu-cached,32", "gpu-split,8", "gpu-split,32"})
+    void trees_overSubgroups_giveTheBitsOfTreesInLocalMemory(String name, int size) {
+        OpenCl.Candidate device = DefaultDevice.candidate();
+        Strategy plain = Strategy.named(name, device.facts()).withLanguage(Strategy.PLAIN_LANGUAGE);
+        Strategy emulated = plain.withLanguage("-cl-std=CL1.2 -DSUBGROUPS=" + size);
+
+        assertThat(bits(device, emulated))
+                .as("the order of a sum is that of the items' numbers, whatever the tree goes through")
+                .isEqualTo(bits(device, plain));
+    }
+
+    private static List<Integer> bits(OpenCl.Candidate device, Strategy strategy) {
+        try (OpenClBackend backend = device.openUnder(strategy);
+                TrainingStep first = new TrainingStep(backend, SHAPE, Layout.CHANNELS_FIRST, 1);
+                TrainingStep last = new TrainingStep(backend, SHAPE, Layout.CHANNELS_LAST, 1)) {
+            first.enqueue();
+            last.enqueue();
+            return List.of(first.bits(), last.bits());
+        }
+    }
+}
