@@ -184,7 +184,7 @@ public record StrategyTable(List<Row> rows) {
      */
     public record Row(Condition condition, String strategy, int tile, int blocks, long streamFrom, String why) {
         /** The row that gives exactly this strategy. */
-        static Row of(Condition condition, Strategy strategy, String why) {
+        public static Row of(Condition condition, Strategy strategy, String why) {
             return new Row(
                     condition,
                     strategy.name(),
