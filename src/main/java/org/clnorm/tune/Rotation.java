@@ -17,98 +17,143 @@ import org.clnorm.opencl.Pass;
 
 /**
  * The tensors of a rung, in as many sets as exceed the caches, so that every call reads from memory what it would there.
- * No call has running statistics: what is to be timed is not to leave a trace in anybody's.
+ * No pass has running statistics: what is timed is not to leave a trace in anybody's.
  */
 final class Rotation implements AutoCloseable {
     private static final int MOST_SETS = 64;
     private static final int TENSORS = 4;
     private static final int RANDOM_ELEMENTS = 1 << 20;
 
-    private record Calls(ForwardTraining forward, ForwardInference inference, Backward backward) {}
+    private record Tensors(Operand x, Operand y, Operand dy, Operand dx) {}
 
     private final Backend owner;
+    private final Rung rung;
+    private final int channels;
     private final List<Memory> live = new ArrayList<>();
-    private final List<Calls> sets = new ArrayList<>();
-    private final SavedStatistics saved;
+    private final List<Tensors> sets = new ArrayList<>();
+    private final Operand gamma;
+    private final Operand beta;
+    private final Operand mean;
+    private final Operand variance;
+    private final Operand dgamma;
+    private final Operand dbeta;
     private int next;
 
-    /** @param bytes that all sets are to take together, at least */
+    /** @param bytes that all sets are to take together */
     Rotation(Backend owner, Rung rung, long bytes) {
         this.owner = owner;
+        this.rung = rung;
+        this.channels = (int) rung.shape().channels();
         long elements = rung.shape().elements();
-        int channels = (int) rung.shape().channels();
-        saved = owner.newSavedStatistics(channels);
         float[] random = new float[(int) Math.min(elements, RANDOM_ELEMENTS)];
         Random source = new Random(1);
         for (int i = 0; i < random.length; i++) {
             random[i] = (float) source.nextGaussian();
         }
-        Operand gamma = filled(channels, 1);
-        Operand beta = filled(channels, 0.1f);
-        Operand mean = filled(channels, 0);
-        Operand variance = filled(channels, 1);
-        Operand dgamma = filled(channels, 0);
-        Operand dbeta = filled(channels, 0);
-        long count = Math.max(2, Math.min(MOST_SETS, bytes / Math.max(1, TENSORS * Float.BYTES * elements)));
+        gamma = filled(channels, 1);
+        beta = filled(channels, 0.1f);
+        mean = filled(channels, 0);
+        variance = filled(channels, 1);
+        dgamma = filled(channels, 0);
+        dbeta = filled(channels, 0);
+        long count = Math.max(2, Math.min(MOST_SETS, bytes / (TENSORS * Float.BYTES * elements)));
         for (int set = 0; set < count; set++) {
-            Operand x = written(elements, random);
-            Operand dy = written(elements, random);
-            Operand y = filled(elements, 0);
-            Operand dx = filled(elements, 0);
-            sets.add(new Calls(
-                    new ForwardTraining(
-                            rung.shape(),
-                            rung.layout(),
-                            x,
-                            null,
-                            y,
-                            Activation.NONE,
-                            gamma,
-                            beta,
-                            1e-5,
-                            saved,
-                            null,
-                            NonFinitePolicy.PROPAGATE),
-                    new ForwardInference(
-                            rung.shape(),
-                            rung.layout(),
-                            x,
-                            null,
-                            y,
-                            Activation.NONE,
-                            gamma,
-                            beta,
-                            1e-5,
-                            mean,
-                            variance,
-                            saved),
-                    new Backward(
-                            rung.shape(),
-                            rung.layout(),
-                            false,
-                            dy,
-                            x,
-                            null,
-                            Activation.NONE,
-                            saved,
-                            dx,
-                            null,
-                            dgamma,
-                            dbeta,
-                            false)));
+            sets.add(new Tensors(
+                    written(elements, random), filled(elements, 0), written(elements, random), filled(elements, 0)));
         }
-        // So that backward passes have statistics of this data, whoever makes them.
-        owner.forward(sets.get(0).forward);
     }
 
-    /** Makes a call on the next set. */
-    void call(Backend backend, Pass pass) {
-        Calls calls = sets.get(next);
-        next = (next + 1) % sets.size();
-        switch (pass) {
-            case FORWARD -> backend.forward(calls.forward);
-            case INFERENCE -> backend.forward(calls.inference);
-            case BACKWARD -> backend.backward(calls.backward);
+    /** A backend's calls of a pass, one for each set of tensors. */
+    final class Calls implements AutoCloseable {
+        private final SavedStatistics saved;
+        private final List<Runnable> calls = new ArrayList<>();
+
+        Calls(Backend backend, Pass pass) {
+            saved = backend.newSavedStatistics(channels);
+            for (Tensors set : sets) {
+                calls.add(call(backend, pass, set));
+            }
+            if (pass == Pass.BACKWARD) {
+                backend.forward(forward(sets.get(0)));
+            }
+        }
+
+        private Runnable call(Backend backend, Pass pass, Tensors set) {
+            return switch (pass) {
+                case FORWARD -> {
+                    ForwardTraining forward = forward(set);
+                    yield () -> backend.forward(forward);
+                }
+                case INFERENCE -> {
+                    ForwardInference inference = inference(set);
+                    yield () -> backend.forward(inference);
+                }
+                case BACKWARD -> {
+                    Backward backward = backward(set);
+                    yield () -> backend.backward(backward);
+                }
+            };
+        }
+
+        private ForwardTraining forward(Tensors set) {
+            return new ForwardTraining(
+                    rung.shape(),
+                    rung.layout(),
+                    set.x,
+                    null,
+                    set.y,
+                    Activation.NONE,
+                    gamma,
+                    beta,
+                    1e-5,
+                    saved,
+                    null,
+                    NonFinitePolicy.PROPAGATE);
+        }
+
+        private ForwardInference inference(Tensors set) {
+            return new ForwardInference(
+                    rung.shape(),
+                    rung.layout(),
+                    set.x,
+                    null,
+                    set.y,
+                    Activation.NONE,
+                    gamma,
+                    beta,
+                    1e-5,
+                    mean,
+                    variance,
+                    saved);
+        }
+
+        private Backward backward(Tensors set) {
+            return new Backward(
+                    rung.shape(),
+                    rung.layout(),
+                    false,
+                    set.dy,
+                    set.x,
+                    null,
+                    Activation.NONE,
+                    saved,
+                    set.dx,
+                    null,
+                    dgamma,
+                    dbeta,
+                    false);
+        }
+
+        /** The call on the set that was not used for longest, by whomever. */
+        void next() {
+            calls.get(next).run();
+            next = (next + 1) % calls.size();
+        }
+
+        @Override
+        public void close() {
+            owner.finish();
+            saved.close();
         }
     }
 
@@ -137,6 +182,5 @@ final class Rotation implements AutoCloseable {
     public void close() {
         owner.finish();
         live.forEach(Memory::close);
-        saved.close();
     }
 }
