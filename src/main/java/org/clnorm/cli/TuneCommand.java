@@ -34,8 +34,8 @@ import picocli.CommandLine.Spec;
                     + " by 5 % or more in the user's cache folder. Programs then use them, unless they name a strategy.",
             "A strategy is held against the double-precision reference at a shape before it may win there. Running"
                     + " statistics take no part.",
-            "The folder is $CLNORM_CACHE_DIR, else clnorm in $XDG_CACHE_HOME, else ~/.cache/clnorm. What was stored counts"
-                    + " for this device, driver and version of the kernels only."
+            "The folder is $CLNORM_CACHE_DIR, else where the system has such folders, such as ~/.cache/clnorm. What was"
+                    + " stored counts for this device, driver and version of the kernels only."
         },
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:tuned", "1:a strategy computed something wrong", "2:wrong usage, or no OpenCL device"})
@@ -81,10 +81,11 @@ final class TuneCommand implements Callable<Integer> {
         }
         if (file.isEmpty() && !storing.dryRun) {
             throw new IllegalArgumentException(
-                    "Caching is switched off, so there is nowhere to store; --dry-run only prints");
+                    "There is no cache folder to store in: CLNORM_CACHE says off, or the user has no home; --dry-run only"
+                            + " prints");
         }
         TuneReport report;
-        try (Steps steps = new Steps(out, System.console() != null)) {
+        try (Steps steps = new Steps(out, Terminal.isThere())) {
             report = Tuner.run(device, quick ? Rung.QUICK : Rung.LADDER, steps);
         }
         print(device, report);

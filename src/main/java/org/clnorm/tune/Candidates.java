@@ -23,9 +23,8 @@ final class Candidates {
         Strategy byDefault = byDefault(facts, pass, view);
         List<Strategy> forms = new ArrayList<>(List.of(byDefault));
         for (Strategy strategy : Strategy.all(facts)) {
-            // In inference there is nothing to fuse: only planes that are taken together make a difference.
-            boolean same = pass == Pass.INFERENCE && strategy.fused() && !takesPlanesTogether(strategy, view);
-            if (!same) {
+            // In inference there is nothing to fuse.
+            if (pass != Pass.INFERENCE || !strategy.fused()) {
                 forms.add(strategy.withStream(byDefault.stream() && strategy.items() == 1));
                 if (strategy.items() == 1) {
                     forms.add(strategy.withStream(!byDefault.stream()));
@@ -53,10 +52,6 @@ final class Candidates {
                 .filter(variant -> !variant.equals(form))
                 .distinct()
                 .toList();
-    }
-
-    private static boolean takesPlanesTogether(Strategy strategy, View view) {
-        return strategy.items() == 1 && Pattern.of(view) == Pattern.PLANES;
     }
 
     /** A strategy's name, and what of its parameters is not as usual. */

@@ -11,17 +11,26 @@ import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.TunedTables;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 class TuneCommandTest {
     private final DeviceFacts facts = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE))
             .facts();
-    private final TunedTables tables = TunedTables.ofUser();
-    private final Path file = tables.file(facts).orElseThrow();
+    private TunedTables tables;
+    private Path file;
+
+    @BeforeEach
+    void switchOn() {
+        System.setProperty("clnorm.cache", "on");
+        tables = TunedTables.ofUser();
+        file = tables.file(facts).orElseThrow();
+    }
 
     @AfterEach
     void forget() throws IOException {
         tables.remove(facts);
+        System.clearProperty("clnorm.cache");
     }
 
     @Test
@@ -49,11 +58,15 @@ class TuneCommandTest {
     }
 
     @Test
-    void tune_dryRun_storesNothing() {
-        Result result = clnorm("tune", "--quick", "--dry-run");
+    void tune_switchedOff_storesNothing() {
+        System.setProperty("clnorm.cache", "off");
 
-        assertThat(result.exitCode()).as(result.out() + result.err()).isZero();
-        assertThat(result.out()).contains("rows, which are not stored");
+        assertThat(clnorm("tune", "--quick").err()).contains("no cache folder", "--dry-run");
+        assertThat(clnorm("tune", "--quick").exitCode()).isEqualTo(2);
+        Result dry = clnorm("tune", "--quick", "--dry-run");
+
+        assertThat(dry.exitCode()).as(dry.out() + dry.err()).isZero();
+        assertThat(dry.out()).contains("rows, which are not stored").doesNotContain("stored in");
         assertThat(file).doesNotExist();
     }
 

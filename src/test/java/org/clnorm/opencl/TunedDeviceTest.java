@@ -8,6 +8,7 @@ import org.clnorm.Device;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
 /** A new device looks into the user's cache folder, which the build puts among its own files. */
@@ -15,11 +16,18 @@ class TunedDeviceTest {
     private static final Shape SHAPE = Shape.of(16, 8);
 
     private final DeviceFacts facts = DefaultDevice.candidate().facts();
-    private final TunedTables tables = TunedTables.ofUser();
+    private TunedTables tables;
+
+    @BeforeEach
+    void switchOn() {
+        System.setProperty("clnorm.cache", "on");
+        tables = TunedTables.ofUser();
+    }
 
     @AfterEach
     void forget() throws IOException {
         tables.remove(facts);
+        System.clearProperty("clnorm.cache");
     }
 
     private static Set<String> kernels(String strategy) {
@@ -52,6 +60,17 @@ class TunedDeviceTest {
         Set<String> before = kernels(Strategy.AUTO);
 
         tables.store(facts, StrategyTable.parse("=> warp-speed | of another version"));
+
+        assertThat(kernels(Strategy.AUTO)).isEqualTo(before);
+    }
+
+    @Test
+    void open_switchedOff_isAsBefore() throws IOException {
+        Set<String> before = kernels(Strategy.AUTO);
+        tables.store(facts, StrategyTable.parse("=> gpu-split | a test"));
+        assertThat(kernels(Strategy.AUTO)).isNotEqualTo(before);
+
+        System.setProperty("clnorm.cache", "off");
 
         assertThat(kernels(Strategy.AUTO)).isEqualTo(before);
     }
