@@ -25,6 +25,11 @@ final class DeviceOptions {
      * @throws IllegalArgumentException when nothing matches
      */
     OpenCl.Candidate candidate() {
+        return candidate(device);
+    }
+
+    /** The same for the value of an option {@code --device} of a command that takes no strategy; null without one. */
+    static OpenCl.Candidate candidate(String device) {
         String selector = device != null ? device : Device.variable(Device.SELECTOR_VARIABLE);
         if ("reference".equalsIgnoreCase(selector)) {
             throw new IllegalArgumentException("This needs an OpenCL device, and the CPU reference is none");

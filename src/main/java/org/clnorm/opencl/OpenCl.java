@@ -54,7 +54,8 @@ public final class OpenCl {
 
         /** Who it is, with the strategy that it would get. */
         public DeviceInfo info() {
-            return infoOf(facts, Strategy.describeChoice(facts));
+            boolean tuned = TunedTables.ofUser().load(facts).isPresent();
+            return infoOf(facts, Strategy.describeChoice(facts, tuned));
         }
 
         /** One line. */

@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
@@ -41,12 +42,15 @@ import org.jocl.cl_platform_id;
  */
 public final class OpenClBackend implements Backend {
     private final cl_context context;
+    private final cl_device_id device;
     private final cl_command_queue queue;
     private final boolean ownsQueue;
     private final DeviceFacts facts;
     private final DeviceInfo info;
     /** What was asked for, or null: then each view gets what {@link Strategy#choose} says. */
     private final Strategy fixed;
+
+    private final StrategyTable table;
 
     private final Kernels kernels;
     private final Transfers transfers;
@@ -69,11 +73,15 @@ public final class OpenClBackend implements Backend {
             Strategy fixed,
             BinaryCache cache) {
         this.context = context;
+        this.device = device;
         this.queue = queue;
         this.ownsQueue = ownsQueue;
         this.facts = facts;
         this.fixed = fixed;
-        this.info = OpenCl.infoOf(facts, fixed == null ? Strategy.describeChoice(facts) : fixed.name());
+        Optional<StrategyTable> tuned = fixed == null ? TunedTables.ofUser().load(facts) : Optional.empty();
+        this.table = tuned.orElse(StrategyTable.EMPTY).before(StrategyTable.DEFAULTS);
+        this.info =
+                OpenCl.infoOf(facts, fixed == null ? Strategy.describeChoice(facts, tuned.isPresent()) : fixed.name());
         if (facts.isPocl()) {
             CompilerSignals.beforeCompiling();
         }
@@ -125,6 +133,14 @@ public final class OpenClBackend implements Backend {
         DeviceFacts facts = OpenCl.factsOf(platform, device);
         Strategy strategy = strategyOf(strategyName, facts);
         return new OpenClBackend(context, device, queue, false, facts, strategy, OpenCl.cacheOf(platform, facts));
+    }
+
+    /**
+     * The same device, queue and memory under one strategy, for those who compare strategies. It is to be closed before
+     * this one. Its kernels are not kept for later processes: most of what is tried is not taken.
+     */
+    public OpenClBackend under(Strategy strategy) {
+        return new OpenClBackend(context, device, queue, false, facts, strategy, BinaryCache.off());
     }
 
     private static Strategy strategyOf(String name, DeviceFacts facts) {
@@ -261,14 +277,18 @@ public final class OpenClBackend implements Backend {
         return new OpenClSavedStatistics(groups, memory);
     }
 
-    private Strategy strategyFor(View view) {
-        return fixed == null ? Strategy.choose(facts, view) : fixed.forView(facts, view);
+    private Strategy strategyFor(Pass pass, View view) {
+        if (fixed == null) {
+            return Strategy.choose(facts, pass, view, table);
+        }
+        Strategy strategy = fixed.forView(facts, view);
+        return pass == Pass.INFERENCE ? strategy.forApply() : strategy;
     }
 
     @Override
     public void forward(ForwardTraining pass) {
         View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(view);
+        Strategy strategy = strategyFor(Pass.FORWARD, view);
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         boolean updateLater = pass.running() != null && pass.policy() == NonFinitePolicy.THROW;
         RunningStatistics runningNow = updateLater ? null : pass.running();
@@ -338,7 +358,7 @@ public final class OpenClBackend implements Backend {
     @Override
     public void forward(ForwardInference pass) {
         View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(view).forApply();
+        Strategy strategy = strategyFor(Pass.INFERENCE, view);
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         synchronized (lock) {
             Arguments arguments = new Arguments(view, saved, pass.gamma(), pass.beta(), pass.epsilon());
@@ -401,7 +421,7 @@ public final class OpenClBackend implements Backend {
     @Override
     public void backward(Backward pass) {
         View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(view);
+        Strategy strategy = strategyFor(Pass.BACKWARD, view);
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         int mask = pass.activation() == Activation.NONE ? 0 : pass.y() == null ? 1 : 2;
         String sumMacros = alignment(strategy, view, pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual())

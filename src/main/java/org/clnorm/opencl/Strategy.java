@@ -11,8 +11,9 @@ import org.clnorm.DeviceInfo;
 import org.clnorm.view.View;
 
 /**
- * How the kernels are compiled and launched. Choosing one is a pure function of the device's facts and the view; the
- * results are the same to within rounding under all of them, and each runs on every device that {@link #all} lists it for.
+ * How the kernels are compiled and launched. Choosing one is a pure function of the device's facts, the pass, the view and
+ * a table of what was measured; the results are the same to within rounding under all of them, and each runs on every
+ * device that {@link #all} lists it for.
  *
  * @param name how a person selects it
  * @param fused whether a pass is one launch, each work-group having whole groups to itself, or three (reduce, fold,
@@ -38,7 +39,7 @@ public record Strategy(
         int cached,
         boolean stream,
         String language) {
-    /** The name that leaves the choice to {@link #choose}. */
+    /** The name that leaves the choice to a {@link StrategyTable}. */
     public static final String AUTO = "auto";
 
     /** A CPU's second pass is from cache while a group takes no more than this: half of a common L2, in bytes. */
@@ -46,9 +47,6 @@ public record Strategy(
 
     /** Elements of a plane up to which several channels are taken together. */
     static final int MOST_SMALL_PLANE = 256;
-
-    /** Smaller outputs are still in the cache when somebody reads them, and stay there: stores past it would lose. */
-    static final long LEAST_STREAMED_BYTES = 1 << 20;
 
     /**
      * Work-groups of a strategy that keeps groups in registers: the smallest that holds a group. Few, since each is a
@@ -152,48 +150,25 @@ public record Strategy(
                         + AUTO + ", " + all.stream().map(Strategy::name).collect(Collectors.joining(", "))));
     }
 
-    /** Whether the GPU's strategies are the faster ones. */
-    static boolean prefersGpuForm(DeviceFacts facts) {
-        return facts.kind() != DeviceInfo.Kind.CPU || isLlvmpipe(facts);
-    }
-
     /**
-     * Whether it is Mesa's llvmpipe, which calls itself a CPU. It compiles work-items to vector lanes, as GPUs do, so
-     * their strategies are five times as fast there; and it ends a work-item's loops after 65,535 iterations in all,
-     * without a word, so that those of a CPU, with long loops, are not to be had.
+     * Whether it is Mesa's llvmpipe, which calls itself a CPU. It ends a work-item's loops after 65,535 iterations in
+     * all, without a word, so that the strategies of a CPU, with long loops, are not to be had.
      */
     private static boolean isLlvmpipe(DeviceFacts facts) {
         return facts.kind() == DeviceInfo.Kind.CPU && facts.platform().equalsIgnoreCase("rusticl");
     }
 
     /** What {@link #choose} may choose on a device, as the command {@code devices} shows it. */
-    static String describeChoice(DeviceFacts facts) {
-        String family = facts.kind() != DeviceInfo.Kind.CPU ? "gpu-cached, " : prefersGpuForm(facts) ? "gpu" : "cpu";
-        return AUTO + " (" + family + "-fused or -split by shape)";
+    static String describeChoice(DeviceFacts facts, boolean tuned) {
+        String family = facts.kind() != DeviceInfo.Kind.CPU
+                ? "gpu-cached, "
+                : forCopies(facts).name.replaceFirst("-.*", "");
+        return AUTO + " (" + family + "-fused or -split by shape" + (tuned ? ", as tuned here)" : ")");
     }
 
-    /**
-     * The strategy for a view.
-     *
-     * <p>Fused saves a read of x where what a work-group read is still in its cache when it comes back, and it needs
-     * enough groups to occupy every compute unit. What registers hold needs neither: reading a group takes a work-group
-     * less time than two more launches, however few there are.
-     */
-    public static Strategy choose(DeviceFacts facts, View view) {
-        boolean gpu = prefersGpuForm(facts);
-        if (facts.kind() != DeviceInfo.Kind.CPU) {
-            Optional<Strategy> cached = all(facts).stream()
-                    .filter(Strategy::isCached)
-                    .flatMap(strategy -> strategy.holding(facts, view).stream())
-                    .findFirst();
-            if (cached.isPresent()) {
-                return cached.get();
-            }
-        }
-        Strategy fused = named(gpu ? "gpu-fused" : "cpu-fused", facts);
-        Strategy chosen =
-                fused.fits(facts, fused.reshape(view)) ? fused : named(gpu ? "gpu-split" : "cpu-split", facts);
-        return chosen.withStream(chosen.stream && view.elements() * Float.BYTES >= LEAST_STREAMED_BYTES);
+    /** The strategy for a pass over a view, by the first row of a table that matches. */
+    public static Strategy choose(DeviceFacts facts, Pass pass, View view, StrategyTable table) {
+        return table.strategyFor(facts, pass, view);
     }
 
     /** Whether groups stay in registers. */
@@ -256,14 +231,19 @@ public record Strategy(
         return new Strategy(name, fused, workX, y, vectorWidth, tile, blocks, cached, stream, language);
     }
 
-    private boolean fits(DeviceFacts facts, View view) {
+    /**
+     * Whether fused gains by what it is for: a read of x is saved where what a work-group read is still in its cache when
+     * it comes back, and that needs enough groups to occupy every compute unit. Always, if not fused.
+     */
+    boolean fits(DeviceFacts facts, View view) {
+        if (!fused) {
+            return true;
+        }
+        if (isCached()) {
+            return holding(facts, view).isPresent();
+        }
         int occupying = facts.computeUnits() * (items() > 1 ? GPU_GROUPS_PER_UNIT : 1);
         if (view instanceof View.Columnar columnar) {
-            if (columnar.width() == 1) {
-                // Narrow stripes of long columns share pages and lines with their neighbours: only for few bytes in
-                // all.
-                return view.elements() * Float.BYTES <= LEAST_STREAMED_BYTES / 2;
-            }
             int stripe = Geometry.fusedStripe(this, columnar, facts.computeUnits());
             long stripeBytes = columnar.rows() * stripe * Float.BYTES;
             return stripeBytes <= CACHED_GROUP_BYTES && columnar.columns() / stripe >= occupying;
@@ -278,18 +258,24 @@ public record Strategy(
      * sixteen of them are 49 whole lines.
      */
     View reshape(View view) {
-        if (fused
-                && items() == 1
-                && view instanceof View.Segmented segmented
-                && segmented.length() <= MOST_SMALL_PLANE) {
-            return segmented.asColumns().map(View.class::cast).orElse(view);
-        }
-        return view;
+        return fused && items() == 1
+                ? smallPlanes(view)
+                        .filter(planes -> planes.width() <= stripe())
+                        .map(View.class::cast)
+                        .orElse(view)
+                : view;
+    }
+
+    /** A view of small planes, which lie side by side, as wide columns; empty for any other. */
+    static Optional<View.Columnar> smallPlanes(View view) {
+        return view instanceof View.Segmented segmented && segmented.length() <= MOST_SMALL_PLANE
+                ? segmented.asColumns()
+                : Optional.empty();
     }
 
     /** The strategy for work that has no groups. */
     static Strategy forCopies(DeviceFacts facts) {
-        return named(prefersGpuForm(facts) ? "gpu-split" : "cpu-split", facts);
+        return choose(facts, Pass.INFERENCE, new View.Segmented(1, 1, 1 << 20, 1 << 20), StrategyTable.DEFAULTS);
     }
 
     /** The same with stores through the cache, or past it. */
@@ -299,6 +285,16 @@ public record Strategy(
 
     /** The same in another version of OpenCL C. */
     Strategy withLanguage(String language) {
+        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+    }
+
+    /** The same with so many vectors in registers. */
+    public Strategy withTile(int tile) {
+        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+    }
+
+    /** The same with so many vectors of a row. */
+    public Strategy withBlocks(int blocks) {
         return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 }

@@ -56,12 +56,23 @@ final class VerifierTrial implements AutoCloseable {
             Backend backend, Supplier<Map<String, Long>> launches, VerifierCase c, VerifierInputs inputs) {
         try (VerifierTrial trial = new VerifierTrial(backend, launches, c, inputs)) {
             Outcome copy = trial.outcome(false, trial::copy);
-            Map<String, Operand> left = new HashMap<>();
-            Outcome forward = trial.outcome(true, () -> trial.forward(left));
-            return forward.refused == null
-                    ? List.of(copy, forward, trial.outcome(false, () -> trial.backward(left)))
-                    : List.of(copy, forward);
+            List<Outcome> outcomes = new ArrayList<>(List.of(copy));
+            outcomes.addAll(trial.passes());
+            return outcomes;
         }
+    }
+
+    /** The outcomes of the forward pass and, unless that was refused, of the backward pass. */
+    static List<Outcome> runPasses(Backend backend, VerifierCase c, VerifierInputs inputs) {
+        try (VerifierTrial trial = new VerifierTrial(backend, Map::of, c, inputs)) {
+            return trial.passes();
+        }
+    }
+
+    private List<Outcome> passes() {
+        Map<String, Operand> left = new HashMap<>();
+        Outcome forward = outcome(true, () -> forward(left));
+        return forward.refused == null ? List.of(forward, outcome(false, () -> backward(left))) : List.of(forward);
     }
 
     private Outcome outcome(boolean isForward, Runnable pass) {

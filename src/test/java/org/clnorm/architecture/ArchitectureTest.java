@@ -31,7 +31,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Who may know whom:
  *
- * <pre>cli → example, verify, bench → layers (the root package) → opencl, reference → backend, view → vocabulary</pre>
+ * <pre>cli → example, tune, verify, bench → layers (the root package) → opencl, reference → backend, view → vocabulary</pre>
  *
  * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
  * renamed does not take its rule with it.
@@ -46,6 +46,7 @@ final class ArchitectureTest {
     private static final String IO = "org.clnorm.io..";
     private static final String VERIFY = "org.clnorm.verify..";
     private static final String BENCH = "org.clnorm.bench..";
+    private static final String TUNE = "org.clnorm.tune..";
     private static final String EXAMPLE = "org.clnorm.example..";
     private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
@@ -165,7 +166,7 @@ final class ArchitectureTest {
                 .resideInAPackage(ROOT)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(VIEW, IO, VERIFY, BENCH, EXAMPLE, REPORT, CLI));
+                .resideInAnyPackage(VIEW, IO, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
     }
 
     @Test
@@ -187,10 +188,16 @@ final class ArchitectureTest {
     void tools_asTheyAre_doNotKnowWhoUsesThem() {
         check(noClasses()
                 .that()
-                .resideInAnyPackage(VERIFY, BENCH)
+                .resideInAnyPackage(VERIFY, BENCH, TUNE)
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage(EXAMPLE, CLI));
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(VERIFY, BENCH)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(TUNE));
         check(noClasses()
                 .that()
                 .resideOutsideOfPackage(CLI)
@@ -206,7 +213,7 @@ final class ArchitectureTest {
                 .resideInAPackage(EXAMPLE)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(OPENCL, REFERENCE, BACKEND, VIEW, IO, VERIFY, BENCH)
+                .resideInAnyPackage(OPENCL, REFERENCE, BACKEND, VIEW, IO, VERIFY, BENCH, TUNE)
                 .because("its readers are to do the same, and have nothing else"));
     }
 

@@ -24,6 +24,10 @@ class StrategyTest {
             new View.Columnar(2, 1L << 30, 1),
             new View.Columnar(1 << 20, 1, 1));
 
+    private static Strategy choose(DeviceFacts facts, View view) {
+        return Strategy.choose(facts, Pass.FORWARD, view, StrategyTable.DEFAULTS);
+    }
+
     @Test
     void all_cpu_hasVectorsOfTheNativeWidth() {
         for (int width : new int[] {1, 2, 4, 8, 16}) {
@@ -104,14 +108,18 @@ class StrategyTest {
     void choose_anyView_isOneOfTheDevicesOwnAndTheSameEveryTime() {
         for (DeviceFacts facts : Facts.all()) {
             for (View view : VIEWS) {
-                Strategy chosen = Strategy.choose(facts, view);
+                for (Pass pass : Pass.values()) {
+                    Strategy chosen = Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS);
 
-                assertThat(chosen.withStream(false))
-                        .as("but for the stores, and the work-group of one that keeps groups in registers")
-                        .isIn(Strategy.all(facts).stream()
-                                .map(strategy -> strategy.forView(facts, view).withStream(false))
-                                .toList());
-                assertThat(Strategy.choose(facts, view)).isEqualTo(chosen);
+                    assertThat(chosen.withStream(false))
+                            .as("but for the stores, and the work-group of one that keeps groups in registers")
+                            .isIn(Strategy.all(facts).stream()
+                                    .map(strategy ->
+                                            strategy.forView(facts, view).withStream(false))
+                                    .toList());
+                    assertThat(Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS))
+                            .isEqualTo(chosen);
+                }
             }
         }
     }
@@ -119,9 +127,9 @@ class StrategyTest {
     @Test
     void choose_device_saysWhichFamily() {
         for (View view : VIEWS) {
-            assertThat(Strategy.choose(Facts.gpu(132), view).name()).startsWith("gpu-");
-            assertThat(Strategy.choose(Facts.cpu(64, 8), view).name()).startsWith("cpu-");
-            assertThat(Strategy.choose(Facts.rusticl(), view).name())
+            assertThat(choose(Facts.gpu(132), view).name()).startsWith("gpu-");
+            assertThat(choose(Facts.cpu(64, 8), view).name()).startsWith("cpu-");
+            assertThat(choose(Facts.rusticl(), view).name())
                     .as("llvmpipe is a CPU that runs work-items as vector lanes")
                     .startsWith("gpu-");
         }
@@ -131,9 +139,9 @@ class StrategyTest {
     void choose_groupsEnoughForEveryUnitThatStayInCache_isFused() {
         View view = new View.Segmented(64, 8, 28 * 28, 64L * 28 * 28);
 
-        assertThat(Strategy.choose(Facts.cpu(2, 16), view).fused()).isTrue();
-        assertThat(Strategy.choose(Facts.cpu(64, 16), view).fused()).isTrue();
-        assertThat(Strategy.choose(Facts.gpu(16), view).fused()).isTrue();
+        assertThat(choose(Facts.cpu(2, 16), view).fused()).isTrue();
+        assertThat(choose(Facts.cpu(64, 16), view).fused()).isTrue();
+        assertThat(choose(Facts.gpu(16), view).fused()).isTrue();
     }
 
     @Test
@@ -141,19 +149,17 @@ class StrategyTest {
         View one = new View.Segmented(1, 1, 1 << 16, 1 << 16);
         View three = new View.Segmented(3, 8, 1 << 12, 3 << 12);
 
-        assertThat(Strategy.choose(Facts.cpu(2, 16), one).fused()).isFalse();
-        assertThat(Strategy.choose(Facts.cpu(64, 16), three).fused()).isFalse();
-        assertThat(Strategy.choose(Facts.gpu(132), three).fused()).isFalse();
+        assertThat(choose(Facts.cpu(2, 16), one).fused()).isFalse();
+        assertThat(choose(Facts.cpu(64, 16), three).fused()).isFalse();
+        assertThat(choose(Facts.gpu(132), three).fused()).isFalse();
     }
 
     @Test
     void choose_smallOutput_isNotStreamedPastTheCache() {
         DeviceFacts facts = Facts.cpu(2, 16);
 
-        assertThat(Strategy.choose(facts, new View.Columnar(64, 64, 1)).stream())
-                .isFalse();
-        assertThat(Strategy.choose(facts, new View.Columnar(64, 1 << 16, 1)).stream())
-                .isTrue();
+        assertThat(choose(facts, new View.Columnar(64, 64, 1)).stream()).isFalse();
+        assertThat(choose(facts, new View.Columnar(64, 1 << 16, 1)).stream()).isTrue();
     }
 
     @Test
@@ -182,6 +188,29 @@ class StrategyTest {
     }
 
     @Test
+    void reshape_planesWiderThanItsStripe_areLeftAsTheyAre() {
+        View planes = new View.Segmented(64, 32, 196, 64 * 196);
+        Strategy narrow = Strategy.named("cpu-fused", Facts.cpu(2, 16)).withBlocks(8);
+
+        assertThat(narrow.stripe()).isLessThan(196);
+        assertThat(narrow.reshape(planes))
+                .as("a work-item has no room for a plane")
+                .isEqualTo(planes);
+    }
+
+    @Test
+    void choose_inference_isNeverFused() {
+        for (DeviceFacts facts : Facts.all()) {
+            for (View view : VIEWS) {
+                assertThat(Strategy.choose(facts, Pass.INFERENCE, view, StrategyTable.DEFAULTS)
+                                .fused())
+                        .as("there is no group to come back to: %s, %s", facts, view)
+                        .isFalse();
+            }
+        }
+    }
+
+    @Test
     void all_llvmpipe_hasNoLongLoops() {
         assertThat(Strategy.all(Facts.rusticl()))
                 .as("it ends the loops of a work-item after 65,535 iterations, without a word")
@@ -194,9 +223,7 @@ class StrategyTest {
         View tall = new View.Columnar(64, 32L * 112 * 112, 1);
 
         for (DeviceFacts facts : Facts.all()) {
-            assertThat(Strategy.choose(facts, tall).fused())
-                    .as(facts.toString())
-                    .isFalse();
+            assertThat(choose(facts, tall).fused()).as(facts.toString()).isFalse();
         }
     }
 
@@ -242,7 +269,7 @@ class StrategyTest {
                         Shape.of(4096, 1024))
                 .map(shape -> {
                     View view = View.batch(shape, layout);
-                    Strategy strategy = Strategy.choose(facts, view);
+                    Strategy strategy = choose(facts, view);
                     Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
                     int workGroups = strategy.fused() ? geometry.stripes() : geometry.workGroups();
                     return shape + " " + strategy.name() + ", " + workGroups + " work-groups of " + strategy.items();
@@ -326,8 +353,8 @@ class StrategyTest {
     @Test
     void forApply_largeWorkGroup_isTheUsualOne() {
         DeviceFacts facts = Facts.h200();
-        Strategy large = Strategy.choose(facts, new View.Segmented(16, 256, 64, 1024));
-        Strategy small = Strategy.choose(facts, new View.Segmented(2048, 2, 49, 2048 * 49));
+        Strategy large = choose(facts, new View.Segmented(16, 256, 64, 1024));
+        Strategy small = choose(facts, new View.Segmented(2048, 2, 49, 2048 * 49));
 
         assertThat(large.items()).isEqualTo(512);
         assertThat(large.forApply().items()).isEqualTo(256);
@@ -371,7 +398,9 @@ class StrategyTest {
 
     @Test
     void describeChoice_families_areNamed() {
-        assertThat(Strategy.describeChoice(Facts.cpu(2, 16))).contains("auto", "cpu");
-        assertThat(Strategy.describeChoice(Facts.gpu(16))).contains("auto", "gpu");
+        assertThat(Strategy.describeChoice(Facts.cpu(2, 16), false))
+                .contains("auto", "cpu")
+                .doesNotContain("tuned");
+        assertThat(Strategy.describeChoice(Facts.gpu(16), true)).contains("auto", "gpu", "tuned");
     }
 }

@@ -1,0 +1,81 @@
+package org.clnorm.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+import static org.clnorm.cli.Commands.clnorm;
+
+import java.io.IOException;
+import java.nio.file.Path;
+import org.clnorm.Device;
+import org.clnorm.cli.Commands.Result;
+import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.opencl.OpenCl;
+import org.clnorm.opencl.TunedTables;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+
+class TuneCommandTest {
+    private final DeviceFacts facts = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE))
+            .facts();
+    private TunedTables tables;
+    private Path file;
+
+    @BeforeEach
+    void switchOn() {
+        System.setProperty("clnorm.cache", "on");
+        tables = TunedTables.ofUser();
+        file = tables.file(facts).orElseThrow();
+    }
+
+    @AfterEach
+    void forget() throws IOException {
+        tables.remove(facts);
+        System.clearProperty("clnorm.cache");
+    }
+
+    @Test
+    void tune_quick_printsATableAndStoresWhatDevicesUse() {
+        Result tuned = clnorm("tune", "--quick");
+
+        assertThat(tuned.exitCode()).as(tuned.out() + tuned.err()).isZero();
+        assertThat(tuned.out())
+                .contains("Timing forward (8, 64, 28, 28) channels-first")
+                .containsPattern("\n  shape +layout +pass +pattern +default +winner +gain\n")
+                .containsPattern("\n  \\(512, 256\\) +channels-first +backward +columnar +\\w+-\\w+")
+                .containsPattern("\n\\d+ of 15 defaults beaten, \\d+ candidates, ")
+                .contains("rows stored in " + file)
+                .doesNotContain("EXCLUDED");
+        assertThat(file).exists();
+        assertThat(clnorm("devices").out()).contains("as tuned here");
+
+        Result reset = clnorm("tune", "--reset");
+
+        assertThat(reset.exitCode()).isZero();
+        assertThat(reset.out()).contains("Removed " + file);
+        assertThat(file).doesNotExist();
+        assertThat(clnorm("devices").out()).doesNotContain("as tuned here");
+        assertThat(clnorm("tune", "--reset").out()).contains("Nothing was stored");
+    }
+
+    @Test
+    void tune_switchedOff_storesNothing() {
+        System.setProperty("clnorm.cache", "off");
+
+        assertThat(clnorm("tune", "--quick").err()).contains("no cache folder", "--dry-run");
+        assertThat(clnorm("tune", "--quick").exitCode()).isEqualTo(2);
+        Result dry = clnorm("tune", "--quick", "--dry-run");
+
+        assertThat(dry.exitCode()).as(dry.out() + dry.err()).isZero();
+        assertThat(dry.out()).contains("rows, which are not stored").doesNotContain("stored in");
+        assertThat(file).doesNotExist();
+    }
+
+    @Test
+    void tune_wrongUsage_exitsWith2() {
+        assertThat(clnorm("tune", "--device", "no such device").exitCode()).isEqualTo(2);
+        assertThat(clnorm("tune", "--device", "no such device").err()).contains("'no such device'");
+        assertThat(clnorm("tune", "--device", "reference").err()).contains("OpenCL device", "CPU reference");
+        assertThat(clnorm("tune", "--reset", "--dry-run").exitCode()).isEqualTo(2);
+        assertThat(clnorm("tune", "--strategy", "cpu-fused").exitCode()).isEqualTo(2);
+    }
+}

@@ -1,0 +1,242 @@
+package org.clnorm.tune;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.UnaryOperator;
+import org.clnorm.Device;
+import org.clnorm.DeviceInfo;
+import org.clnorm.Layout;
+import org.clnorm.Shape;
+import org.clnorm.backend.Backend;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.SavedStatistics;
+import org.clnorm.opencl.OpenCl;
+import org.clnorm.opencl.OpenClBackend;
+import org.clnorm.opencl.Pass;
+import org.clnorm.opencl.Strategy;
+import org.junit.jupiter.api.Test;
+
+class TunerTest {
+    private static final List<Rung> SMALL = List.of(new Rung(Shape.of(64, 32), Layout.CHANNELS_FIRST));
+
+    private final OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE));
+
+    /** What the tuner asks of a backend, on its way there. */
+    private static class Observed implements Backend {
+        private final Backend to;
+
+        Observed(Backend to) {
+            this.to = to;
+        }
+
+        @Override
+        public DeviceInfo info() {
+            return to.info();
+        }
+
+        @Override
+        public Memory allocate(long elements) {
+            return to.allocate(elements);
+        }
+
+        @Override
+        public void write(Operand operand, FloatBuffer from) {
+            to.write(operand, from);
+        }
+
+        @Override
+        public void read(Operand from, FloatBuffer into) {
+            to.read(from, into);
+        }
+
+        @Override
+        public void fill(Operand operand, long count, float value) {
+            to.fill(operand, count, value);
+        }
+
+        @Override
+        public void copy(Operand from, Operand operand, long count) {
+            to.copy(from, operand, count);
+        }
+
+        @Override
+        public void finish() {
+            to.finish();
+        }
+
+        @Override
+        public SavedStatistics newSavedStatistics(int groups) {
+            return to.newSavedStatistics(groups);
+        }
+
+        @Override
+        public void forward(ForwardTraining pass) {
+            to.forward(pass);
+        }
+
+        @Override
+        public void forward(ForwardInference pass) {
+            to.forward(pass);
+        }
+
+        @Override
+        public void backward(Backward pass) {
+            to.backward(pass);
+        }
+
+        @Override
+        public void close() {
+            to.close();
+        }
+    }
+
+    private TuneReport tune(UnaryOperator<Backend> seenAs, String name) {
+        try (OpenClBackend owner = (OpenClBackend) device.open(Strategy.AUTO)) {
+            return Tuner.run(
+                    owner,
+                    strategy ->
+                            strategy.name().equals(name) ? seenAs.apply(owner.under(strategy)) : owner.under(strategy),
+                    SMALL,
+                    Tuner.Progress.NONE);
+        }
+    }
+
+    @Test
+    void run_smallShape_triesEveryPassWithoutRunningStatistics() {
+        List<String> steps = new ArrayList<>();
+        List<ForwardTraining> passes = new ArrayList<>();
+
+        try (OpenClBackend owner = (OpenClBackend) device.open(Strategy.AUTO)) {
+            TuneReport report = Tuner.run(
+                    owner,
+                    strategy -> new Observed(owner.under(strategy)) {
+                        @Override
+                        public void forward(ForwardTraining pass) {
+                            passes.add(pass);
+                            super.forward(pass);
+                        }
+                    },
+                    SMALL,
+                    (what, done, heats) -> steps.add(done + "/" + heats));
+
+            assertThat(report.heats()).extracting(Heat::pass).containsExactly(Pass.values());
+            assertThat(report.heats()).allSatisfy(heat -> {
+                assertThat(heat.wrong()).isEmpty();
+                assertThat(heat.candidates()).isGreaterThan(1);
+                assertThat(heat.gains()).doesNotContainKey(heat.byDefault());
+            });
+            assertThat(report.allRight()).isTrue();
+            assertThat(steps).containsExactly("0/3", "1/3", "2/3", "3/3");
+            assertThat(passes).isNotEmpty().allMatch(pass -> pass.running() == null);
+            try (Memory usable = owner.allocate(4)) {
+                owner.fill(new Operand(usable, 0), 4, 3);
+                FloatBuffer values = FloatBuffer.allocate(4);
+                owner.read(new Operand(usable, 0), values);
+                assertThat(values.array())
+                        .as("the candidates shared its queue and context, and closing them left both")
+                        .containsOnly(3);
+            }
+        }
+    }
+
+    private static List<String> problemsOf(String strategy, TuneReport report) {
+        return report.heats().stream()
+                .map(heat -> heat.wrong().entrySet().stream()
+                        .filter(wrong -> wrong.getKey().name().equals(strategy))
+                        .map(Map.Entry::getValue)
+                        .findFirst()
+                        .orElse("none"))
+                .toList();
+    }
+
+    @Test
+    void run_candidateThatDoesNothing_isTheFastestAndDoesNotWin() {
+        TuneReport report = tune(
+                backend -> new Observed(backend) {
+                    @Override
+                    public void forward(ForwardTraining pass) {}
+
+                    @Override
+                    public void forward(ForwardInference pass) {}
+
+                    @Override
+                    public void backward(Backward pass) {}
+                },
+                "gpu-split");
+
+        assertThat(problemsOf("gpu-split", report))
+                .hasSize(Pass.values().length)
+                .containsOnly("element 0 of y was not written");
+        assertThat(report.heats()).allSatisfy(heat -> assertThat(heat.gains().keySet())
+                .extracting(Strategy::name)
+                .doesNotContain("gpu-split"));
+        assertThat(report.allRight()).isFalse();
+        assertThat(report.table().rows()).noneMatch(row -> row.strategy().equals("gpu-split"));
+    }
+
+    @Test
+    void run_candidateThatCannotRun_isExcludedAndTheOthersRace() {
+        TuneReport report = tune(
+                backend -> new Observed(backend) {
+                    @Override
+                    public void backward(Backward pass) {
+                        throw new IllegalStateException("no such instruction");
+                    }
+                },
+                "gpu-fused");
+
+        assertThat(problemsOf("gpu-fused", report).get(2)).isEqualTo("it could not be run: no such instruction");
+        assertThat(report.heats().get(2).candidates())
+                .isGreaterThan(report.heats().get(2).wrong().size() + 1);
+    }
+
+    @Test
+    void run_candidateThatIsWrongInOneElement_isExcludedWithTheError() {
+        TuneReport report = tune(
+                backend -> new Observed(backend) {
+                    @Override
+                    public void forward(ForwardTraining pass) {
+                        if (isChecked(pass.y())) {
+                            super.forward(pass);
+                            fill(pass.y(), 1, 1000);
+                        }
+                    }
+
+                    @Override
+                    public void forward(ForwardInference pass) {
+                        if (isChecked(pass.y())) {
+                            super.forward(pass);
+                            fill(pass.y(), 1, 1000);
+                        }
+                    }
+
+                    @Override
+                    public void backward(Backward pass) {
+                        if (isChecked(pass.dx())) {
+                            super.backward(pass);
+                        }
+                    }
+
+                    /** The verifier's arrays lie inside larger ones; where it does not look, nothing is done. */
+                    private boolean isChecked(Operand output) {
+                        return output.offset() > 0;
+                    }
+                },
+                "gpu-split");
+
+        assertThat(report.heats())
+                .allSatisfy(heat -> assertThat(heat.wrong().entrySet()).anySatisfy(wrong -> {
+                    assertThat(wrong.getKey().name()).isEqualTo("gpu-split");
+                    assertThat(wrong.getValue()).startsWith("y of ").contains("is off by", "the bound is 5.00e-07");
+                }));
+        assertThat(report.table().rows()).noneMatch(row -> row.strategy().equals("gpu-split"));
+    }
+}
