@@ -126,7 +126,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     lane_moments mine[BLOCKS];
     mine[0] = moments_of_share(in, own.count);
     across_column_items(mine, room);
-    FOLD_COLUMNS(mine);
+    FOLD_COLUMNS;
     FOLDED;
     if (own.count > 0) {
         store_forward(a, own, in, forward_of_columns(coefficients, pitch, column_of(left, 0)));
@@ -198,7 +198,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     lane_sums mine[BLOCKS];
     mine[0] = sums_of_share(in, own, from);
     across_column_sum_items(mine, room);
-    FOLD_COLUMN_SUMS(mine);
+    FOLD_COLUMN_SUMS;
     FOLDED;
     if (own.count > 0) {
         store_backward(BACKWARD_ARRAYS, own, in, backward_of_columns(coefficients, pitch, column_of(left, 0)));

@@ -15,7 +15,7 @@
 #ifndef FOLD_CL
 #define FOLD_CL
 
-#include "groups.clh"
+#include "trees.clh"
 
 // How a batch enters the running statistics.
 #define AVERAGE_NONE 0
@@ -48,189 +48,213 @@ INLINE averaging averaging_of(
 }
 #define AVERAGING averaging_of(average, weight, log_rest, variance_factor, skip_non_finite)
 
+// A fold takes VW neighbouring groups at a time, from `group` on, of which the first `valid` are meant: where there are
+// thousands of groups, one at a time would take longer than their elements.
+
 // 1 / sqrt(v) to within one rounding: a Newton step, its residual 1 - v r^2 taken from the exact square.
-INLINE float inverse_root(float v) {
-    float r = 1.0f / sqrt(v);
-    float square = r * r;
-    float square_lo = fma(r, r, -square);
-    float residual = fma(-v, square_lo, fma(-v, square, 1.0f));
-    float better = fma(0.5f * r, residual, r);
-    return isfinite(better) ? better : r;
+INLINE vec inverse_root(vec v) {
+    vec r = (vec)(1.0f) / sqrt(v);
+    vec square = r * r;
+    vec square_lo = fma(r, r, -square);
+    vec residual = fma(-v, square_lo, fma(-v, square, (vec)(1.0f)));
+    vec better = fma((vec)(0.5f) * r, residual, r);
+    return select(r, better, isfinite(better));
 }
 
-// Writes value at group of a row, and wherever the row starts again from group 0.
-INLINE void put(__global float *row, int pitch, int groups, int group, float value) {
-    for (int i = group; i < pitch; i += groups) {
-        row[i] = value;
+// Writes values at their groups of a row, and wherever the row starts again from group 0.
+INLINE void put(__global float *row, int pitch, int groups, int group, int valid, vec values) {
+    store_first(values, valid, row + group);
+    if (group < pitch - groups) {
+        float lanes[VW];
+        store_lanes(values, lanes);
+        for (int i = 0; i < valid; i++) {
+            for (int at = group + i + groups; at < pitch; at += groups) {
+                row[at] = lanes[i];
+            }
+        }
     }
+}
+
+// Those values of a row, or one value where there is no row.
+INLINE vec take(__global const float *row, int group, int valid, float otherwise) {
+    if (!row) {
+        return (vec)(otherwise);
+    }
+    return valid == 1 ? (vec)(row[group]) : load_before(row + group, row + group + valid);
 }
 
 // The mean as hi + lo, where hi has so few digits that x - hi is exact not only for x near the mean, but for all x within
 // some deviations of 0. A rounding of x - hi to the spacing of x would be the same for thousands of x, and with a dy that
 // is not 0 on average such a bias adds up: it made dgamma ten times less exact. lo is at most 2^-11 deviations.
-INLINE void split_mean(float mean, float rest, float variance, float *hi, float *lo) {
-    float deviation = sqrt(variance);
-    *hi = mean;
-    *lo = rest;
-    if (deviation > 0.0f && isfinite(deviation)) {
-        float quantum = ldexp(1.0f, ilogb(deviation) - 10);
-        float steps = rint(mean / quantum);
-        if (fabs(steps) < 8388608.0f && quantum > 0.0f) {
-            *hi = steps * quantum;
-            *lo = (mean - *hi) + rest;
-        }
-    }
+INLINE void split_mean(vec mean, vec rest, vec variance, vec *hi, vec *lo) {
+    ivec exponent = as_ivec(sqrt(variance)) & (ivec)(0x7f800000); // an infinity's, and a NaN's, is the largest
+    vec quantum = as_vec(exponent - (ivec)(10 << 23));
+    vec steps = rint(mean / quantum);
+    ivec splits = exponent > (ivec)(10 << 23) && exponent < (ivec)(0x7f800000) && fabs(steps) < (vec)(8388608.0f);
+    *hi = select(mean, steps * quantum, splits);
+    *lo = (mean - *hi) + rest;
+    *lo = select(rest, *lo, splits);
 }
 
 INLINE void put_forward(
-        __global float *coefficients, int pitch, int groups, int group, float mean, float rest, float variance,
-        float gamma, float beta, float epsilon) {
-    float hi, lo;
+        __global float *coefficients, int pitch, int groups, int group, int valid, vec mean, vec rest, vec variance,
+        __global const float *gamma, __global const float *beta, float epsilon) {
+    vec hi, lo;
     split_mean(mean, rest, variance, &hi, &lo);
-    float invstd = inverse_root(variance + epsilon);
-    float scale = gamma * invstd;
-    put(coefficients + MEAN * pitch, pitch, groups, group, mean);
-    put(coefficients + MEAN_HI * pitch, pitch, groups, group, hi);
-    put(coefficients + MEAN_LO * pitch, pitch, groups, group, lo);
-    put(coefficients + VARIANCE * pitch, pitch, groups, group, variance);
-    put(coefficients + INVSTD * pitch, pitch, groups, group, invstd);
-    put(coefficients + SCALE * pitch, pitch, groups, group, scale);
-    put(coefficients + SHIFT * pitch, pitch, groups, group, fma(-lo, scale, beta));
+    vec invstd = inverse_root(variance + (vec)(epsilon));
+    vec scale = take(gamma, group, valid, 1.0f) * invstd;
+    vec shift = fma(-lo, scale, take(beta, group, valid, 0.0f));
+    put(coefficients + MEAN * pitch, pitch, groups, group, valid, mean);
+    put(coefficients + MEAN_HI * pitch, pitch, groups, group, valid, hi);
+    put(coefficients + MEAN_LO * pitch, pitch, groups, group, valid, lo);
+    put(coefficients + VARIANCE * pitch, pitch, groups, group, valid, variance);
+    put(coefficients + INVSTD * pitch, pitch, groups, group, valid, invstd);
+    put(coefficients + SCALE * pitch, pitch, groups, group, valid, scale);
+    put(coefficients + SHIFT * pitch, pitch, groups, group, valid, shift);
 }
 
-INLINE void track_group(
-        int group, float batch_mean, float variance, averaging a, __global float *mean, __global float *var,
+INLINE void track_groups(
+        int group, int valid, vec batch_mean, vec variance, averaging a, __global float *mean, __global float *var,
         __global float *absorbed) {
     if (a.kind == AVERAGE_NONE) {
         return;
     }
-    variance *= a.variance_factor;
-    if (a.skip_non_finite && !(isfinite(batch_mean) && isfinite(variance))) {
-        return;
-    }
-    float batches = absorbed[group] + 1.0f;
-    float w = a.weight;
+    variance *= (vec)(a.variance_factor);
+    vec old_mean = take(mean, group, valid, 0.0f);
+    vec old_var = take(var, group, valid, 0.0f);
+    vec old_batches = take(absorbed, group, valid, 0.0f);
+    vec batches = old_batches + (vec)(1.0f);
+    vec w = (vec)(a.weight);
     if (a.kind == AVERAGE_CUMULATIVE) {
-        w = 1.0f / batches;
+        w = (vec)(1.0f) / batches;
     } else if (a.kind == AVERAGE_BIAS_CORRECTED) {
-        w = batches == 1.0f ? 1.0f : a.weight / -expm1(batches * a.log_rest);
+        vec corrected = (vec)(a.weight) / -expm1(batches * (vec)(a.log_rest));
+        w = select(corrected, (vec)(1.0f), batches == (vec)(1.0f));
     }
     // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average.
-    mean[group] = fma(1.0f - w, mean[group], w * batch_mean);
-    var[group] = fma(1.0f - w, var[group], w * variance);
-    absorbed[group] = batches;
+    vec new_mean = fma((vec)(1.0f) - w, old_mean, w * batch_mean);
+    vec new_var = fma((vec)(1.0f) - w, old_var, w * variance);
+    if (a.skip_non_finite) {
+        ivec sound = isfinite(batch_mean) && isfinite(variance);
+        new_mean = select(old_mean, new_mean, sound);
+        new_var = select(old_var, new_var, sound);
+        batches = select(old_batches, batches, sound);
+    }
+    store_first(new_mean, valid, mean + group);
+    store_first(new_var, valid, var + group);
+    store_first(batches, valid, absorbed + group);
 }
 
-INLINE void fold_group(
-        moments all, int group, int groups, __global const float *gamma, __global const float *beta, float epsilon,
-        float count, averaging a, __global float *mean, __global float *var, __global float *absorbed,
-        __global float *coefficients, int pitch) {
-    float variance = all.m2 / count;
-    put_forward(
-            coefficients, pitch, groups, group, all.hi, all.lo, variance, gamma ? gamma[group] : 1.0f,
-            beta ? beta[group] : 0.0f, epsilon);
-    track_group(group, all.hi, variance, a, mean, var, absorbed);
+INLINE void fold_groups(
+        vec hi, vec lo, vec m2, int group, int valid, int groups, __global const float *gamma,
+        __global const float *beta, float epsilon, float count, averaging a, __global float *mean, __global float *var,
+        __global float *absorbed, __global float *coefficients, int pitch) {
+    vec variance = m2 / (vec)(count);
+    put_forward(coefficients, pitch, groups, group, valid, hi, lo, variance, gamma, beta, epsilon);
+    track_groups(group, valid, hi, variance, a, mean, var, absorbed);
 }
 
 #define OPTIONAL(name) (PRESENT(name) ? AT(name) : 0)
-#define FOLD_GROUP(all, group) \
-    fold_group( \
-            all, group, groups, OPTIONAL(gamma), OPTIONAL(beta), epsilon, count, AVERAGING, OPTIONAL(running_mean), \
-            OPTIONAL(running_variance), OPTIONAL(absorbed), coefficients, pitch)
+#define FOLD_GROUPS(hi, lo, m2, group, valid) \
+    fold_groups( \
+            hi, lo, m2, group, valid, groups, OPTIONAL(gamma), OPTIONAL(beta), epsilon, count, AVERAGING, \
+            OPTIONAL(running_mean), OPTIONAL(running_variance), OPTIONAL(absorbed), coefficients, pitch)
+#define FOLD_GROUP(all, group) FOLD_GROUPS((vec)((all).hi), (vec)((all).lo), (vec)((all).m2), group, 1)
 
-// One work-group per group; its items take the slices in turn.
+#define FIRST_OF_FOLD column_of((int)get_group_id(0) * WX * VW, 0)
+
+// A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
+// many values in a slice.
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
         __global const float *partials, int slices, int groups, AFFINE_ARGS, RUNNING_ARGS,
         __global float *coefficients, int pitch) {
-    LOCAL_MOMENTS(room);
-    int group = get_group_id(0);
-    moments all = no_moments();
-    for (int slice = LOCAL_ITEM; slice < slices; slice += WG) {
+    LOCAL_COLUMNS(room);
+    int group = FIRST_OF_FOLD;
+    lane_moments mine[BLOCKS];
+    no_column_moments(mine);
+    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * 4 * pitch + group;
-        moments part;
-        part.n = partial[0];
-        part.hi = partial[pitch];
-        part.lo = partial[2 * pitch];
-        part.m2 = partial[3 * pitch];
-        all = join(all, part);
+        join_lanes(mine, partial[0], load(partial + pitch), load(partial + 2 * pitch), load(partial + 3 * pitch));
     }
-    all = across_group(all, room);
-    if (LOCAL_ITEM == 0) {
-        FOLD_GROUP(all, group);
+    across_column_items(mine, room);
+    if (ITEM_Y == 0 && group < groups) {
+        FOLD_GROUPS(mine->hi, mine->lo, mine->m2 + mine->m2_lo, group, min(groups - group, VW));
     }
 }
 
 __kernel void fold_given(
         int groups, AFFINE_ARGS, IN(mean), IN(variance), __global float *coefficients, int pitch) {
-    int group = get_global_id(0);
-    if (group < groups) {
+    int group = (int)get_global_id(0) * VW;
+    int valid = min(groups - group, VW);
+    if (valid > 0) {
         put_forward(
-                coefficients, pitch, groups, group, AT(mean)[group], 0.0f, AT(variance)[group],
-                PRESENT(gamma) ? AT(gamma)[group] : 1.0f, PRESENT(beta) ? AT(beta)[group] : 0.0f, epsilon);
+                coefficients, pitch, groups, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
+                take(AT(variance), group, valid, 0.0f), OPTIONAL(gamma), OPTIONAL(beta), epsilon);
     }
 }
 
-__kernel void track(int groups, RUNNING_ARGS, __global const float *coefficients, int pitch) {
-    int group = get_global_id(0);
-    if (group < groups) {
-        track_group(
-                group, coefficients[MEAN * pitch + group], coefficients[VARIANCE * pitch + group], AVERAGING, AT(running_mean), AT(running_variance), AT(absorbed));
+__kernel void track(
+        int groups, RUNNING_ARGS, __global const float *coefficients, int pitch) {
+    int group = (int)get_global_id(0) * VW;
+    int valid = min(groups - group, VW);
+    if (valid > 0) {
+        track_groups(
+                group, valid, load(coefficients + MEAN * pitch + group), load(coefficients + VARIANCE * pitch + group),
+                AVERAGING, AT(running_mean), AT(running_variance), AT(absorbed));
     }
 }
 
-INLINE void store_gradient(__global float *to, int group, float value, int accumulate) {
-    to[group] = accumulate ? to[group] + value : value;
+INLINE void store_gradient(__global float *to, int group, int valid, vec value, int accumulate) {
+    store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
 }
 
 #define GRADIENT_ARGS OUT(dgamma), OUT(dbeta), int accumulate, int frozen, float count
 
 INLINE void fold_sums(
-        sums all, int group, int groups, __global float *dgamma, __global float *dbeta, int accumulate, int frozen,
-        float count, __global float *coefficients, int pitch) {
-    float invstd = coefficients[INVSTD * pitch + group];
-    float scale = coefficients[SCALE * pitch + group];
-    float lo = coefficients[MEAN_LO * pitch + group];
-    all.dyx = fma(-lo, all.dy, all.dyx); // it was gathered around mean_hi
+        vec dy, vec dyx, int group, int valid, int groups, __global float *dgamma, __global float *dbeta,
+        int accumulate, int frozen, float count, __global float *coefficients, int pitch) {
+    vec invstd = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
+    vec scale = take(coefficients + SCALE * pitch, group, valid, 0.0f);
+    vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+    dyx = fma(-lo, dy, dyx); // it was gathered around mean_hi
     if (dgamma) {
-        store_gradient(dgamma, group, all.dyx * invstd, accumulate);
+        store_gradient(dgamma, group, valid, dyx * invstd, accumulate);
     }
     if (dbeta) {
-        store_gradient(dbeta, group, all.dy, accumulate);
+        store_gradient(dbeta, group, valid, dy, accumulate);
     }
-    if (frozen) {
-        put(coefficients + GRAD_DY * pitch, pitch, groups, group, scale);
-    } else {
-        float by_x = -scale * (invstd * invstd) * (all.dyx / count);
-        float by_1 = -scale * (all.dy / count);
-        put(coefficients + GRAD_DY * pitch, pitch, groups, group, scale);
-        put(coefficients + GRAD_X * pitch, pitch, groups, group, by_x);
-        put(coefficients + GRAD_1 * pitch, pitch, groups, group,
-            fma(-by_x, lo, by_1));
+    put(coefficients + GRAD_DY * pitch, pitch, groups, group, valid, scale);
+    if (!frozen) {
+        vec by_x = -scale * (invstd * invstd) * (dyx / (vec)(count));
+        vec by_1 = -scale * (dy / (vec)(count));
+        put(coefficients + GRAD_X * pitch, pitch, groups, group, valid, by_x);
+        put(coefficients + GRAD_1 * pitch, pitch, groups, group, valid, fma(-by_x, lo, by_1));
     }
 }
-#define FOLD_SUMS(all, group) \
-    fold_sums(all, group, groups, OPTIONAL(dgamma), OPTIONAL(dbeta), accumulate, frozen, count, coefficients, pitch)
+#define FOLD_LANE_SUMS(dy, dyx, group, valid) \
+    fold_sums( \
+            dy, dyx, group, valid, groups, OPTIONAL(dgamma), OPTIONAL(dbeta), accumulate, frozen, count, \
+            coefficients, pitch)
+#define FOLD_SUMS(all, group) FOLD_LANE_SUMS((vec)((all).dy), (vec)((all).dyx), group, 1)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
         __global const float *partials, int slices, int groups, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
-    LOCAL_SUMS(room);
-    int group = get_group_id(0);
-    float dy = 0.0f, dy_lo = 0.0f, dyx = 0.0f, dyx_lo = 0.0f;
-    for (int slice = LOCAL_ITEM; slice < slices; slice += WG) {
+    LOCAL_COLUMN_SUMS(room);
+    int group = FIRST_OF_FOLD;
+    lane_sums mine[BLOCKS];
+    no_column_sums(mine);
+    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * 2 * pitch + group;
-        float rest;
-        two_sum_scalar(dy, partial[0], &dy, &rest);
-        dy_lo += rest;
-        two_sum_scalar(dyx, partial[pitch], &dyx, &rest);
-        dyx_lo += rest;
+        vec rest;
+        two_sum(mine->dy, load(partial), &mine->dy, &rest);
+        mine->dy_lo += rest;
+        two_sum(mine->dyx, load(partial + pitch), &mine->dyx, &rest);
+        mine->dyx_lo += rest;
     }
-    sums all;
-    all.dy = dy + dy_lo;
-    all.dyx = dyx + dyx_lo;
-    all = across_group_sums(all, room);
-    if (LOCAL_ITEM == 0) {
-        FOLD_SUMS(all, group);
+    across_column_sum_items(mine, room);
+    if (ITEM_Y == 0 && group < groups) {
+        FOLD_LANE_SUMS(mine->dy + mine->dy_lo, mine->dyx + mine->dyx_lo, group, min(groups - group, VW));
     }
 }
 
@@ -242,38 +266,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
 #endif
 
 // The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
-#define FOLD_EACH_COLUMN(FOLD_ONE) \
-    for (int b = 0; ITEM_Y == 0 && b < BLOCKS; b++) { \
-        for (int i = 0; i < VW && column_of(left, b) + i < right; i++) { \
-            FOLD_ONE(b, i); \
-        } \
+#define EACH_COLUMN_OF_STRIPE(FOLD_VECTOR) \
+    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) { \
+        FOLD_VECTOR(b, column_of(left, b), min(right - column_of(left, b), VW)); \
     }
-
-INLINE moments moments_of_lane(lane_moments lanes, int i) {
-    float hi[VW], lo[VW], m2[VW];
-    store_lanes(lanes.hi, hi);
-    store_lanes(lanes.lo, lo);
-    store_lanes(lanes.m2 + lanes.m2_lo, m2);
-    moments one;
-    one.n = lanes.n;
-    one.hi = hi[i];
-    one.lo = lo[i];
-    one.m2 = m2[i];
-    return one;
-}
-#define FOLD_MOMENTS_OF_LANE(b, i) FOLD_GROUP(moments_of_lane(mine[b], i), column_of(left, b) + i)
-#define FOLD_COLUMNS(mine) FOLD_EACH_COLUMN(FOLD_MOMENTS_OF_LANE)
-
-INLINE sums sums_of_lane(lane_sums lanes, int i) {
-    float dy[VW], dyx[VW];
-    store_lanes(lanes.dy + lanes.dy_lo, dy);
-    store_lanes(lanes.dyx + lanes.dyx_lo, dyx);
-    sums one;
-    one.dy = dy[i];
-    one.dyx = dyx[i];
-    return one;
-}
-#define FOLD_SUMS_OF_LANE(b, i) FOLD_SUMS(sums_of_lane(mine[b], i), column_of(left, b) + i)
-#define FOLD_COLUMN_SUMS(mine) FOLD_EACH_COLUMN(FOLD_SUMS_OF_LANE)
+#define FOLD_MOMENTS_OF(b, group, valid) FOLD_GROUPS(mine[b].hi, mine[b].lo, mine[b].m2 + mine[b].m2_lo, group, valid)
+#define FOLD_SUMS_OF(b, group, valid) \
+    FOLD_LANE_SUMS(mine[b].dy + mine[b].dy_lo, mine[b].dyx + mine[b].dyx_lo, group, valid)
+#define FOLD_COLUMNS EACH_COLUMN_OF_STRIPE(FOLD_MOMENTS_OF)
+#define FOLD_COLUMN_SUMS EACH_COLUMN_OF_STRIPE(FOLD_SUMS_OF)
 
 #endif

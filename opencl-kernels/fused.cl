@@ -72,12 +72,18 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
             store_lanes(mine[b].lo, lo + b * VW);
             store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
         }
-        for (int c = 0; c < right - left; c += width) {
-            int group = (left + c) / width;
+        int first = left / width, held = (right - left) / width;
+        for (int g = 0; g < held; g++) { // in place: a group's number is at most its first column's
+            int c = g * width;
             moments all = across_columns((float)rows, hi + c, lo + c, m2 + c, width);
-            FOLD_GROUP(all, group);
-            put_in_table(table, c, width, forward_of_group(coefficients, pitch, group));
+            hi[g] = all.hi;
+            lo[g] = all.lo;
+            m2[g] = all.m2;
         }
+        for (int g = 0; g < held; g += VW) {
+            FOLD_GROUPS(load_lanes(hi + g), load_lanes(lo + g), load_lanes(m2 + g), first + g, min(held - g, VW));
+        }
+        put_forward_columns(table, left, right, width, coefficients, pitch);
         if (right < last) {
             no_column_moments(mine);
             forward_stripe_and_gather(
@@ -91,7 +97,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     moments_of_columns(mine, in, columns, left, right, 0, rows, elements);
     across_column_items(mine, room);
-    FOLD_COLUMNS(mine);
+    FOLD_COLUMNS;
     FOLDED;
     forward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
 #endif
@@ -154,14 +160,15 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
             store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
             store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
         }
-        for (int c = 0; c < right - left; c += width) {
-            int group = (left + c) / width;
-            sums all;
-            all.dy = sum_columns(dy + c, width);
-            all.dyx = sum_columns(dyx + c, width);
-            FOLD_SUMS(all, group);
-            put_in_table(table, c, width, backward_of_group(coefficients, pitch, group));
+        int first = left / width, held = (right - left) / width;
+        for (int g = 0; g < held; g++) {
+            dy[g] = sum_columns(dy + g * width, width);
+            dyx[g] = sum_columns(dyx + g * width, width);
         }
+        for (int g = 0; g < held; g += VW) {
+            FOLD_LANE_SUMS(load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
+        }
+        put_backward_columns(table, left, right, width, coefficients, pitch);
         if (right < last) {
             int next_right = min(right + stripe, last);
             in.left = right;
@@ -178,7 +185,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
     across_column_sum_items(mine, room);
-    FOLD_COLUMN_SUMS(mine);
+    FOLD_COLUMN_SUMS;
     FOLDED;
     backward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
 #endif

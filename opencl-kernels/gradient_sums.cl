@@ -12,6 +12,7 @@
 
 #include "gather.clh"
 #include "pointwise.clh"
+#include "trees.clh"
 
 typedef lane_sums sums_numbers;
 
@@ -92,54 +93,6 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     all.dy += more.dy;
     all.dyx += more.dyx;
     return all;
-}
-
-INLINE void no_column_sums(lane_sums *mine) {
-    for (int b = 0; b < BLOCKS; b++) {
-        mine[b] = no_lane_sums();
-    }
-}
-
-// Over the WY work-items that share columns, as across_column_items.
-#if WY > 1
-#define LOCAL_COLUMN_SUMS(name) __local vec name[2 * (WG / 2) + SHUFFLE_ROOM / VW]
-#else
-#define LOCAL_COLUMN_SUMS(name) __local vec *name = 0
-#endif
-INLINE void across_column_sum_items(lane_sums *mine, __local vec *room) {
-#if WY > 1
-    for (int b = 0; b < BLOCKS; b++) {
-        mine[b].dy += mine[b].dy_lo;
-        mine[b].dyx += mine[b].dyx_lo;
-        mine[b].dy_lo = mine[b].dyx_lo = (vec)(0.0f);
-        int reach = 1;
-#if HAS_SUBGROUPS
-        __local float *shuffles = (__local float *)(room + 2 * (WG / 2));
-        for (; reach * WX < SUBGROUP_SIZE; reach *= 2) {
-            vec dy = vector_of_item_after(mine[b].dy, reach * WX, shuffles);
-            vec dyx = vector_of_item_after(mine[b].dyx, reach * WX, shuffles);
-            if ((ITEM_Y & (2 * reach - 1)) == 0) {
-                mine[b].dy += dy;
-                mine[b].dyx += dyx;
-            }
-        }
-#endif
-        for (; reach < WY; reach *= 2) {
-            int place = ITEM_Y & (2 * reach - 1);
-            int slot = (ITEM_Y - place) / 2 * WX + ITEM_X;
-            if (place == reach) {
-                room[slot] = mine[b].dy;
-                room[slot + WG / 2] = mine[b].dyx;
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
-            if (place == 0) {
-                mine[b].dy += room[slot];
-                mine[b].dyx += room[slot + WG / 2];
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
-        }
-    }
-#endif
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(

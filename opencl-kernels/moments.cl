@@ -10,6 +10,7 @@
 #define MOMENTS_CL
 
 #include "gather.clh"
+#include "trees.clh"
 
 typedef lane_moments moments_numbers;
 
@@ -58,58 +59,6 @@ DEFINE_GATHERS(moments)
 
 INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     return join(across_lanes(body, VW), across_lanes(edge, r.length % VW));
-}
-
-INLINE void no_column_moments(lane_moments *mine) {
-    for (int b = 0; b < BLOCKS; b++) {
-        mine[b] = no_lane_moments();
-    }
-}
-
-// Over the WY work-items that share columns: afterwards those with ITEM_Y = 0 hold the result. An item that gives its
-// numbers away puts them into the slot of the one that takes them; those are even rows of items, so the room is for half
-// of the items. Local memory decides how many work-groups a GPU's core runs at a time.
-#if WY > 1
-#define LOCAL_COLUMNS(name) __local vec name[4 * (WG / 2) + SHUFFLE_ROOM / VW]
-#else
-#define LOCAL_COLUMNS(name) __local vec *name = 0
-#endif
-INLINE void across_column_items(lane_moments *mine, __local vec *room) {
-#if WY > 1
-    for (int b = 0; b < BLOCKS; b++) {
-        int reach = 1;
-#if HAS_SUBGROUPS
-        __local float *shuffles = (__local float *)(room + 4 * (WG / 2));
-        for (; reach * WX < SUBGROUP_SIZE; reach *= 2) {
-            float n = of_item_after(mine[b].n, reach * WX, shuffles);
-            vec hi = vector_of_item_after(mine[b].hi, reach * WX, shuffles);
-            vec lo = vector_of_item_after(mine[b].lo, reach * WX, shuffles);
-            vec m2 = vector_of_item_after(mine[b].m2 + mine[b].m2_lo, reach * WX, shuffles);
-            if ((ITEM_Y & (2 * reach - 1)) == 0 && n > 0.0f) {
-                join_lanes(&mine[b], n, hi, lo, m2);
-            }
-        }
-#endif
-        for (; reach < WY; reach *= 2) {
-            int place = ITEM_Y & (2 * reach - 1);
-            int slot = (ITEM_Y - place) / 2 * WX + ITEM_X;
-            if (place == reach) {
-                room[slot] = mine[b].hi;
-                room[slot + WG / 2] = mine[b].lo;
-                room[slot + 2 * (WG / 2)] = mine[b].m2 + mine[b].m2_lo;
-                room[slot + 3 * (WG / 2)] = (vec)(mine[b].n);
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
-            if (place == 0) {
-                float n = first_lane(room[slot + 3 * (WG / 2)]);
-                if (n > 0.0f) {
-                    join_lanes(&mine[b], n, room[slot], room[slot + WG / 2], room[slot + 2 * (WG / 2)]);
-                }
-            }
-            barrier(CLK_LOCAL_MEM_FENCE);
-        }
-    }
-#endif
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(

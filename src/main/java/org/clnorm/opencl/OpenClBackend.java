@@ -320,7 +320,7 @@ public final class OpenClBackend implements Backend {
                 arguments.affine(fold);
                 running(fold, runningNow, view.groupSize(), pass.policy());
                 arguments.coefficients(fold);
-                launch(fold, view.groups());
+                launch(fold, vectorsOfGroups(view, strategy, strategy.workX()));
 
                 apply(pass.x(), pass.residual(), pass.y(), view, strategy, geometry, macros, saved);
             }
@@ -351,7 +351,7 @@ public final class OpenClBackend implements Backend {
             track.intValue(view.groups());
             running(track, pass.running(), view.groupSize(), pass.policy());
             track.memory(handle(saved.memory())).intValue(saved.pitch());
-            launch(track, groupsOfItems(view, strategy));
+            launch(track, vectorsOfGroups(view, strategy, strategy.items()));
         }
     }
 
@@ -367,7 +367,7 @@ public final class OpenClBackend implements Backend {
             arguments.affine(fold);
             fold.operand(pass.mean()).operand(pass.variance());
             arguments.coefficients(fold);
-            launch(fold, groupsOfItems(view, strategy));
+            launch(fold, vectorsOfGroups(view, strategy, strategy.items()));
             apply(
                     pass.x(),
                     pass.residual(),
@@ -452,7 +452,7 @@ public final class OpenClBackend implements Backend {
             fold.memory(room).intValue(geometry.slices()).intValue(view.groups());
             gradients(fold, pass, view);
             fold.memory(handle(saved.memory())).intValue(saved.pitch());
-            launch(fold, view.groups());
+            launch(fold, vectorsOfGroups(view, strategy, strategy.workX()));
 
             Kernel apply = kernel("gradient_apply", view, strategy, macros);
             apply.operand(pass.dy()).operand(pass.x()).operand(pass.y());
@@ -558,8 +558,10 @@ public final class OpenClBackend implements Backend {
         return (columnar.columns() + columns - 1) / columns;
     }
 
-    private static long groupsOfItems(View view, Strategy strategy) {
-        return (view.groups() + strategy.items() - 1) / strategy.items();
+    /** How many work-groups take the groups, so many items each taking a vector of them. */
+    private static long vectorsOfGroups(View view, Strategy strategy, int items) {
+        long each = (long) items * strategy.vectorWidth();
+        return (view.groups() + each - 1) / each;
     }
 
     /** Room for partial results, kept between passes. */

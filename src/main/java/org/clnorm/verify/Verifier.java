@@ -28,8 +28,7 @@ import org.clnorm.verify.VerifyReport.Row;
  */
 public final class Verifier {
     /** Launched under every strategy: there is nothing to fuse in inference, in an update that comes later, in a copy. */
-    private static final Set<String> ALWAYS =
-            Set.of("fold_given", "track", "apply_segmented", "apply_columnar", "copy");
+    private static final Set<String> ALWAYS = Set.of("fold_given", "track", "apply_columnar", "copy");
 
     private Verifier() {}
 
@@ -116,11 +115,13 @@ public final class Verifier {
     }
 
     private static Set<String> kernels(Strategy strategy) {
-        boolean takesPlanesTogether = strategy.fused() && strategy.items() == 1;
+        boolean oneItem = strategy.items() == 1;
         return KernelCatalogue.entries().stream()
-                .filter(entry -> entry.name().equals("apply_planes")
-                        ? takesPlanesTogether
-                        : ALWAYS.contains(entry.name()) || has(strategy, entry.step()))
+                .filter(entry -> switch (entry.name()) {
+                    case "apply_planes" -> oneItem;
+                    case "apply_segmented" -> !oneItem;
+                    default -> ALWAYS.contains(entry.name()) || has(strategy, entry.step());
+                })
                 .map(Entry::name)
                 .collect(Collectors.toSet());
     }
