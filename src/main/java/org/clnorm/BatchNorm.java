@@ -122,9 +122,24 @@ public final class BatchNorm implements AutoCloseable {
         }
     }
 
-    /** What {@link #backward} needs of the last {@link #forward}. */
+    /** What {@link #backward} needs of a {@link #forward}. */
     private record Memo(
             boolean frozen, boolean residual, Tensor x, Tensor.Watch xWatch, Tensor y, Tensor.Watch yWatch) {
+        Memo(boolean frozen, boolean residual, Tensor x, Tensor y) {
+            this(frozen, residual, x, x.watch(), y, y.watch());
+        }
+
+        boolean isOf(boolean frozen, boolean residual, Tensor x, Tensor y) {
+            return this.frozen == frozen && this.residual == residual && this.x == x && this.y == y;
+        }
+
+        /** From here on, writes count; that of y too, which may take x's place. */
+        void begin() {
+            xWatch.begin();
+            y.touch();
+            yWatch.begin();
+        }
+
         void end() {
             xWatch.end();
             yWatch.end();
@@ -149,13 +164,20 @@ public final class BatchNorm implements AutoCloseable {
     private final Tensor savedMean;
     private final Tensor savedInvstd;
     /** All that the layer owns, which no output may overwrite. */
-    private final List<Tensor> own;
+    private final Tensor[] own;
 
     private final Lease lease;
 
     private boolean training = true;
     private long batchesTracked;
     private Memo memo;
+    /** Whether there is a forward pass to go back through, that of the memo. */
+    private boolean forwarded;
+
+    // The last passes, each used again as long as the operands stay the same.
+    private ForwardTraining trainingPass;
+    private ForwardInference inferencePass;
+    private Backward backwardPass;
 
     private BatchNorm(Builder options, Device device) {
         this.options = options;
@@ -171,7 +193,7 @@ public final class BatchNorm implements AutoCloseable {
         this.savedInvstd = Tensor.over(holder, saved.inverseStandardDeviation(), perChannel);
         List<Tensor> vectors = vectors();
         this.own = Stream.concat(vectors.stream(), Stream.of(savedMean, savedInvstd))
-                .toList();
+                .toArray(Tensor[]::new);
         this.lease = Lease.of(
                 this,
                 "batch normalization of " + options.channels + " channels",
@@ -269,6 +291,10 @@ public final class BatchNorm implements AutoCloseable {
 
     /** The last forward pass is no longer to be gone back through. */
     private void forget() {
+        forwarded = false;
+        trainingPass = null;
+        inferencePass = null;
+        backwardPass = null;
         if (memo != null) {
             memo.end();
             memo = null;
@@ -322,52 +348,113 @@ public final class BatchNorm implements AutoCloseable {
             throw new IllegalArgumentException("Batch statistics need more than one value per channel, but x has shape "
                     + shape + "; use eval() to normalize with running statistics");
         }
-        forget();
+        if (memo != null && !memo.isOf(!batchStatistics, residual != null, x, y)) {
+            forget();
+        }
+        forwarded = false;
         if (shape.elements() > 0) {
             if (batchStatistics) {
                 normalizeWithBatchStatistics(x, residual, y);
             } else {
-                device.backend()
-                        .forward(new ForwardInference(
-                                shape,
-                                x.layout(),
-                                x.operand(),
-                                operandOf(residual),
-                                y.operand(),
-                                options.activation,
-                                valueOf(gamma),
-                                valueOf(beta),
-                                options.epsilon,
-                                running.mean.operand(),
-                                running.variance.operand(),
-                                saved));
+                inferencePass = inference(inferencePass, x, operandOf(residual), y.operand());
+                device.backend().forward(inferencePass);
             }
         }
-        Tensor.Watch xWatch = x.watch(); // it sees y take x's place
-        y.touch();
-        memo = new Memo(!batchStatistics, residual != null, x, xWatch, y, y.watch());
+        if (memo == null) {
+            memo = new Memo(!batchStatistics, residual != null, x, y);
+        }
+        memo.begin();
+        forwarded = true;
     }
 
     private void normalizeWithBatchStatistics(Tensor x, Tensor residual, Tensor y) {
-        Shape shape = x.shape();
         boolean update = training && running != null;
-        device.backend()
-                .forward(new ForwardTraining(
-                        shape,
+        trainingPass = training(trainingPass, x, operandOf(residual), y.operand(), update ? running.operands : null);
+        device.backend().forward(trainingPass);
+        if (update) {
+            batchesTracked++;
+        }
+    }
+
+    /**
+     * The last pass, if it has these operands, or a new one. An operand is a tensor's own, so that its identity is the
+     * tensor's; asking for it checks that the tensor is open.
+     */
+    private ForwardTraining training(
+            ForwardTraining last, Tensor x, Operand residual, Operand y, RunningStatistics update) {
+        return last != null
+                        && last.x() == x.operand()
+                        && last.residual() == residual
+                        && last.y() == y
+                        && last.gamma() == valueOf(gamma)
+                        && last.beta() == valueOf(beta)
+                        && last.running() == update
+                ? last
+                : new ForwardTraining(
+                        x.shape(),
                         x.layout(),
                         x.operand(),
-                        operandOf(residual),
-                        y.operand(),
+                        residual,
+                        y,
                         options.activation,
                         valueOf(gamma),
                         valueOf(beta),
                         options.epsilon,
                         saved,
-                        update ? running.operands : null,
-                        options.nonFinite));
-        if (update) {
-            batchesTracked++;
-        }
+                        update,
+                        options.nonFinite);
+    }
+
+    private ForwardInference inference(ForwardInference last, Tensor x, Operand residual, Operand y) {
+        return last != null
+                        && last.x() == x.operand()
+                        && last.residual() == residual
+                        && last.y() == y
+                        && last.gamma() == valueOf(gamma)
+                        && last.beta() == valueOf(beta)
+                        && last.mean() == running.mean.operand()
+                        && last.variance() == running.variance.operand()
+                ? last
+                : new ForwardInference(
+                        x.shape(),
+                        x.layout(),
+                        x.operand(),
+                        residual,
+                        y,
+                        options.activation,
+                        valueOf(gamma),
+                        valueOf(beta),
+                        options.epsilon,
+                        running.mean.operand(),
+                        running.variance.operand(),
+                        saved);
+    }
+
+    private Backward gradient(Backward last, Tensor dy, Operand y, Operand dx, Operand dresidual) {
+        return last != null
+                        && last.frozen() == memo.frozen
+                        && last.dy() == dy.operand()
+                        && last.x() == memo.x.operand()
+                        && last.y() == y
+                        && last.dx() == dx
+                        && last.dresidual() == dresidual
+                        && last.dgamma() == gradientOf(gamma)
+                        && last.dbeta() == gradientOf(beta)
+                ? last
+                : new Backward(
+                        dy.shape(),
+                        dy.layout(),
+                        memo.frozen,
+                        dy.operand(),
+                        memo.x.operand(),
+                        y,
+                        options.activation,
+                        saved,
+                        dx,
+                        dresidual,
+                        gradientOf(gamma),
+                        gradientOf(beta),
+                        options.accumulateGradients);
     }
 
     /**
@@ -423,21 +510,9 @@ public final class BatchNorm implements AutoCloseable {
             refuseOwn("dresidual", dresidual);
         }
         if (dy.shape().elements() > 0) {
-            device.backend()
-                    .backward(new Backward(
-                            dy.shape(),
-                            dy.layout(),
-                            memo.frozen,
-                            dy.operand(),
-                            memo.x.operand(),
-                            needsY ? memo.y.operand() : null,
-                            options.activation,
-                            saved,
-                            dx.operand(),
-                            operandOf(dresidual),
-                            gradientOf(gamma),
-                            gradientOf(beta),
-                            options.accumulateGradients));
+            Operand y = needsY ? memo.y.operand() : null;
+            backwardPass = gradient(backwardPass, dy, y, dx.operand(), operandOf(dresidual));
+            device.backend().backward(backwardPass);
         } else if (!options.accumulateGradients) {
             parameters().forEach(Parameter::zeroGradient);
         }
@@ -518,7 +593,7 @@ public final class BatchNorm implements AutoCloseable {
 
     private void checkGradient(Tensor dy) {
         lease.check();
-        if (memo == null) {
+        if (!forwarded) {
             throw new IllegalStateException("backward needs a forward pass before it");
         }
         unchanged("x", memo.x, memo.xWatch);

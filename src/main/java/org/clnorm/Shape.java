@@ -16,7 +16,7 @@ public final class Shape {
 
     private Shape(long[] dimensions) {
         this.dimensions = dimensions;
-        this.elements = product(dimensions);
+        this.elements = product(dimensions, 0);
     }
 
     /**
@@ -38,16 +38,22 @@ public final class Shape {
         return new Shape(dimensions.clone());
     }
 
-    private static long product(long[] dimensions) {
-        if (Arrays.stream(dimensions).anyMatch(dimension -> dimension == 0)) {
-            return 0;
+    /** The product of the dimensions from one on. */
+    private static long product(long[] dimensions, int from) {
+        long product = 1;
+        boolean tooLarge = false;
+        for (int i = from; i < dimensions.length; i++) {
+            if (dimensions[i] == 0) {
+                return 0;
+            }
+            tooLarge |= product > Long.MAX_VALUE / dimensions[i];
+            product *= dimensions[i];
         }
-        try {
-            return Arrays.stream(dimensions).reduce(1, Math::multiplyExact);
-        } catch (ArithmeticException e) {
+        if (tooLarge) {
             throw new IllegalArgumentException(
                     "A shape's number of elements must fit a long, but given was " + Arrays.toString(dimensions));
         }
+        return product;
     }
 
     /** How many dimensions there are. */
@@ -84,7 +90,7 @@ public final class Shape {
 
     /** The product of the dimensions after C; 1 where there are none. */
     public long spatial() {
-        return dimensions.length < 3 ? 1 : product(Arrays.copyOfRange(dimensions, 2, dimensions.length));
+        return product(dimensions, 2);
     }
 
     /** The dimensions, as a copy. */

@@ -1,9 +1,9 @@
 package org.clnorm;
 
 import java.nio.FloatBuffer;
-import java.util.List;
 import java.util.Objects;
-import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.stream.Stream;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
@@ -24,8 +24,8 @@ public final class Tensor implements AutoCloseable {
     private final Tensor owner;
 
     private final Lease lease;
-    /** Of the owner: who wants to know of writes to which part. */
-    private final List<Watch> watches = new CopyOnWriteArrayList<>();
+    /** Of the owner: who wants to know of writes to which part. The array is replaced, never written. */
+    private final AtomicReference<Watch[]> watches = new AtomicReference<>(new Watch[0]);
 
     private Tensor(Device device, Shape shape, Layout layout, Memory memory, long offset) {
         this.device = device;
@@ -177,9 +177,15 @@ public final class Tensor implements AutoCloseable {
             return written;
         }
 
+        /** Begins it anew. */
+        void begin() {
+            written = false;
+        }
+
         /** Ends it. */
         void end() {
-            owner.watches.remove(this);
+            owner.watches.updateAndGet(
+                    all -> Stream.of(all).filter(watch -> watch != this).toArray(Watch[]::new));
         }
 
         private boolean sees(Tensor tensor) {
@@ -190,13 +196,14 @@ public final class Tensor implements AutoCloseable {
     /** A watch over this tensor's elements from now on. */
     Watch watch() {
         Watch watch = new Watch();
-        owner.watches.add(watch);
+        owner.watches.updateAndGet(
+                all -> Stream.concat(Stream.of(all), Stream.of(watch)).toArray(Watch[]::new));
         return watch;
     }
 
     /** To be called by whoever writes the elements. */
     void touch() {
-        for (Watch watch : owner.watches) {
+        for (Watch watch : owner.watches.get()) {
             if (watch.sees(this)) {
                 watch.written = true;
             }

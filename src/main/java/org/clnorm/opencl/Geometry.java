@@ -38,8 +38,8 @@ record Geometry(
     /** What a stripe of columns should take of a core's own cache. */
     private static final long CACHED_STRIPE_BYTES = 1 << 18;
 
-    /** Bounds the partials: 4 floats per slice and group. */
-    private static final int MOST_SLICES = 4096;
+    /** The partials' 4 floats per slice and group are to be no more than this, 1 MB, or a hundredth of the tensor. */
+    private static final long SMALL_PARTIALS = 1 << 18;
 
     static Geometry of(Strategy strategy, View view, int computeUnits) {
         int wanted = Math.max(1, computeUnits) * GROUPS_PER_UNIT;
@@ -50,15 +50,23 @@ record Geometry(
 
     private static Geometry ofSegments(Strategy strategy, View.Segmented view, int wanted) {
         long worthwhile = Math.max(1, view.groupSize() / leastPerWorkGroup(strategy));
-        int slices = (int) Math.min(Math.min(worthwhile, MOST_SLICES), ceil(wanted, view.groups()));
+        long most = mostSlices(view);
+        int slices = (int) Math.min(Math.min(worthwhile, most), ceil(wanted, view.groups()));
         if (slices <= view.segments()) {
             int perSlice = (int) ceil(view.segments(), slices);
             return segmented(view, (int) ceil(view.segments(), perSlice), perSlice, view.length());
         }
         // A GPU that runs all work-groups at a time is not given a few more.
-        int chunks = strategy.items() > 1 ? slices / view.segments() : (int) ceil(slices, view.segments());
+        long chunks = strategy.items() > 1
+                ? slices / view.segments()
+                : Math.min(ceil(slices, view.segments()), most / view.segments());
         int chunk = (int) Math.min(view.length(), roundUp(ceil(view.length(), chunks), LINE_ELEMENTS));
         return segmented(view, view.segments() * (int) ceil(view.length(), chunk), 1, chunk);
+    }
+
+    private static long mostSlices(View view) {
+        long floats = Math.max(SMALL_PARTIALS, view.elements() / 100);
+        return Math.max(1, floats / (4L * OpenClSavedStatistics.pitch(view.groups())));
     }
 
     private static Geometry segmented(View.Segmented view, int slices, int segmentsPerSlice, int chunk) {
@@ -68,7 +76,7 @@ record Geometry(
     private static Geometry ofColumns(Strategy strategy, View.Columnar view, int wanted) {
         int stripes = (int) ceil(view.columns(), strategy.stripe());
         long leastRows = (long) strategy.tile() * strategy.workY();
-        long slices = Math.min(Math.min(ceil(wanted, stripes), MOST_SLICES), ceil(view.rows(), leastRows));
+        long slices = Math.min(Math.min(ceil(wanted, stripes), mostSlices(view)), ceil(view.rows(), leastRows));
         long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
         long perSlice = flatPerSlice(strategy, view.elements(), wanted / GROUPS_PER_UNIT);
         return new Geometry(

@@ -1,5 +1,7 @@
 package org.clnorm.opencl;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.clnorm.backend.Operand;
 import org.jocl.CL;
 import org.jocl.Pointer;
@@ -7,81 +9,104 @@ import org.jocl.Sizeof;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_event;
 import org.jocl.cl_kernel;
-import org.jocl.cl_mem;
 
 /**
- * A compiled kernel whose arguments are set in order. The arguments are state shared by all users of a cl_kernel, so
- * setting them and launching is done under the backend's lock.
+ * A launch with a cl_kernel of its own. Its arguments stay set from one time to the next, so that only memory that has
+ * changed has to be given. Used under the backend's lock.
  */
 final class Kernel {
+    private static final Object NOT_SET = new Object();
+
+    /** What is in a place now. Memory is told apart by identity: a driver may give a new buffer an old one's handle. */
+    private static final class Slot {
+        final Place place;
+        final int index;
+        Object memory = NOT_SET;
+        long offset = -1;
+
+        Slot(Place place, int index) {
+            this.place = place;
+            this.index = index;
+        }
+    }
+
     private final String name;
     private final cl_kernel handle;
-    private final long items;
-    private int next;
-    private boolean launched;
+    private final Kernels.Binary binary;
+    private final long[] items;
+    private final long[] workGroup;
+    private final Slot[] slots;
+    private final long[] offset = new long[1];
+    private final Pointer toOffset = Pointer.to(offset);
 
-    /** @param items work-items in a work-group */
-    Kernel(String name, cl_kernel handle, int items) {
-        this.name = name;
+    /** @param handle of the binary, released with this object */
+    Kernel(Launch launch, cl_kernel handle, Kernels.Binary binary) {
+        this.name = launch.kernel();
         this.handle = handle;
-        this.items = items;
+        this.binary = binary;
+        this.items = new long[] {launch.items()};
+        this.workGroup = new long[] {launch.strategy().items()};
+        List<Slot> places = new ArrayList<>();
+        int next = 0;
+        for (Object argument : launch.arguments()) {
+            if (argument instanceof Place place) {
+                places.add(new Slot(place, next));
+                next += place.hasOffset() ? 2 : 1;
+            } else if (argument instanceof Integer value) {
+                set(next++, Sizeof.cl_int, Pointer.to(new int[] {value}));
+            } else if (argument instanceof Long value) {
+                set(next++, Sizeof.cl_long, Pointer.to(new long[] {value}));
+            } else {
+                set(next++, Sizeof.cl_float, Pointer.to(new float[] {(Float) argument}));
+            }
+        }
+        this.slots = places.toArray(Slot[]::new);
     }
 
     String name() {
         return name;
     }
 
-    /** A buffer and an offset; neither for an operand that is absent. */
-    Kernel operand(Operand operand) {
-        if (operand == null) {
-            set(Sizeof.cl_mem, null);
-            return longValue(0);
+    Kernels.Binary binary() {
+        return binary;
+    }
+
+    /** Work-items in all. */
+    long items() {
+        return items[0];
+    }
+
+    /** Gives it the memory to work on; null where an operand is absent. */
+    void bind(Operand[] places) {
+        for (Slot slot : slots) {
+            Operand operand = slot.place.of(places);
+            OpenClMemory memory = operand == null ? null : (OpenClMemory) operand.memory();
+            if (memory != slot.memory) {
+                set(slot.index, Sizeof.cl_mem, memory == null ? null : memory.pointer());
+                slot.memory = memory;
+            }
+            long wanted = operand == null ? 0 : operand.offset();
+            if (slot.place.hasOffset() && wanted != slot.offset) {
+                offset[0] = wanted;
+                set(slot.index + 1, Sizeof.cl_long, toOffset);
+                slot.offset = wanted;
+            }
         }
-        return memory(((OpenClMemory) operand.memory()).handle()).longValue(operand.offset());
     }
 
-    Kernel memory(cl_mem memory) {
-        return set(Sizeof.cl_mem, Pointer.to(memory));
+    private void set(int index, long size, Pointer value) {
+        int status = CL.clSetKernelArg(handle, index, size, value);
+        if (status != CL.CL_SUCCESS) {
+            OpenClException.check(status, "Setting argument " + index + " of kernel " + name);
+        }
     }
 
-    Kernel intValue(int value) {
-        return set(Sizeof.cl_int, Pointer.to(new int[] {value}));
-    }
-
-    Kernel longValue(long value) {
-        return set(Sizeof.cl_long, Pointer.to(new long[] {value}));
-    }
-
-    Kernel floatValue(double value) {
-        return set(Sizeof.cl_float, Pointer.to(new float[] {(float) value}));
-    }
-
-    private Kernel set(long size, Pointer value) {
-        OpenClException.check(
-                CL.clSetKernelArg(handle, next, size, value), "Setting argument " + next + " of kernel " + name);
-        next++;
-        return this;
-    }
-
-    /** Whether it was launched before: PoCL compiles to machine code at the first launch. */
-    boolean isLaunched() {
-        return launched;
-    }
-
-    /** Enqueues so many work-groups. */
-    void launch(cl_command_queue queue, long workGroups, cl_event event) {
-        next = 0;
-        launched = true;
-        OpenClException.check(
-                CL.clEnqueueNDRangeKernel(
-                        queue, handle, 1, null, new long[] {workGroups * items}, new long[] {items}, 0, null, event),
-                "Launching kernel " + name + " with " + workGroups + " work-groups of " + items);
-    }
-
-    /** Forgets arguments that were set for a launch that did not come. */
-    Kernel begin() {
-        next = 0;
-        return this;
+    void enqueue(cl_command_queue queue, cl_event event) {
+        int status = CL.clEnqueueNDRangeKernel(queue, handle, 1, null, items, workGroup, 0, null, event);
+        if (status != CL.CL_SUCCESS) {
+            OpenClException.check(
+                    status, "Launching kernel " + name + " with " + items[0] + " items by " + workGroup[0]);
+        }
     }
 
     void release() {

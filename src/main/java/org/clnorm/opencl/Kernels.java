@@ -13,8 +13,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * The kernels of one context, made when first asked for and kept. A binary is known by its source and its macros; shapes
- * are arguments, so one serves all of them.
+ * The binaries of one context, made when first asked for and kept, and kernels of them. A binary is known by its source
+ * and its macros; shapes are arguments, so one serves all of them, and all layers.
  *
  * <p>Each kernel is a program of its own, taken from the cache or else compiled. A compiled one enters the cache when it
  * is launched for the second time, or when the kernels are released; that is when PoCL's machine code, made at the first
@@ -26,16 +26,27 @@ final class Kernels {
 
     private record KernelKey(String name, String options) {}
 
-    private static final class Made {
-        final cl_program program;
-        final Kernel kernel;
-        /** What it is to be written to the cache under, or null when it is there. */
-        String unwritten;
+    /** From this many work-items on, PoCL compiles a kernel to machine code for itself. */
+    private static final long LARGE_GRID = 0xFFFF;
 
-        Made(cl_program program, Kernel kernel, String unwritten) {
+    /** What the kernels of one name and options share. */
+    static final class Binary {
+        private final String name;
+        private final cl_program program;
+        /** What it is to be written to the cache under, or null when it is there. */
+        private String unwritten;
+
+        private boolean launchedSmall;
+        private boolean launchedLarge;
+
+        private Binary(String name, cl_program program, String unwritten) {
+            this.name = name;
             this.program = program;
-            this.kernel = kernel;
             this.unwritten = unwritten;
+        }
+
+        private boolean isLaunched() {
+            return launchedSmall || launchedLarge;
         }
     }
 
@@ -44,7 +55,7 @@ final class Kernels {
     private final String deviceName;
     private final Runnable afterCompiling;
     private final BinaryCache cache;
-    private final Map<KernelKey, Made> kernels = new HashMap<>();
+    private final Map<KernelKey, Binary> binaries = new HashMap<>();
     private int compiled;
 
     /** @param afterCompiling called when a compilation is over, well or not */
@@ -56,17 +67,35 @@ final class Kernels {
         this.cache = cache;
     }
 
-    /** A kernel of the catalogue, under a strategy and the macros of a pass, ready for its first argument. */
-    Kernel get(String name, Strategy strategy, String macros) {
-        KernelKey key = new KernelKey(name, strategy.options() + macros);
-        Made made = kernels.get(key);
-        if (made == null) {
-            made = make(key, strategy);
-            kernels.put(key, made);
-        } else if (made.unwritten != null && made.kernel.isLaunched()) {
-            write(made);
+    /** A kernel of the caller's own for a launch; the caller releases it. */
+    Kernel prepare(Launch launch) {
+        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options() + launch.macros());
+        Binary binary = binaries.get(key);
+        if (binary == null) {
+            binary = make(key);
+            binaries.put(key, binary);
         }
-        return made.kernel.begin();
+        int[] status = new int[1];
+        cl_kernel handle = CL.clCreateKernel(binary.program, key.name, status);
+        OpenClException.check(status[0], "Creating kernel " + key.name);
+        return new Kernel(launch, handle, binary);
+    }
+
+    /**
+     * To be called before each launch. It may write the binary, which PoCL does not stand while a kernel of it runs.
+     *
+     * @return whether it is the first of its binary and size, for which PoCL compiles
+     */
+    boolean isFirst(Kernel kernel) {
+        Binary binary = kernel.binary();
+        boolean large = kernel.items() >= LARGE_GRID;
+        boolean first = large ? !binary.launchedLarge : !binary.launchedSmall;
+        if (!first && binary.unwritten != null) {
+            write(binary);
+        }
+        binary.launchedLarge |= large;
+        binary.launchedSmall |= !large;
+        return first;
     }
 
     /** How many programs were compiled from source. */
@@ -74,7 +103,7 @@ final class Kernels {
         return compiled;
     }
 
-    private Made make(KernelKey key, Strategy strategy) {
+    private Binary make(KernelKey key) {
         String file = KernelCatalogue.entry(key.name).source();
         String text = KernelSource.read(file, key.name);
         String options = key.options;
@@ -84,10 +113,7 @@ final class Kernels {
         if (isNew) {
             program = build(file, text, options);
         }
-        int[] status = new int[1];
-        cl_kernel handle = CL.clCreateKernel(program, key.name, status);
-        OpenClException.check(status[0], "Creating kernel " + key.name);
-        return new Made(program, new Kernel(key.name, handle, strategy.items()), isNew ? cacheKey : null);
+        return new Binary(key.name, program, isNew ? cacheKey : null);
     }
 
     /** The program of a binary in the cache; null where there is none that the driver takes. */
@@ -121,7 +147,7 @@ final class Kernels {
         return null;
     }
 
-    private void write(Made made) {
+    private void write(Binary made) {
         String cacheKey = made.unwritten;
         made.unwritten = null;
         long[] size = new long[1];
@@ -143,7 +169,7 @@ final class Kernels {
         if (status == CL.CL_SUCCESS && size[0] > 0) {
             cache.write(cacheKey, binary[0]);
         } else {
-            log.debug("{} gives no binary of {}: status {}", deviceName, made.kernel.name(), status);
+            log.debug("{} gives no binary of {}: status {}", deviceName, made.name, status);
         }
     }
 
@@ -181,13 +207,12 @@ final class Kernels {
     }
 
     void release() {
-        for (Made made : kernels.values()) {
-            if (made.unwritten != null && made.kernel.isLaunched()) {
+        for (Binary made : binaries.values()) {
+            if (made.unwritten != null && made.isLaunched()) {
                 write(made);
             }
-            made.kernel.release();
             CL.clReleaseProgram(made.program);
         }
-        kernels.clear();
+        binaries.clear();
     }
 }

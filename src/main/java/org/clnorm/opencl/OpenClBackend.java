@@ -1,6 +1,8 @@
 package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
+import java.util.Arrays;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -9,18 +11,15 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ObjLongConsumer;
-import org.clnorm.Activation;
 import org.clnorm.DeviceInfo;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
-import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.view.View;
 import org.jocl.CL;
@@ -35,10 +34,10 @@ import org.jocl.cl_mem;
 import org.jocl.cl_platform_id;
 
 /**
- * A device behind an in-order queue: turns each pass into the launches that its strategy says.
+ * A device behind an in-order queue: its memory, transfers, and the passes, each by a plan that is made at its first call.
  *
- * <p>One lock covers a pass from its first argument to its last launch. It protects the kernels' arguments, and keeps
- * the launches of two threads' passes from mixing: they share the room for partial results.
+ * <p>One lock covers a pass from its first argument to its last launch. It keeps the launches of two threads' passes from
+ * mixing, since they share the room for partial results, and plans from being released while they are enqueued.
  */
 public final class OpenClBackend implements Backend {
     private final cl_context context;
@@ -61,7 +60,15 @@ public final class OpenClBackend implements Backend {
     private final AtomicBoolean open = new AtomicBoolean(true);
     private final Object lock = new Object();
 
-    private OpenClMemory partials;
+    /** Guarded by the lock, as are the fields below: the plans of layers that are open, and of copies. */
+    private final Set<Plans> livePlans = new HashSet<>();
+
+    private final Plans copies = newPlans();
+
+    /** Where the operands of the pass that is being enqueued lie. */
+    private final Operand[] places = new Operand[Place.values().length];
+
+    private Operand partials;
     private ObjLongConsumer<String> timings;
 
     private OpenClBackend(
@@ -251,21 +258,14 @@ public final class OpenClBackend implements Backend {
 
     /** A copy under a strategy of the caller's choice. */
     public void copy(Operand from, Operand to, long count, Strategy strategy) {
-        if (count == 0) {
-            return;
-        }
-        synchronized (lock) {
-            long perSlice = Geometry.flatPerSlice(strategy, count, facts.computeUnits());
-            String macros = aligned(strategy, strategy.vectorWidth(), from, to);
-            Kernel copy = kernels.get("copy", strategy, macros);
-            copy.operand(from).operand(to).longValue(count).longValue(perSlice);
-            launch(copy, (count + perSlice - 1) / perSlice);
+        if (count > 0) {
+            run(Copy.KIND, new Copy(from, to, count, strategy), copies, strategy);
         }
     }
 
     @Override
     public void finish() {
-        OpenClException.check(CL.clFinish(queue), "Waiting for " + facts.name());
+        OpenClException.check(CL.clFinish(queue), "Waiting for the device");
     }
 
     @Override
@@ -274,7 +274,27 @@ public final class OpenClBackend implements Backend {
         OpenClMemory memory = allocate(elements);
         // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
         fill(new Operand(memory, 0), elements, 0);
-        return new OpenClSavedStatistics(groups, memory);
+        Plans plans = newPlans();
+        return new OpenClSavedStatistics(groups, new Operand(memory, 0), plans, () -> {
+            release(plans);
+            memory.close();
+        });
+    }
+
+    private Plans newPlans() {
+        Plans plans = new Plans();
+        synchronized (lock) {
+            livePlans.add(plans);
+        }
+        return plans;
+    }
+
+    private void release(Plans plans) {
+        synchronized (lock) {
+            if (livePlans.remove(plans)) {
+                plans.release();
+            }
+        }
     }
 
     private Strategy strategyFor(Pass pass, View view) {
@@ -287,50 +307,24 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public void forward(ForwardTraining pass) {
-        View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(Pass.FORWARD, view);
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
-        boolean updateLater = pass.running() != null && pass.policy() == NonFinitePolicy.THROW;
-        RunningStatistics runningNow = updateLater ? null : pass.running();
-        synchronized (lock) {
-            Arguments arguments = new Arguments(view, saved, pass.gamma(), pass.beta(), pass.epsilon());
-            String aligned = alignment(strategy, view, pass.x(), pass.residual(), pass.y());
-            String macros = aligned + forwardMacros(pass.activation(), pass.residual());
-            if (strategy.fused()) {
-                View shaped = strategy.reshape(view);
-                Kernel kernel = kernel(KernelCatalogue.fusedStep("normalize", strategy), shaped, strategy, macros);
-                kernel.operand(pass.x()).operand(pass.residual()).operand(pass.y());
-                kernel.longValue(view.elements());
-                long workGroups = whole(kernel, shaped, strategy);
-                arguments.affine(kernel);
-                running(kernel, runningNow, view.groupSize(), pass.policy());
-                arguments.coefficients(kernel);
-                launch(kernel, workGroups);
-            } else {
-                Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
-                cl_mem room = partials(4L * geometry.slices() * saved.pitch());
-                Kernel moments = kernel("moments", view, strategy, aligned);
-                moments.operand(pass.x()).longValue(view.elements());
-                slices(moments, view, geometry);
-                moments.memory(room).intValue(saved.pitch());
-                launch(moments, geometry.workGroups());
-
-                Kernel fold = kernels.get("fold_moments", strategy.forSlices(geometry.slices()), "");
-                fold.memory(room).intValue(geometry.slices()).intValue(view.groups());
-                arguments.affine(fold);
-                running(fold, runningNow, view.groupSize(), pass.policy());
-                arguments.coefficients(fold);
-                launch(fold, vectorsOfGroups(view, strategy, strategy.workX()));
-
-                apply(pass.x(), pass.residual(), pass.y(), view, strategy, geometry, macros, saved);
-            }
-        }
+        run(BatchNormPasses.TRAINING, pass, saved.plans(), null);
         if (pass.policy() == NonFinitePolicy.THROW) {
             checkFinite(saved);
-            if (updateLater) {
-                updateRunning(pass, view, strategy, saved);
+            if (pass.running() != null) {
+                run(BatchNormPasses.TRACKING, pass, saved.plans(), null);
             }
         }
+    }
+
+    @Override
+    public void forward(ForwardInference pass) {
+        run(BatchNormPasses.INFERENCE, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
+    }
+
+    @Override
+    public void backward(Backward pass) {
+        run(BatchNormPasses.GRADIENT, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
     }
 
     private void checkFinite(OpenClSavedStatistics saved) {
@@ -345,251 +339,60 @@ public final class OpenClBackend implements Backend {
         }
     }
 
-    private void updateRunning(ForwardTraining pass, View view, Strategy strategy, OpenClSavedStatistics saved) {
+    /**
+     * Enqueues a pass by the plan for it, which is made when there is none.
+     *
+     * @param given the strategy, or null for the one that fits its view
+     */
+    private <P> void run(PassKind<P> kind, P pass, Plans plans, Strategy given) {
         synchronized (lock) {
-            Kernel track = kernels.get("track", strategy, "");
-            track.intValue(view.groups());
-            running(track, pass.running(), view.groupSize(), pass.policy());
-            track.memory(handle(saved.memory())).intValue(saved.pitch());
-            launch(track, vectorsOfGroups(view, strategy, strategy.items()));
-        }
-    }
-
-    @Override
-    public void forward(ForwardInference pass) {
-        View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(Pass.INFERENCE, view);
-        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
-        synchronized (lock) {
-            Arguments arguments = new Arguments(view, saved, pass.gamma(), pass.beta(), pass.epsilon());
-            Kernel fold = kernels.get("fold_given", strategy, "");
-            fold.intValue(view.groups());
-            arguments.affine(fold);
-            fold.operand(pass.mean()).operand(pass.variance());
-            arguments.coefficients(fold);
-            launch(fold, vectorsOfGroups(view, strategy, strategy.items()));
-            apply(
-                    pass.x(),
-                    pass.residual(),
-                    pass.y(),
-                    view,
-                    strategy,
-                    Geometry.of(strategy, view, facts.computeUnits()),
-                    alignment(strategy, view, pass.x(), pass.residual(), pass.y())
-                            + forwardMacros(pass.activation(), pass.residual()),
-                    saved);
-        }
-    }
-
-    private void apply(
-            Operand x,
-            Operand residual,
-            Operand y,
-            View view,
-            Strategy strategy,
-            Geometry geometry,
-            String macros,
-            OpenClSavedStatistics saved) {
-        if (strategy.items() == 1 && view instanceof View.Segmented planes && planes.sideBySide()) {
-            Kernel apply = kernels.get("apply_planes", strategy, macros);
-            apply.operand(x).operand(residual).operand(y);
-            long perSlice = Geometry.flatPerSlice(strategy, view.elements(), facts.computeUnits());
-            apply.longValue(view.elements()).longValue(perSlice);
-            apply.intValue(view.groups()).intValue(planes.length());
-            apply.memory(handle(saved.memory())).intValue(saved.pitch());
-            launch(apply, (view.elements() + perSlice - 1) / perSlice);
-            return;
-        }
-        Kernel apply = kernel("apply", view, strategy, macros);
-        apply.operand(x).operand(residual).operand(y);
-        applied(apply, view, geometry, saved);
-    }
-
-    private void applied(Kernel apply, View view, Geometry geometry, OpenClSavedStatistics saved) {
-        long workGroups;
-        if (view instanceof View.Segmented) {
-            slices(apply, view, geometry);
-            workGroups = geometry.workGroups();
-        } else {
-            apply.longValue(view.elements()).longValue(geometry.flatPerSlice()).intValue(view.groups());
-            workGroups = geometry.flatSlices();
-        }
-        apply.memory(handle(saved.memory())).intValue(saved.pitch());
-        launch(apply, workGroups);
-    }
-
-    @Override
-    public void backward(Backward pass) {
-        View view = View.batch(pass.shape(), pass.layout());
-        Strategy strategy = strategyFor(Pass.BACKWARD, view);
-        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
-        int mask = pass.activation() == Activation.NONE ? 0 : pass.y() == null ? 1 : 2;
-        String sumMacros = alignment(strategy, view, pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual())
-                + " -DMASK=" + mask;
-        String macros = sumMacros + " -DRESIDUAL=" + (pass.dresidual() == null ? 0 : 1) + " -DFROZEN="
-                + (pass.frozen() ? 1 : 0);
-        synchronized (lock) {
-            if (strategy.fused()) {
-                View shaped = strategy.reshape(view);
-                Kernel kernel = kernel(KernelCatalogue.fusedStep("gradient", strategy), shaped, strategy, macros);
-                kernel.operand(pass.dy()).operand(pass.x()).operand(pass.y());
-                kernel.operand(pass.dx()).operand(pass.dresidual()).longValue(view.elements());
-                long workGroups = whole(kernel, shaped, strategy);
-                gradients(kernel, pass, view);
-                kernel.memory(handle(saved.memory())).intValue(saved.pitch());
-                launch(kernel, workGroups);
-                return;
+            Arrays.fill(places, null);
+            kind.place().accept(pass, places);
+            Plan<?> plan = plans.find(kernels, kind, pass, places);
+            if (plan == null) {
+                View view = kind.view().apply(pass);
+                Strategy strategy = given == null ? strategyFor(kind.chosenBy(), view) : given;
+                plan = new Plan<>(kernels, kind, pass, places, view, strategy, facts.computeUnits());
+                plans.add(plan);
             }
-            Geometry geometry = Geometry.of(strategy, view, facts.computeUnits());
-            cl_mem room = partials(2L * geometry.slices() * saved.pitch());
-            Kernel sums = kernel("gradient_sums", view, strategy, sumMacros);
-            sums.operand(pass.dy()).operand(pass.x()).operand(pass.y()).longValue(view.elements());
-            slices(sums, view, geometry);
-            sums.memory(handle(saved.memory())).memory(room).intValue(saved.pitch());
-            launch(sums, geometry.workGroups());
-
-            Kernel fold = kernels.get("fold_gradients", strategy.forSlices(geometry.slices()), "");
-            fold.memory(room).intValue(geometry.slices()).intValue(view.groups());
-            gradients(fold, pass, view);
-            fold.memory(handle(saved.memory())).intValue(saved.pitch());
-            launch(fold, vectorsOfGroups(view, strategy, strategy.workX()));
-
-            Kernel apply = kernel("gradient_apply", view, strategy, macros);
-            apply.operand(pass.dy()).operand(pass.x()).operand(pass.y());
-            apply.operand(pass.dx()).operand(pass.dresidual());
-            applied(apply, view, geometry, saved);
+            if (plan.partials() > 0) {
+                Place.PARTIALS.put(partials(plan.partials()), places);
+            }
+            for (int i = 0; i < plan.launches().size(); i++) {
+                Kernel kernel = plan.launches().get(i);
+                kernel.bind(places);
+                launch(kernel);
+            }
         }
-    }
-
-    private static void gradients(Kernel kernel, Backward pass, View view) {
-        kernel.operand(pass.dgamma()).operand(pass.dbeta());
-        kernel.intValue(pass.accumulate() ? 1 : 0)
-                .intValue(pass.frozen() ? 1 : 0)
-                .floatValue(view.groupSize());
-    }
-
-    private Kernel kernel(String step, View view, Strategy strategy, String macros) {
-        return kernels.get(step + KernelCatalogue.patternOf(view), strategy, macros);
-    }
-
-    /** Whether neighbouring work-items' vectors are whole 16-byte pieces; a single work-item gains nothing by that. */
-    private static String alignment(Strategy strategy, View view, Operand... operands) {
-        return aligned(strategy, view.contiguous(), operands);
-    }
-
-    private static String aligned(Strategy strategy, int contiguous, Operand... operands) {
-        int width = strategy.vectorWidth();
-        boolean aligned = strategy.items() > 1 && contiguous % width == 0;
-        for (Operand operand : operands) {
-            aligned &= operand == null || operand.offset() % width == 0;
-        }
-        return aligned ? " -DALIGNED=1" : "";
-    }
-
-    private static String forwardMacros(Activation activation, Operand residual) {
-        return " -DRELU=" + (activation == Activation.RELU ? 1 : 0) + " -DRESIDUAL=" + (residual == null ? 0 : 1);
-    }
-
-    /** The coefficients and what they are made from. */
-    private record Arguments(View view, OpenClSavedStatistics saved, Operand gamma, Operand beta, double epsilon) {
-        void affine(Kernel kernel) {
-            kernel.operand(gamma).operand(beta).floatValue(epsilon).floatValue(view.groupSize());
-        }
-
-        void coefficients(Kernel kernel) {
-            kernel.memory(handle(saved.memory())).intValue(saved.pitch());
-        }
-    }
-
-    private static void running(Kernel kernel, RunningStatistics running, long m, NonFinitePolicy policy) {
-        if (running == null) {
-            kernel.operand(null)
-                    .operand(null)
-                    .operand(null)
-                    .intValue(0)
-                    .floatValue(0)
-                    .floatValue(0);
-            kernel.floatValue(0).intValue(0);
-            return;
-        }
-        kernel.operand(running.mean()).operand(running.variance()).operand(running.absorbed());
-        double weight = running.average().newBatchWeight();
-        kernel.intValue(
-                switch (running.average().kind()) {
-                    case NONE -> 0;
-                    case EXPONENTIAL -> 1;
-                    case CUMULATIVE -> 2;
-                    case BIAS_CORRECTED_EXPONENTIAL -> 3;
-                });
-        kernel.floatValue(weight).floatValue(Math.log1p(-weight));
-        kernel.floatValue(running.estimate() == RunningVariance.UNBIASED ? m / (double) (m - 1) : 1);
-        kernel.intValue(policy == NonFinitePolicy.SKIP_RUNNING_UPDATE ? 1 : 0);
-    }
-
-    private static void slices(Kernel kernel, View view, Geometry geometry) {
-        kernel.intValue(view.groups());
-        if (view instanceof View.Segmented segmented) {
-            kernel.intValue(segmented.segments()).intValue(segmented.length()).longValue(segmented.segmentStride());
-            kernel.intValue(geometry.segmentsPerSlice()).intValue(geometry.chunk());
-        } else {
-            kernel.longValue(view.groupSize()).longValue(geometry.rowsPerSlice());
-        }
-    }
-
-    /** The arguments of a kernel whose work-groups have whole groups, and how many work-groups that are. */
-    private long whole(Kernel kernel, View view, Strategy strategy) {
-        kernel.intValue(view.groups());
-        if (view instanceof View.Segmented segmented) {
-            int perItem = Geometry.fusedGroups(strategy, segmented, facts.computeUnits());
-            kernel.intValue(perItem)
-                    .intValue(segmented.segments())
-                    .intValue(segmented.length())
-                    .longValue(segmented.segmentStride());
-            return (view.groups() + perItem - 1) / perItem;
-        }
-        View.Columnar columnar = (View.Columnar) view;
-        int stripe = Geometry.fusedStripe(strategy, columnar, facts.computeUnits());
-        int stripes = Geometry.fusedStripes(strategy, columnar, stripe, facts.computeUnits());
-        kernel.intValue(columnar.width())
-                .longValue(columnar.rows())
-                .intValue(stripe)
-                .intValue(stripes);
-        long columns = (long) stripe * stripes;
-        return (columnar.columns() + columns - 1) / columns;
-    }
-
-    /** How many work-groups take the groups, so many items each taking a vector of them. */
-    private static long vectorsOfGroups(View view, Strategy strategy, int items) {
-        long each = (long) items * strategy.vectorWidth();
-        return (view.groups() + each - 1) / each;
     }
 
     /** Room for partial results, kept between passes. */
-    private cl_mem partials(long elements) {
-        if (partials == null || partials.elements() < elements) {
+    private Operand partials(long elements) {
+        if (partials == null || partials.memory().elements() < elements) {
             if (partials != null) {
-                partials.close(); // the device keeps it until the launches that use it are done
+                partials.memory().close(); // the device keeps it until the launches that use it are done
+                partials = null;
             }
-            partials = allocate(elements);
+            partials = new Operand(allocate(elements), 0);
         }
-        return partials.handle();
+        return partials;
     }
 
-    private void launch(Kernel kernel, long workGroups) {
-        boolean mayCompile = facts.isPocl() && !kernel.isLaunched();
+    private void launch(Kernel kernel) {
+        boolean compiles = kernels.isFirst(kernel) && facts.isPocl();
         if (timings == null) {
-            kernel.launch(queue, workGroups, null);
+            kernel.enqueue(queue, null);
         } else {
             cl_event event = new cl_event();
-            kernel.launch(queue, workGroups, event);
+            kernel.enqueue(queue, event);
             CL.clWaitForEvents(1, new cl_event[] {event});
             timings.accept(
                     kernel.name(),
                     time(event, CL.CL_PROFILING_COMMAND_END) - time(event, CL.CL_PROFILING_COMMAND_START));
             CL.clReleaseEvent(event);
         }
-        if (mayCompile) {
-            finish();
+        if (compiles) {
+            finish(); // it compiles on a thread of its own
             afterCompiling.run();
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();
@@ -609,6 +412,8 @@ public final class OpenClBackend implements Backend {
             synchronized (lock) {
                 CL.clFinish(queue);
                 transfers.release();
+                livePlans.forEach(Plans::release);
+                livePlans.clear();
                 Set.copyOf(live).forEach(OpenClMemory::close);
                 kernels.release();
                 if (ownsQueue) {

@@ -3,17 +3,20 @@ package org.clnorm.opencl;
 import java.util.concurrent.atomic.AtomicBoolean;
 import org.clnorm.backend.Memory;
 import org.jocl.CL;
+import org.jocl.Pointer;
 import org.jocl.cl_mem;
 
 /** A buffer. Two are equal when they are the same buffer, so that a caller's buffer wrapped twice is known as one. */
 public final class OpenClMemory implements Memory {
     private final cl_mem handle;
+    private final Pointer pointer;
     private final long elements;
     private final Runnable onClose;
     private final AtomicBoolean open = new AtomicBoolean(true);
 
     private OpenClMemory(cl_mem handle, long elements, Runnable onClose) {
         this.handle = handle;
+        this.pointer = Pointer.to(handle);
         this.elements = elements;
         this.onClose = onClose;
     }
@@ -36,6 +39,11 @@ public final class OpenClMemory implements Memory {
     /** The buffer. */
     public cl_mem handle() {
         return handle;
+    }
+
+    /** What a kernel's argument is set from. */
+    Pointer pointer() {
+        return pointer;
     }
 
     @Override

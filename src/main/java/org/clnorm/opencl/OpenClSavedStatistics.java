@@ -1,15 +1,18 @@
 package org.clnorm.opencl;
 
-import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
 
 /**
  * The coefficients of a layer, as the kernels keep them: rows of {@link #pitch} floats, in the order of the row names in
  * groups.clh. A row goes on for {@link #WRAP} places after the last group, starting again from the first, so that a vector
- * may be read at any column.
+ * may be read at any column. The layer's plans are kept here too.
+ *
+ * @param coefficients the first of the first row
+ * @param onClose releases both
  */
-record OpenClSavedStatistics(int groups, Memory memory) implements SavedStatistics {
+record OpenClSavedStatistics(int groups, Operand coefficients, Plans plans, Runnable onClose)
+        implements SavedStatistics {
     /** The widest vector. */
     static final int WRAP = 16;
 
@@ -23,12 +26,8 @@ record OpenClSavedStatistics(int groups, Memory memory) implements SavedStatisti
         return groups + WRAP;
     }
 
-    int pitch() {
-        return pitch(groups);
-    }
-
     Operand row(int row) {
-        return new Operand(memory, (long) row * pitch());
+        return new Operand(coefficients.memory(), (long) row * pitch(groups));
     }
 
     @Override
@@ -43,6 +42,6 @@ record OpenClSavedStatistics(int groups, Memory memory) implements SavedStatisti
 
     @Override
     public void close() {
-        memory.close();
+        onClose.run();
     }
 }

@@ -100,6 +100,33 @@ class GeometryTest {
     }
 
     @Test
+    void of_anyView_hasPartialsOfAHundredthOfTheTensorOrAMegabyte() {
+        forSegments((geometry, view) -> assertSmallPartials(geometry, view));
+        forColumns((geometry, choice) -> assertSmallPartials(geometry, choice.view));
+        DeviceFacts large = Facts.gpu(1000);
+        for (Strategy strategy : Strategy.all(large)) {
+            for (int groups = 1; groups < 5000; groups = 2 * groups + 1) {
+                for (int segments : new int[] {1, 63, 1000, 10_000}) {
+                    View view = new Segmented(groups, segments, 1 << 16, (long) groups << 16);
+                    assertSmallPartials(Geometry.of(strategy, view, large.computeUnits()), view);
+                }
+                View view = new Columnar(groups, 1 << 20, 1);
+                assertSmallPartials(Geometry.of(strategy, view, large.computeUnits()), view);
+            }
+        }
+    }
+
+    /** One slice is the least there can be, however many groups there are. */
+    private static void assertSmallPartials(Geometry geometry, View view) {
+        long bytes = 4L * Float.BYTES * geometry.slices() * OpenClSavedStatistics.pitch(view.groups());
+        if (geometry.slices() > 1) {
+            assertThat(bytes)
+                    .as("partials of %s in %s", view, geometry)
+                    .isLessThanOrEqualTo(Math.max(1 << 20, view.elements() * Float.BYTES / 100));
+        }
+    }
+
+    @Test
     void of_manyGroups_areNotCutFurther() {
         for (DeviceFacts facts : List.of(Facts.cpu(2, 16), Facts.gpu(16))) {
             for (Strategy strategy : Strategy.all(facts)) {

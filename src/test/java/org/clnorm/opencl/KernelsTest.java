@@ -3,6 +3,8 @@ package org.clnorm.opencl;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.jocl.CL;
 import org.junit.jupiter.api.AfterEach;
@@ -14,8 +16,11 @@ class KernelsTest {
     private final Kernels kernels =
             new Kernels(on.context, on.device, "the device", () -> compiled++, BinaryCache.off());
 
+    private final List<Kernel> prepared = new ArrayList<>();
+
     @AfterEach
     void close() {
+        prepared.forEach(Kernel::release);
         kernels.release();
         on.close();
     }
@@ -45,30 +50,41 @@ class KernelsTest {
     }
 
     @Test
-    void get_sameMacros_compilesOnce() {
-        Strategy strategy = Strategy.all(DefaultDevice.candidate().facts()).get(0);
+    void prepare_sameMacros_compilesOnceForKernelsOfTheirOwn() {
+        Kernel first = prepare("track", "", 1);
 
-        Kernel first = kernels.get("track", strategy, "");
-
-        assertThat(kernels.get("track", strategy, "")).isSameAs(first);
+        assertThat(prepare("track", "", 1)).as("it has arguments of its own").isNotSameAs(first);
         assertThat(compiled).isEqualTo(1);
     }
 
     @Test
-    void get_otherMacros_isAnotherBinary() {
-        Strategy strategy = Strategy.all(DefaultDevice.candidate().facts()).get(0);
+    void prepare_otherMacros_isAnotherBinary() {
+        prepare("apply_columnar", " -DRELU=0 -DRESIDUAL=0", 1);
+        prepare("apply_columnar", " -DRELU=1 -DRESIDUAL=0", 1);
 
-        Kernel plain = kernels.get("apply_columnar", strategy, " -DRELU=0 -DRESIDUAL=0");
-
-        assertThat(kernels.get("apply_columnar", strategy, " -DRELU=1 -DRESIDUAL=0"))
-                .isNotSameAs(plain);
         assertThat(compiled).isEqualTo(2);
     }
 
     @Test
-    void get_unknownKernel_isNamed() {
-        Strategy strategy = Strategy.all(DefaultDevice.candidate().facts()).get(0);
+    void isFirst_kernelsOfOneBinary_onceForEachSizeThatIsCompiledForItself() {
+        Kernel first = prepare("track", "", 1);
+        Kernel second = prepare("track", "", 7);
+        Kernel large = prepare("track", "", 1 << 20);
 
-        assertThatThrownBy(() -> kernels.get("softmax", strategy, "")).hasMessageContaining("'softmax'");
+        assertThat(List.of(kernels.isFirst(first), kernels.isFirst(first), kernels.isFirst(second)))
+                .containsExactly(true, false, false);
+        assertThat(List.of(kernels.isFirst(large), kernels.isFirst(large))).containsExactly(true, false);
+    }
+
+    @Test
+    void prepare_unknownKernel_isNamed() {
+        assertThatThrownBy(() -> prepare("softmax", "", 1)).hasMessageContaining("'softmax'");
+    }
+
+    private Kernel prepare(String name, String macros, long workGroups) {
+        Strategy strategy = Strategy.all(DefaultDevice.candidate().facts()).get(0);
+        Kernel kernel = kernels.prepare(new Launch(name, strategy, macros, workGroups, List.of()));
+        prepared.add(kernel);
+        return kernel;
     }
 }

@@ -1,0 +1,24 @@
+package org.clnorm.opencl;
+
+import java.util.List;
+import org.clnorm.backend.Operand;
+import org.clnorm.opencl.ReduceFoldApply.Steps;
+import org.clnorm.view.View;
+
+/** A copy of so many elements. Its view is of whole lines, the last of which may be a part of one. */
+record Copy(Operand from, Operand to, long count, Strategy strategy) {
+    static final PassKind<Copy> KIND = new PassKind<>(
+            null,
+            copy -> new View.Columnar(16, (copy.count + 15) / 16, 1),
+            List.of(Place.FROM, Place.TO),
+            (one, other) -> one.count == other.count && one.strategy.equals(other.strategy),
+            (copy, places) -> {
+                Place.FROM.put(copy.from, places);
+                Place.TO.put(copy.to, places);
+            },
+            (copy, over) -> {
+                long perSlice = Geometry.flatPerSlice(copy.strategy, copy.count, over.computeUnits());
+                long workGroups = (copy.count + perSlice - 1) / perSlice;
+                return new Steps(over.launch("copy", "", workGroups, Place.FROM, Place.TO, copy.count, perSlice));
+            });
+}

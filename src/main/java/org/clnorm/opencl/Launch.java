@@ -1,0 +1,27 @@
+package org.clnorm.opencl;
+
+import java.util.List;
+import java.util.stream.Stream;
+
+/**
+ * A kernel and what it is launched with, before any device is asked.
+ *
+ * @param kernel its name in the catalogue
+ * @param macros those of the pass, besides the strategy's
+ * @param arguments in the kernel's order: an Integer, Long or Float is the value of an int, long or float; a
+ *     {@link Place} is a buffer, and its offset where it has one
+ */
+record Launch(String kernel, Strategy strategy, String macros, long workGroups, List<Object> arguments) {
+    /** Arguments, the lists among them in the place where they stand. */
+    static List<Object> arguments(Object... parts) {
+        return Stream.of(parts)
+                .flatMap(part -> part instanceof List<?> list ? list.stream() : Stream.of(part))
+                .map(Object.class::cast)
+                .toList();
+    }
+
+    /** Work-items in all. */
+    long items() {
+        return workGroups * strategy.items();
+    }
+}

@@ -1,0 +1,45 @@
+package org.clnorm.opencl;
+
+import org.clnorm.backend.Operand;
+
+/**
+ * What kernels call the memory that they work on. Which memory it is may change from one call of a pass to the next.
+ * {@link #COEFFICIENTS} are what a pass leaves to the next ({@link OpenClSavedStatistics}), {@link #PARTIALS} what the
+ * reduce step leaves to the fold step.
+ */
+enum Place {
+    X,
+    RESIDUAL,
+    Y,
+    DY,
+    DX,
+    DRESIDUAL,
+    GAMMA,
+    BETA,
+    DGAMMA,
+    DBETA,
+    MEAN,
+    VARIANCE,
+    RUNNING_MEAN,
+    RUNNING_VARIANCE,
+    ABSORBED,
+    FROM,
+    TO,
+    COEFFICIENTS,
+    PARTIALS;
+
+    /** Whether kernels take a buffer and an offset; else they take a buffer. */
+    boolean hasOffset() {
+        return this != COEFFICIENTS && this != PARTIALS;
+    }
+
+    /** Puts an operand there; null when it is absent. */
+    void put(Operand operand, Operand[] places) {
+        places[ordinal()] = operand;
+    }
+
+    /** The operand there, or null. */
+    Operand of(Operand[] places) {
+        return places[ordinal()];
+    }
+}

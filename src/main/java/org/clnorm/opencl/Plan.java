@@ -1,0 +1,70 @@
+package org.clnorm.opencl;
+
+import java.util.ArrayList;
+import java.util.List;
+import org.clnorm.backend.Operand;
+import org.clnorm.view.View;
+
+/** The launches of a pass, ready to be enqueued again and again. Used under the backend's lock. */
+final class Plan<P> {
+    private final Kernels owner;
+    private final PassKind<P> kind;
+    private final P made;
+    private final ReduceFoldApply over;
+    private final boolean[] present = new boolean[Place.values().length];
+    private final long partials;
+    private final List<Kernel> launches = new ArrayList<>();
+
+    /**
+     * @param kernels of the backend that it is for; two backends may share a layer's statistics
+     * @param pass serves as the example: the plan is for all that are like it
+     * @param places its operands
+     */
+    Plan(Kernels kernels, PassKind<P> kind, P pass, Operand[] places, View view, Strategy strategy, int computeUnits) {
+        this.owner = kernels;
+        this.kind = kind;
+        this.made = pass;
+        boolean aligned = ReduceFoldApply.isAligned(view, strategy, kind.tensors(), places);
+        this.over = new ReduceFoldApply(view, strategy, computeUnits, aligned);
+        for (int i = 0; i < present.length; i++) {
+            present[i] = places[i] != null;
+        }
+        ReduceFoldApply.Steps steps = kind.steps().apply(pass, over);
+        this.partials = steps.partials();
+        try {
+            steps.launches().forEach(launch -> launches.add(kernels.prepare(launch)));
+        } catch (RuntimeException e) {
+            release();
+            throw e;
+        }
+    }
+
+    /** Whether a pass takes the same launches. */
+    @SuppressWarnings("unchecked") // a kind has one type of pass
+    boolean serves(Kernels kernels, PassKind<?> kind, Object pass, Operand[] places) {
+        if (owner != kernels || this.kind != kind || !this.kind.alike().test(made, (P) pass)) {
+            return false;
+        }
+        for (int i = 0; i < present.length; i++) {
+            if (present[i] != (places[i] != null)) {
+                return false;
+            }
+        }
+        return over.aligned() == ReduceFoldApply.isAligned(over.view(), over.strategy(), this.kind.tensors(), places);
+    }
+
+    /** Floats that its launches leave to each other. */
+    long partials() {
+        return partials;
+    }
+
+    /** In their order. */
+    List<Kernel> launches() {
+        return launches;
+    }
+
+    void release() {
+        launches.forEach(Kernel::release);
+        launches.clear();
+    }
+}
