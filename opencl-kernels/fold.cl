@@ -171,7 +171,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
     LOCAL_COLUMNS(room);
     int group = FIRST_OF_FOLD;
     lane_moments mine[BLOCKS];
-    no_column_moments(mine);
+    no_column_moments(mine, WX * VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * 4 * pitch + group;
         join_lanes(mine, partial[0], load(partial + pitch), load(partial + 2 * pitch), load(partial + 3 * pitch));
@@ -243,7 +243,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     LOCAL_COLUMN_SUMS(room);
     int group = FIRST_OF_FOLD;
     lane_sums mine[BLOCKS];
-    no_column_sums(mine);
+    no_column_sums(mine, WX * VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * 2 * pitch + group;
         vec rest;

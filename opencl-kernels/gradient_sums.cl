@@ -95,6 +95,27 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     return all;
 }
 
+// Of a group of few rows of `width` columns, directly; see moments_of_few_rows.
+INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int width, long end) {
+    vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
+    for (int row = 0; row < rows; row++) {
+        for (int i = 0; i < width; i += VW) {
+            long here = at + (long)row * columns + i;
+            fetch_ahead(in.dy + here + AHEAD * VW);
+            fetch_ahead(in.x + here + AHEAD * VW);
+            vec x = load_before(in.x + here, in.x + end);
+            vec y = READS_Y ? load_before(in.y + here, in.y + end) : (vec)(0.0f);
+            vec masked = first_lanes(vector_masked(load_before(in.dy + here, in.dy + end), x, y, in.c), width - i);
+            dy += masked;
+            dyx += first_lanes(masked * (x - in.c.hi), width - i);
+        }
+    }
+    sums all;
+    all.dy = sum_lanes(dy);
+    all.dyx = sum_lanes(dyx);
+    return all;
+}
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
         GRADIENT_INPUTS, long elements, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
@@ -125,7 +146,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
-    no_column_sums(mine);
+    no_column_sums(mine, STRIPE);
     sums_of_columns(mine, INPUTS, groups, left, min(left + STRIPE, groups), first, last, elements);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {

@@ -61,6 +61,37 @@ INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     return join(across_lanes(body, VW), across_lanes(edge, r.length % VW));
 }
 
+// A group of few rows of `width` columns, directly: two passes over what the second one finds in the cache. Columns on
+// their own would be more numbers than there are elements.
+#define FEW_ROWS(rows) ((rows) < TILE)
+INLINE moments moments_of_few_rows(moments_inputs in, long at, int columns, int rows, int width, long end) {
+    moments all;
+    all.n = (float)rows * (float)width;
+    vec sum = (vec)(0.0f);
+    for (int row = 0; row < rows; row++) {
+        __global const float *x = in.x + at + (long)row * columns;
+        for (int i = 0; i < width; i += VW) {
+            fetch_ahead(x + i + AHEAD * VW);
+            sum += first_lanes(load_before(x + i, in.x + end), width - i);
+        }
+    }
+    float hi = sum_lanes(sum) / all.n;
+    vec rest = (vec)(0.0f), squares = (vec)(0.0f);
+    for (int row = 0; row < rows; row++) {
+        __global const float *x = in.x + at + (long)row * columns;
+        for (int i = 0; i < width; i += VW) {
+            vec d = first_lanes(load_before(x + i, in.x + end) - (vec)(hi), width - i);
+            rest += d;
+            squares = multiply_add(d, d, squares);
+        }
+    }
+    float left = sum_lanes(rest);
+    float lo = left / all.n;
+    all.m2 = fma(-left, lo, sum_lanes(squares));
+    two_sum_scalar(hi, lo, &all.hi, &all.lo);
+    return all;
+}
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
         IN(x), long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
@@ -89,7 +120,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_moments mine[BLOCKS];
-    no_column_moments(mine);
+    no_column_moments(mine, STRIPE);
     moments_of_columns(mine, moments_inputs_of(AT(x)), groups, left, min(left + STRIPE, groups), first, last, elements);
     across_column_items(mine, room);
     if (ITEM_Y == 0) {
