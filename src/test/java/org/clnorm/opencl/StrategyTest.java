@@ -111,11 +111,13 @@ class StrategyTest {
                 for (Pass pass : Pass.values()) {
                     Strategy chosen = Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS);
 
-                    assertThat(chosen.withStream(false))
-                            .as("but for the stores, and the work-group of one that keeps groups in registers")
+                    assertThat(chosen.withStream(false).withTile(1))
+                            .as(
+                                    "but for the stores, the tile, and the work-group of one that keeps groups in registers")
                             .isIn(Strategy.all(facts).stream()
-                                    .map(strategy ->
-                                            strategy.forView(facts, view).withStream(false))
+                                    .map(strategy -> strategy.forView(facts, view)
+                                            .withStream(false)
+                                            .withTile(1))
                                     .toList());
                     assertThat(Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS))
                             .isEqualTo(chosen);
