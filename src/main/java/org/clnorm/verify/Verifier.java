@@ -53,7 +53,7 @@ public final class Verifier {
         /** All cases. */
         public static final Extent FULL = new Extent(false, true);
 
-        private List<VerifierCase> cases() {
+        List<VerifierCase> cases() {
             List<VerifierCase> cases = quick ? VerifierCases.small() : VerifierCases.all();
             return inPlace
                     ? cases
