@@ -60,21 +60,31 @@ class Clock:
 
 
 class Contestant:
-    """Calls that rotate through sets of tensors."""
+    """Calls that rotate through sets of tensors.
+
+    What a call returns is kept until the call's turn comes again: else the allocator would hand out the same memory for
+    every output, which then stays in the cache.
+    """
 
     def __init__(self, facts, minimal_bytes, calls):
         self.facts = facts
         self.minimal_bytes = minimal_bytes
         self.sets = calls
+        self.kept = [None] * len(calls)
         self.next = 0
         self.seconds, self.kernel_seconds, self.of_copy = [], [], []
 
     def call(self):
-        self.sets[self.next % len(self.sets)]()
+        at = self.next % len(self.sets)
+        self.kept[at] = self.sets[at]()
         self.next += 1
 
+    def release(self):
+        self.sets, self.kept = [], []
+
     def prepare(self, clock):
-        for _ in self.sets:
+        # Twice, so that the allocator has all the memory that it will need.
+        for _ in range(2 * len(self.sets)):
             self.call()
         clock.finish()
         one, host = clock.block(self.call, 5)
@@ -100,8 +110,6 @@ class Contestant:
 
 
 def compete(clock, copy, contestants):
-    for contestant in [copy] + contestants:
-        contestant.prepare(clock)
     for _ in range(ROUNDS):
         copy.measure(clock)
         copied = copy.minimal_bytes / copy.seconds[-1]
@@ -270,22 +278,22 @@ def main():
                     group = []
                     for make in makers[first : first + 6]:
                         try:
-                            group.append(make())
-                            group[-1].call()
-                            clock.finish()
+                            contestant = make()
+                            contestant.prepare(clock)
+                            group.append(contestant)
                         except RuntimeError as e:
-                            if len(group) and not group[-1].next:
-                                group.pop()
-                            report["problems"].append("%s, %s, %s: %s" % (kind, shape, layout, e))
+                            why = str(e).strip().split("\n")[0]
+                            report["problems"].append("%s, %s, %s: %s" % (kind, shape, layout, why))
+                        contestant = None
                     copy = copy_of(shape, layout, device)
+                    copy.prepare(clock)
                     compete(clock, copy, group)
                     contestants += group
                     report["copies"].append(
                         dict(copy.facts, gb_per_s=copy.minimal_bytes / statistics.median(copy.seconds) * 1e-9)
                     )
-                    del group, copy
-                    for contestant in contestants:
-                        contestant.sets = []
+                    for contestant in [copy] + group:
+                        contestant.release()
                 for contestant in contestants:
                     row = contestant.row()
                     report[kind].append(row)

@@ -31,7 +31,7 @@ import picocli.CommandLine.Spec;
         name = "tune",
         description = {
             "Times kernel strategies over a ladder of shapes on an OpenCL device, and keeps those that beat the default"
-                    + " by 5 % or more in the user's cache folder. Programs then use them, unless they name a strategy.",
+                    + " by 5 %% or more in the user's cache folder. Programs then use them, unless they name a strategy.",
             "A strategy is held against the double-precision reference at a shape before it may win there. Running"
                     + " statistics take no part.",
             "The folder is $CLNORM_CACHE_DIR, else where the system has such folders, such as ~/.cache/clnorm. What was"

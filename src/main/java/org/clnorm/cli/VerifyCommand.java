@@ -46,6 +46,13 @@ final class VerifyCommand implements Callable<Integer> {
             description = "Only shapes of a few thousand elements, on which all kernels run too: for slow devices.")
     private boolean quick;
 
+    @Option(
+            names = "--out-of-place",
+            description =
+                    "Leave out passes in place, in which a detector of data races sees reads whose values are thrown"
+                            + " away.")
+    private boolean outOfPlace;
+
     @Mixin
     private DeviceOptions device;
 
@@ -64,8 +71,7 @@ final class VerifyCommand implements Callable<Integer> {
         // Opened first: that it cannot be written is better known before the work than after.
         try (Writer file = open(json);
                 Steps steps = new Steps(out, Terminal.isThere())) {
-            VerifyReport report =
-                    Verifier.run(on, strategies, quick ? Verifier.Extent.QUICK : Verifier.Extent.FULL, steps);
+            VerifyReport report = Verifier.run(on, strategies, new Verifier.Extent(quick, !outOfPlace), steps);
             file.write(report.toJson() + "\n");
             steps.close();
             print(report);

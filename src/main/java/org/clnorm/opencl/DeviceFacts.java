@@ -33,6 +33,14 @@ public record DeviceFacts(
         return platform.equals(POCL);
     }
 
+    /**
+     * Whether the platform is Oclgrind, a simulator that finds races and invalid accesses. It must not be called from two
+     * threads at a time, not even for different objects; JOCL waits in a thread of its own for whatever does not block.
+     */
+    boolean isOclgrind() {
+        return platform.equals("Oclgrind");
+    }
+
     /** What {@link DeviceInfo} does not say already, for a person to read, in the order of interest. */
     public Map<String, String> toMap() {
         Map<String, String> facts = new LinkedHashMap<>();

@@ -94,7 +94,7 @@ public final class OpenClBackend implements Backend {
         }
         this.afterCompiling = facts.isPocl() ? CompilerSignals::afterCompiling : () -> {};
         this.kernels = new Kernels(context, device, facts.name(), afterCompiling, cache);
-        this.transfers = new Transfers(queue);
+        this.transfers = new Transfers(queue, facts.isOclgrind());
     }
 
     static OpenClBackend open(

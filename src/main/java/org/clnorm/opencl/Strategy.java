@@ -116,7 +116,9 @@ public record Strategy(
      * <p>gpu-cached is for small groups; what it does not hold goes to gpu-fused or gpu-split ({@link #forView}).
      */
     public static List<Strategy> all(DeviceFacts facts) {
-        int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, facts.floatVectorWidth()))));
+        // Oclgrind names no width of its own, and what it is to check is the code that devices run.
+        int lanes = facts.isOclgrind() ? 16 : facts.floatVectorWidth();
+        int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, lanes))));
         List<Strategy> all = new ArrayList<>();
         if (!isLlvmpipe(facts)) {
             all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, 0, true, PLAIN_LANGUAGE));

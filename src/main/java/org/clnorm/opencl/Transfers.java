@@ -34,11 +34,14 @@ final class Transfers {
     }
 
     private final cl_command_queue queue;
+    private final boolean waits;
     private final Deque<Staging> inFlight = new ArrayDeque<>();
     private final Deque<Staging> idle = new ArrayDeque<>();
 
-    Transfers(cl_command_queue queue) {
+    /** @param waits whether uploads wait too; see {@link DeviceFacts#isOclgrind} */
+    Transfers(cl_command_queue queue, boolean waits) {
         this.queue = queue;
+        this.waits = waits;
     }
 
     void write(cl_mem to, long offset, FloatBuffer from) {
@@ -53,7 +56,7 @@ final class Transfers {
                 CL.clEnqueueWriteBuffer(
                         queue,
                         to,
-                        false,
+                        waits,
                         offset * Sizeof.cl_float,
                         bytes,
                         Pointer.to(staging.bytes),

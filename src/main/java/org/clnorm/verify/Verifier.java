@@ -42,12 +42,23 @@ public final class Verifier {
         void at(String strategy, int done, int cases);
     }
 
-    /** How much is verified. */
-    public enum Extent {
-        /** All shapes. */
-        FULL,
-        /** Shapes of a few thousand elements: for slow devices. */
-        QUICK
+    /**
+     * How much is verified.
+     *
+     * @param quick only shapes of a few thousand elements: for slow devices
+     * @param inPlace also outputs that take the place of inputs. A fused kernel reads whole vectors past a group's end and
+     *     throws those lanes away; in place, another work-item may be writing them, which detectors of races report
+     */
+    public record Extent(boolean quick, boolean inPlace) {
+        /** All cases. */
+        public static final Extent FULL = new Extent(false, true);
+
+        List<VerifierCase> cases() {
+            List<VerifierCase> cases = quick ? VerifierCases.small() : VerifierCases.all();
+            return inPlace
+                    ? cases
+                    : cases.stream().map(VerifierCase::outOfPlace).toList();
+        }
     }
 
     /** The names of all strategies that a device can run, the choice by shape first. */
@@ -72,7 +83,7 @@ public final class Verifier {
         long start = System.nanoTime();
         DeviceFacts facts = device.facts();
         strategies.stream().filter(name -> !isAuto(name)).forEach(name -> Strategy.named(name, facts));
-        List<VerifierCase> cases = extent == Extent.FULL ? VerifierCases.all() : VerifierCases.small();
+        List<VerifierCase> cases = extent.cases();
         List<Row> rows = new ArrayList<>();
         List<Failure> failures = new ArrayList<>();
         for (String strategy : strategies) {

@@ -167,6 +167,12 @@ record VerifierCase(
                 seed, shape, layout, mode, data, affine, common, average, estimate, policy, inPlace, placement);
     }
 
+    /** The same with a piece of memory for each array. */
+    VerifierCase outOfPlace() {
+        return new VerifierCase(
+                seed, shape, layout, mode, data, affine, fusion, average, estimate, policy, InPlace.NOTHING, placement);
+    }
+
     int channels() {
         return (int) shape.channels();
     }

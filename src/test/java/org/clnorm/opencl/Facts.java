@@ -43,6 +43,10 @@ final class Facts {
         return of(Kind.CPU, "rusticl", 8, 1, 1024);
     }
 
+    static DeviceFacts oclgrind() {
+        return of(Kind.CPU, "Oclgrind", 1, 1, 1024);
+    }
+
     static DeviceFacts withWorkGroup(int maxWorkGroup) {
         return of(Kind.GPU, "a GPU's platform", 16, 1, maxWorkGroup);
     }

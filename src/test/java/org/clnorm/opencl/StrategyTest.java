@@ -221,6 +221,13 @@ class StrategyTest {
     }
 
     @Test
+    void all_oclgrind_hasTheVectorsOfACpu() {
+        assertThat(Strategy.named("cpu-fused", Facts.oclgrind()).vectorWidth())
+                .as("it says 1, and would then simulate none of the code for vectors")
+                .isEqualTo(16);
+    }
+
+    @Test
     void choose_columnsPastTheCache_isSplit() {
         View tall = new View.Columnar(64, 32L * 112 * 112, 1);
 

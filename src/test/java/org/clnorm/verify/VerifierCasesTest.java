@@ -54,6 +54,17 @@ class VerifierCasesTest {
     }
 
     @Test
+    void cases_outOfPlace_areTheSameOtherwise() {
+        List<VerifierCase> quick = new Verifier.Extent(true, true).cases();
+        List<VerifierCase> outOfPlace = new Verifier.Extent(true, false).cases();
+
+        assertThat(outOfPlace).extracting(VerifierCase::inPlace).containsOnly(InPlace.NOTHING);
+        assertThat(outOfPlace)
+                .usingRecursiveFieldByFieldElementComparatorIgnoringFields("inPlace")
+                .isEqualTo(quick);
+    }
+
+    @Test
     void all_optionsOfOneKind_allOccur() {
         List<VerifierCase> cases = VerifierCases.all();
 
