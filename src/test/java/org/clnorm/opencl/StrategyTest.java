@@ -111,13 +111,14 @@ class StrategyTest {
                 for (Pass pass : Pass.values()) {
                     Strategy chosen = Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS);
 
-                    assertThat(chosen.withStream(false).withTile(1))
+                    assertThat(chosen.withStream(false).withTile(1).withBlocks(1))
                             .as(
-                                    "but for the stores, the tile, and the work-group of one that keeps groups in registers")
+                                    "but for the stores, the tile and blocks, and the work-group of one that keeps groups in registers")
                             .isIn(Strategy.all(facts).stream()
                                     .map(strategy -> strategy.forView(facts, view)
                                             .withStream(false)
-                                            .withTile(1))
+                                            .withTile(1)
+                                            .withBlocks(1))
                                     .toList());
                     assertThat(Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS))
                             .isEqualTo(chosen);
