@@ -79,4 +79,31 @@ final class BatchNormConditioningTest {
                     "saved inverse standard deviation", step.savedInvstd(), forward.inverseStandardDeviation());
         }
     }
+
+    static Stream<Arguments> jumps() {
+        return Stream.of(TestDevice.values())
+                .flatMap(on -> Stream.of(Layout.values()).map(layout -> Arguments.of(on, layout)));
+    }
+
+    /** A lane sums around the mean of what came before: what comes first must not spoil what comes later. */
+    @ParameterizedTest(name = "{0} {1}")
+    @MethodSource("jumps")
+    void forward_ofDataThatJumps_keepsTheBound(TestDevice on, Layout layout) {
+        Shape shape = Shape.of(16, 4, 33, 32);
+        float[] values = Batch.random(shape, layout, 5, channel -> 0).values().clone();
+        int first = values.length / 100;
+        for (int i = 0; i < values.length; i++) {
+            values[i] += i < first ? 0 : i < values.length / 2 ? 1e5f : 1.1e5f;
+        }
+        Batch x = new Batch(shape, layout, values);
+        ReferenceBatchNorm.Forward expected = ReferenceBatchNorm.forwardTraining(
+                shape, layout, Closeness.wide(values), null, Activation.NONE, null, null, 1e-5);
+        try (BatchNorm norm = BatchNorm.builder(4).build(on.device())) {
+            Step step = Step.of(norm, x, null, x);
+            Closeness.assertClose("y", step.y(), expected.y());
+            Closeness.assertClose("saved mean", step.savedMean(), expected.mean());
+            Closeness.assertClose(
+                    "saved inverse standard deviation", step.savedInvstd(), expected.inverseStandardDeviation());
+        }
+    }
 }
