@@ -13,6 +13,7 @@ public enum TestDevice {
     AUTO,
     CPU_FUSED,
     CPU_SPLIT,
+    GPU_CACHED,
     GPU_FUSED,
     GPU_SPLIT;
 
