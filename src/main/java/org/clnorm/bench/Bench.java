@@ -1,10 +1,8 @@
 package org.clnorm.bench;
 
-import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Random;
 import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
@@ -12,7 +10,6 @@ import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
-import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
@@ -219,7 +216,7 @@ public final class Bench {
         private final Workload workload;
         private final List<Runnable> calls = new ArrayList<>();
         private final List<Operand[]> copies = new ArrayList<>();
-        private final List<Memory> memories = new ArrayList<>();
+        private final Operands operands;
         private final SavedStatistics saved;
 
         Buffers(OpenClBackend backend, Workload workload, long rotation) {
@@ -227,24 +224,24 @@ public final class Bench {
             this.workload = workload;
             long elements = workload.shape().elements();
             int channels = (int) workload.shape().channels();
+            operands = new Operands(backend, elements);
             Activation activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
-            Operand gamma = vector(channels, 1);
-            Operand beta = vector(channels, 0.1f);
-            Operand dgamma = vector(channels, 0);
-            Operand dbeta = vector(channels, 0);
+            Operand gamma = operands.filled(channels, 1);
+            Operand beta = operands.filled(channels, 0.1f);
+            Operand dgamma = operands.filled(channels, 0);
+            Operand dbeta = operands.filled(channels, 0);
             RunningStatistics running = new RunningStatistics(
-                    vector(channels, 0),
-                    vector(channels, 1),
-                    vector(channels, 0),
+                    operands.filled(channels, 0),
+                    operands.filled(channels, 1),
+                    operands.filled(channels, 0),
                     RunningAverage.exponential(0.1),
                     RunningVariance.UNBIASED);
             this.saved = backend.newSavedStatistics(channels);
-            float[] normal = normal((int) Math.min(elements, 1 << 20));
             int sets = (int) Math.max(2, Math.min(MOST_SETS, rotation / Math.max(1, workload.minimalBytes())));
             for (int set = 0; set < sets; set++) {
-                Operand x = random(elements, normal);
-                Operand y = zeros(elements);
-                Operand residual = workload.hasResidual() ? random(elements, normal) : null;
+                Operand x = operands.normal(elements);
+                Operand y = operands.filled(elements, 0);
+                Operand residual = workload.hasResidual() ? operands.normal(elements) : null;
                 ForwardTraining forward = new ForwardTraining(
                         workload.shape(),
                         workload.layout(),
@@ -280,8 +277,8 @@ public final class Bench {
                     case BACKWARD -> {
                         backend.forward(forward);
                         // The residual has done its work; its memory serves as the residual's gradient.
-                        Operand dy = random(elements, normal);
-                        Operand dx = zeros(elements);
+                        Operand dy = operands.normal(elements);
+                        Operand dx = operands.filled(elements, 0);
                         Backward backward = new Backward(
                                 workload.shape(),
                                 workload.layout(),
@@ -302,43 +299,6 @@ public final class Bench {
             }
         }
 
-        private Operand allocate(long elements) {
-            Memory memory = backend.allocate(elements);
-            memories.add(memory);
-            return new Operand(memory, 0);
-        }
-
-        private Operand vector(int n, float value) {
-            Operand operand = allocate(n);
-            backend.fill(operand, n, value);
-            return operand;
-        }
-
-        /** Written once, so that no measured call is the first to touch a page. */
-        private Operand zeros(long n) {
-            Operand operand = allocate(n);
-            backend.fill(operand, n, 0);
-            return operand;
-        }
-
-        private Operand random(long elements, float[] normal) {
-            Operand operand = allocate(elements);
-            for (long at = 0; at < elements; at += normal.length) {
-                int count = (int) Math.min(normal.length, elements - at);
-                backend.write(new Operand(operand.memory(), at), FloatBuffer.wrap(normal, 0, count));
-            }
-            return operand;
-        }
-
-        private static float[] normal(int n) {
-            Random random = new Random(1);
-            float[] values = new float[n];
-            for (int i = 0; i < n; i++) {
-                values[i] = (float) random.nextGaussian();
-            }
-            return values;
-        }
-
         void call(int i) {
             calls.get(i % calls.size()).run();
         }
@@ -351,9 +311,8 @@ public final class Bench {
 
         @Override
         public void close() {
-            backend.finish();
+            operands.close();
             saved.close();
-            memories.forEach(Memory::close);
         }
     }
 }

@@ -3,13 +3,10 @@ package org.clnorm.cli;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.concurrent.Callable;
-import me.tongfei.progressbar.ConsoleProgressBarConsumer;
-import me.tongfei.progressbar.ProgressBar;
-import me.tongfei.progressbar.ProgressBarBuilder;
-import me.tongfei.progressbar.ProgressBarStyle;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.StrategyTable;
 import org.clnorm.opencl.StrategyTable.Pattern;
@@ -40,8 +37,6 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:tuned", "1:a strategy computed something wrong", "2:wrong usage, or no OpenCL device"})
 final class TuneCommand implements Callable<Integer> {
-    private static final int BAR_WIDTH = 79;
-
     @Option(
             names = "--device",
             paramLabel = "NAME",
@@ -145,7 +140,7 @@ final class TuneCommand implements Callable<Integer> {
     private static final class Steps implements Tuner.Progress, AutoCloseable {
         private final PrintWriter out;
         private final boolean terminal;
-        private ProgressBar bar;
+        private ProgressLine bar;
 
         Steps(PrintWriter out, boolean terminal) {
             this.out = out;
@@ -156,14 +151,7 @@ final class TuneCommand implements Callable<Integer> {
         public void at(String what, int done, int heats) {
             if (terminal) {
                 if (bar == null) {
-                    bar = new ProgressBarBuilder()
-                            .setTaskName("Tuning")
-                            .setInitialMax(heats)
-                            .setStyle(ProgressBarStyle.ASCII)
-                            .setUpdateIntervalMillis(100)
-                            .setConsumer(new ConsoleProgressBarConsumer(System.err, BAR_WIDTH))
-                            .clearDisplayOnFinish()
-                            .build();
+                    bar = new ProgressLine(System.err, "Tuning", done, heats, Duration.ZERO);
                 }
                 bar.stepTo(done);
             } else if (done < heats) {

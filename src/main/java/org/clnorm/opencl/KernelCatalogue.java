@@ -105,10 +105,7 @@ public final class KernelCatalogue {
             names.addAll(Set.of("moments" + pattern, "fold_moments", "gradient_sums" + pattern, "fold_gradients"));
             names.add("gradient_apply" + pattern);
         }
-        names.add(
-                strategy.items() == 1 && view instanceof View.Segmented planes && planes.sideBySide()
-                        ? "apply_planes"
-                        : "apply" + patternOf(view));
+        names.add(strategy.appliesAlongPlanes(view) ? "apply_planes" : "apply" + patternOf(view));
         return names;
     }
 

@@ -127,8 +127,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     /** The apply step, from coefficients that are there. */
     Launch apply(Direction direction, String macros) {
         List<Object> coefficients = List.of(COEFFICIENTS, pitch());
-        boolean ofOneItem = direction == Direction.FORWARD && strategy.items() == 1;
-        if (ofOneItem && view instanceof View.Segmented planes && planes.sideBySide()) {
+        if (direction == Direction.FORWARD && strategy.appliesAlongPlanes(view)) {
             long perSlice = Geometry.flatPerSlice(strategy, view.elements(), computeUnits);
             return launch(
                     direction.apply + "_planes",
@@ -138,7 +137,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                     view.elements(),
                     perSlice,
                     view.groups(),
-                    planes.length(),
+                    view.contiguous(),
                     coefficients);
         }
         Geometry geometry = geometry();

@@ -275,6 +275,14 @@ public record Strategy(
                 : Optional.empty();
     }
 
+    /**
+     * Whether the forward apply step walks through memory plane by plane, whatever the groups: a work-item of its own can,
+     * where the groups' runs fill the memory.
+     */
+    boolean appliesAlongPlanes(View view) {
+        return items() == 1 && view instanceof View.Segmented planes && planes.sideBySide();
+    }
+
     /** The strategy for work that has no groups. */
     static Strategy forCopies(DeviceFacts facts) {
         return choose(facts, Pass.INFERENCE, new View.Segmented(1, 1, 1 << 20, 1 << 20), StrategyTable.DEFAULTS);

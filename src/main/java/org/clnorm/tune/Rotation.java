@@ -1,18 +1,16 @@
 package org.clnorm.tune;
 
-import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Random;
 import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
-import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.bench.Operands;
 import org.clnorm.opencl.Pass;
 
 /**
@@ -22,14 +20,13 @@ import org.clnorm.opencl.Pass;
 final class Rotation implements AutoCloseable {
     private static final int MOST_SETS = 64;
     private static final int TENSORS = 4;
-    private static final int RANDOM_ELEMENTS = 1 << 20;
 
     private record Tensors(Operand x, Operand y, Operand dy, Operand dx) {}
 
     private final Backend owner;
     private final Rung rung;
     private final int channels;
-    private final List<Memory> live = new ArrayList<>();
+    private final Operands operands;
     private final List<Tensors> sets = new ArrayList<>();
     private final Operand gamma;
     private final Operand beta;
@@ -45,21 +42,20 @@ final class Rotation implements AutoCloseable {
         this.rung = rung;
         this.channels = (int) rung.shape().channels();
         long elements = rung.shape().elements();
-        float[] random = new float[(int) Math.min(elements, RANDOM_ELEMENTS)];
-        Random source = new Random(1);
-        for (int i = 0; i < random.length; i++) {
-            random[i] = (float) source.nextGaussian();
-        }
-        gamma = filled(channels, 1);
-        beta = filled(channels, 0.1f);
-        mean = filled(channels, 0);
-        variance = filled(channels, 1);
-        dgamma = filled(channels, 0);
-        dbeta = filled(channels, 0);
+        operands = new Operands(owner, elements);
+        gamma = operands.filled(channels, 1);
+        beta = operands.filled(channels, 0.1f);
+        mean = operands.filled(channels, 0);
+        variance = operands.filled(channels, 1);
+        dgamma = operands.filled(channels, 0);
+        dbeta = operands.filled(channels, 0);
         long count = Math.max(2, Math.min(MOST_SETS, bytes / (TENSORS * Float.BYTES * elements)));
         for (int set = 0; set < count; set++) {
             sets.add(new Tensors(
-                    written(elements, random), filled(elements, 0), written(elements, random), filled(elements, 0)));
+                    operands.normal(elements),
+                    operands.filled(elements, 0),
+                    operands.normal(elements),
+                    operands.filled(elements, 0)));
         }
     }
 
@@ -157,30 +153,8 @@ final class Rotation implements AutoCloseable {
         }
     }
 
-    private Operand allocated(long elements) {
-        Memory memory = owner.allocate(elements);
-        live.add(memory);
-        return new Operand(memory, 0);
-    }
-
-    private Operand filled(long elements, float value) {
-        Operand operand = allocated(elements);
-        owner.fill(operand, elements, value);
-        return operand;
-    }
-
-    private Operand written(long elements, float[] values) {
-        Operand operand = allocated(elements);
-        for (long at = 0; at < elements; at += values.length) {
-            int count = (int) Math.min(values.length, elements - at);
-            owner.write(new Operand(operand.memory(), at), FloatBuffer.wrap(values, 0, count));
-        }
-        return operand;
-    }
-
     @Override
     public void close() {
-        owner.finish();
-        live.forEach(Memory::close);
+        operands.close();
     }
 }

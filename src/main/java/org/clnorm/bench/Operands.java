@@ -1,0 +1,61 @@
+package org.clnorm.bench;
+
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Random;
+import org.clnorm.backend.Backend;
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operand;
+
+/**
+ * Operands for timing, all freed together. Each is written when it is made, so that no measured call is the first to touch
+ * a page.
+ */
+public final class Operands implements AutoCloseable {
+    private static final int MOST_DIFFERENT = 1 << 20;
+
+    private final Backend backend;
+    private final float[] normal;
+    private final List<Memory> live = new ArrayList<>();
+
+    /** @param elements of the tensors that are to be had from {@link #normal}, at most */
+    public Operands(Backend backend, long elements) {
+        this.backend = backend;
+        this.normal = new float[(int) Math.min(elements, MOST_DIFFERENT)];
+        Random random = new Random(1);
+        for (int i = 0; i < normal.length; i++) {
+            normal[i] = (float) random.nextGaussian();
+        }
+    }
+
+    /** So many elements of one value. */
+    public Operand filled(long elements, float value) {
+        Operand operand = allocate(elements);
+        backend.fill(operand, elements, value);
+        return operand;
+    }
+
+    /** So many elements, normally distributed; the same ones over again after the first million. */
+    public Operand normal(long elements) {
+        Operand operand = allocate(elements);
+        for (long at = 0; at < elements; at += normal.length) {
+            int count = (int) Math.min(normal.length, elements - at);
+            backend.write(new Operand(operand.memory(), at), FloatBuffer.wrap(normal, 0, count));
+        }
+        return operand;
+    }
+
+    private Operand allocate(long elements) {
+        Memory memory = backend.allocate(elements);
+        live.add(memory);
+        return new Operand(memory, 0);
+    }
+
+    /** Waits for the device, and frees them. */
+    @Override
+    public void close() {
+        backend.finish();
+        live.forEach(Memory::close);
+    }
+}
