@@ -2,6 +2,8 @@ package org.clnorm.backend;
 
 import java.nio.FloatBuffer;
 import org.clnorm.DeviceInfo;
+import org.clnorm.Layout;
+import org.clnorm.Shape;
 
 /**
  * A device as the layers see it. Calls may return before the work is done; they take effect in the order in which they
@@ -29,8 +31,11 @@ public interface Backend extends AutoCloseable {
     /** Waits for all that was asked for. */
     void finish();
 
-    /** Room for what a forward pass over so many groups leaves to its backward pass. */
-    SavedStatistics newSavedStatistics(int groups);
+    /** Room for what batch normalization's forward pass over so many channels leaves to its backward pass. */
+    SavedStatistics newSavedStatistics(int channels);
+
+    /** The same for any normalization of tensors of one shape and layout. */
+    SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout);
 
     /**
      * A forward pass with the batch's own statistics.

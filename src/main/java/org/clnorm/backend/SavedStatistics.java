@@ -9,10 +9,10 @@ public interface SavedStatistics extends AutoCloseable {
     /** How many groups there is room for. */
     int groups();
 
-    /** The mean of each group, rounded to float32. */
+    /** The mean of each group, rounded to float32, where the groups are channels over the whole batch, or rows. */
     Operand mean();
 
-    /** 1/√(variance + ε) of each group, rounded to float32. */
+    /** 1/√(variance + ε) of each group, rounded to float32, in the same cases. */
     Operand inverseStandardDeviation();
 
     @Override

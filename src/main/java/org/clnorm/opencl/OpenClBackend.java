@@ -12,13 +12,16 @@ import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ObjLongConsumer;
 import org.clnorm.DeviceInfo;
+import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
+import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.view.View;
@@ -279,6 +282,11 @@ public final class OpenClBackend implements Backend {
             release(plans);
             memory.close();
         });
+    }
+
+    @Override
+    public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
+        return newSavedStatistics(Math.toIntExact(normalization.grouping().groups(shape, layout)));
     }
 
     private Plans newPlans() {

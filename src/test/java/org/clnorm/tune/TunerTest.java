@@ -16,6 +16,7 @@ import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.OpenCl;
@@ -75,6 +76,11 @@ class TunerTest {
         @Override
         public SavedStatistics newSavedStatistics(int groups) {
             return to.newSavedStatistics(groups);
+        }
+
+        @Override
+        public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
+            return to.newSavedStatistics(normalization, shape, layout);
         }
 
         @Override

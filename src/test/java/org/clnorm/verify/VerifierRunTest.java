@@ -20,6 +20,7 @@ import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.KernelCatalogue;
@@ -495,6 +496,11 @@ class VerifierRunTest {
         @Override
         public SavedStatistics newSavedStatistics(int groups) {
             return reference.newSavedStatistics(groups);
+        }
+
+        @Override
+        public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
+            return reference.newSavedStatistics(normalization, shape, layout);
         }
 
         @Override

@@ -4,12 +4,14 @@ import java.nio.FloatBuffer;
 import java.util.Arrays;
 import org.clnorm.Activation;
 import org.clnorm.DeviceInfo;
+import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
@@ -87,6 +89,11 @@ public final class ReferenceBackend implements Backend {
     public synchronized SavedStatistics newSavedStatistics(int groups) {
         checkOpen();
         return new DoubleStatistics(this, groups);
+    }
+
+    @Override
+    public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
+        return newSavedStatistics(Math.toIntExact(normalization.grouping().groups(shape, layout)));
     }
 
     @Override
