@@ -17,9 +17,11 @@ typedef struct {
     __global const float *x;
     __global const float *residual;
     __global float *y;
+    row_affine row;
 } forward_arrays;
 
-#define FORWARD_ARRAYS IN(x), IN(residual), OUT(y)
+#define FORWARD_ARRAYS IN(x), IN(residual), OUT(y) ROW_ARGS
+#define SHIFT_FORWARD x_offset += block_start, residual_offset += block_start, y_offset += block_start
 
 INLINE forward_arrays forward_of(
         __global const float *x, __global const float *residual, __global float *y) {
@@ -27,18 +29,21 @@ INLINE forward_arrays forward_of(
     a.x = x;
     a.residual = residual;
     a.y = y;
+    a.row = row_affine_at(0, 0, 0, 0);
     return a;
 }
 
 INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {
-    a.y[at] = scalar_forward(a.x[at], RESIDUAL ? a.residual[at] : 0.0f, c);
+    a.y[at] = scalar_forward(a.x[at], RESIDUAL ? a.residual[at] : 0.0f, at_element(c, a.row, at));
 }
 
 INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c) {
+    c = at_elements(c, a.row, at);
     store_if_aligned(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
 }
 
 INLINE void forward_aligned(forward_arrays a, long at, vector_coefficients c) {
+    c = at_elements(c, a.row, at);
     store_aligned(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
 }
 
@@ -61,30 +66,41 @@ INLINE forward_loaded forward_load(forward_arrays a, long at) {
 }
 
 INLINE void forward_store(forward_arrays a, long at, forward_loaded in, vector_coefficients c) {
-    store(vector_forward(in.x, in.residual, c), a.y + at);
+    store(vector_forward(in.x, in.residual, at_elements(c, a.row, at)), a.y + at);
 }
 
 DEFINE_SWEEPS(forward, y)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
         FORWARD_ARRAYS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
-    int group = APPLY_GROUP_ID % groups;
-    int slice = APPLY_GROUP_ID / groups;
+    ENTER_BLOCK(LAST_FIRST);
+    SHIFT_FORWARD;
+    segments = (int)RUNS_OF_BLOCK(segments);
+    int group = in_block % groups;
+    int slice = in_block / groups;
+    forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
+    arrays.row = ROW_AFFINE((long)group * length, length);
     forward_run(
-            forward_of(AT(x), AT(residual), AT(y)), SLICE_OF_SEGMENTS(group, slice),
-            forward_of_group(coefficients, pitch, group));
+            arrays, SLICE_OF_SEGMENTS(group, slice), forward_of_group(OF_BLOCK(coefficients), pitch, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
-        FORWARD_ARRAYS, long elements, long per_slice, int groups, __global const float *coefficients, int pitch) {
-    forward_flat(forward_of(AT(x), AT(residual), AT(y)), elements, per_slice, groups, coefficients, pitch);
+        FORWARD_ARRAYS, FLAT_ARGS, __global const float *coefficients, int pitch) {
+    ENTER_BLOCK(LAST_FIRST);
+    SHIFT_FORWARD;
+    forward_flat(
+            forward_of(AT(x), AT(residual), AT(y)), RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups,
+            OF_BLOCK(coefficients), pitch);
 }
 
 #if WG == 1
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
-        FORWARD_ARRAYS, long elements, long per_slice, int groups, int length, __global const float *coefficients,
-        int pitch) {
-    forward_planes(forward_of(AT(x), AT(residual), AT(y)), elements, per_slice, groups, length, coefficients, pitch);
+        FORWARD_ARRAYS, FLAT_ARGS, int length, __global const float *coefficients, int pitch) {
+    ENTER_BLOCK(LAST_FIRST);
+    SHIFT_FORWARD;
+    forward_planes(
+            forward_of(AT(x), AT(residual), AT(y)), RUNS_OF_BLOCK(rows) * groups * length, in_block, per_slice, groups,
+            length, OF_BLOCK(coefficients), pitch);
 }
 #endif
 

@@ -97,11 +97,13 @@ INLINE void store_forward(forward_arrays a, share s, const forward_loaded *in, v
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_segmented(
-        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, RUNNING_ARGS,
+        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
-    int group = get_group_id(0);
+    ENTER_FORWARD(segments);
+    int group = in_block;
     forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
+    a.row = ROW_AFFINE((long)group * length, length);
     share mine = share_of_group(WHOLE_GROUP(group));
     forward_loaded in[CACHED];
     load_forward(in, a, mine);
@@ -114,9 +116,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
-        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients,
+        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMNS(room);
+    ENTER_FORWARD(rows);
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
@@ -147,9 +150,11 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
     lane_sums mine = no_lane_sums();
     EACH_OF_SHARE {
         if (i < s.count) {
-            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, from.c);
-            mine.dy += in[i].dy;
-            mine.dyx = multiply_add(in[i].dy, in[i].x - from.c.hi, mine.dyx);
+            vector_coefficients c = at_elements(from.c, from.row, s.at[i]);
+            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, c);
+            vec dy = vector_weighted(in[i].dy, c);
+            mine.dy += dy;
+            mine.dyx = multiply_add(dy, in[i].x - from.c.hi, mine.dyx);
         }
     }
     return mine;
@@ -158,7 +163,7 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
 INLINE void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
     EACH_OF_SHARE {
         if (i < s.count) {
-            store(vector_backward(in[i].dy, in[i].x, c), a.dx + s.at[i]);
+            store(vector_backward(in[i].dy, in[i].x, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
             if (RESIDUAL) {
                 store(in[i].dy, a.dresidual + s.at[i]);
             }
@@ -170,9 +175,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_SUMS(room);
-    int group = get_group_id(0);
+    ENTER_BACKWARD(segments);
+    int group = in_block;
     share mine = share_of_group(WHOLE_GROUP(group));
     sums_inputs from = INPUTS;
+    backward_arrays arrays = BACKWARD_ARRAYS;
+    arrays.row = from.row = ROW_AFFINE((long)group * length, length);
     from.c = every_lane(forward_of_group(coefficients, pitch, group));
     backward_loaded in[CACHED];
     sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), VW), room);
@@ -180,13 +188,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
         FOLD_SUMS(all, group);
     }
     FOLDED;
-    store_backward(BACKWARD_ARRAYS, mine, in, every_lane(backward_of_group(coefficients, pitch, group)));
+    store_backward(arrays, mine, in, every_lane(backward_of_group(coefficients, pitch, group)));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_columnar(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMN_SUMS(room);
+    ENTER_BACKWARD(rows);
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));

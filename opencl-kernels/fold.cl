@@ -1,16 +1,24 @@
 // Step 2: from a group's moments, or its gradient sums, to the coefficients that the apply step needs.
 //
-//   kernel          launches  bytes moved             chosen when
-//   fold_moments    1         slices * groups * 16    training forward in three launches
-//   fold_given      1         groups * 16             inference: the statistics are the running ones
-//   track           1         groups * 24             the running update is decided after the statistics were looked at
-//   fold_gradients  1         slices * groups * 8     backward in three launches
+//   kernel                launches  bytes moved             chosen when
+//   fold_moments          1         slices * groups * 16    training forward in three launches
+//   fold_joined_moments   1         slices * groups * 16    the same, groups sharing statistics
+//   fold_given            1         groups * 16             inference: the statistics are the running ones
+//   track                 1         groups * 24             the running update comes after the statistics
+//   fold_gradients        1         slices * groups * 8     backward in three launches
+//   fold_joined_gradients 1         slices * groups * 8     the same, groups sharing statistics
+//   sum_parts             1         parts * groups * 8      several blocks or slices have parts of dgamma and dbeta
 //
 // Formulas: Ioffe and Szegedy, "Batch normalization", 2015. With m values per group, d = x - mean and dy' = dy where the
 // activation let it through:
 //   y = d * scale + beta,                      scale = gamma * invstd, invstd = 1 / sqrt(M2/m + epsilon)
 //   dbeta = sum(dy'), dgamma = sum(dy' d) * invstd
 //   dx = scale * (dy' - sum(dy')/m - d * invstd^2 * sum(dy' d)/m)
+// Other normalizations are variations of a line or two:
+//   mean square      d = x, and M2/m + mean^2 is the variance; no sum(dy')                    (Zhang, Sennrich, 2019)
+//   length           d = x, M2 + m mean^2 is the variance, 1/invstd is epsilon at least, no division by m
+//   renormalization  scale = gamma * invstd * r, shift + gamma * d; r and d are constants     (Ioffe, 2017)
+//   joined groups    M2, m and the two sums are of all that share them, the sums with scale    (Wu, He, 2018)
 
 #ifndef FOLD_CL
 #define FOLD_CL
@@ -29,24 +37,83 @@ typedef struct {
     float log_rest; // log(1 - weight)
     float variance_factor; // m / (m - 1) or 1
     int skip_non_finite;
+    __global float *mean;
+    __global float *variance;
+    __global float *absorbed;
 } averaging;
 
 #define RUNNING_ARGS \
     OUT(running_mean), OUT(running_variance), OUT(absorbed), int average, float weight, float log_rest, \
             float variance_factor, int skip_non_finite
-#define AFFINE_ARGS IN(gamma), IN(beta), float epsilon, float count
+
+#define OPTIONAL(name) (PRESENT(name) ? AT(name) : 0)
 
 INLINE averaging averaging_of(
-        int average, float weight, float log_rest, float variance_factor, int skip_non_finite) {
+        int average, float weight, float log_rest, float variance_factor, int skip_non_finite, __global float *mean,
+        __global float *variance, __global float *absorbed) {
     averaging a;
     a.kind = average;
     a.weight = weight;
     a.log_rest = log_rest;
     a.variance_factor = variance_factor;
     a.skip_non_finite = skip_non_finite;
+    a.mean = mean;
+    a.variance = variance;
+    a.absorbed = absorbed;
     return a;
 }
-#define AVERAGING averaging_of(average, weight, log_rest, variance_factor, skip_non_finite)
+#define AVERAGING \
+    averaging_of( \
+            average, weight, log_rest, variance_factor, skip_non_finite, OPTIONAL(running_mean), \
+            OPTIONAL(running_variance), OPTIONAL(absorbed))
+
+// By which statistic is normalized.
+#define CENTERED 0
+#define MEAN_SQUARE 1
+#define LENGTH 2
+
+// What a forward fold takes besides moments. gamma and beta of the blocks lie `affine_stride` apart, 0 if they share
+// them. `count` is m, of the last block `last_count`, of all groups that share statistics. r_max is 0 without
+// renormalization.
+typedef struct {
+    __global const float *gamma;
+    __global const float *beta;
+    float epsilon, count;
+    int statistic;
+    float r_max, d_max;
+    averaging average;
+    int groups;
+    __global float *coefficients;
+    int pitch;
+} folding;
+
+#define AFFINE_ARGS \
+    IN(gamma), IN(beta), int affine_stride, float epsilon, float count, float last_count, int statistic, int joined
+#define COUNT_OF_BLOCK (block == blocks - 1 ? last_count : count)
+
+INLINE folding folding_of(
+        __global const float *gamma, __global const float *beta, long affine_start, float epsilon, float count,
+        int statistic, float r_max, float d_max, averaging average, int groups, __global float *coefficients,
+        int pitch) {
+    folding f;
+    f.gamma = gamma ? gamma + affine_start : 0;
+    f.beta = beta ? beta + affine_start : 0;
+    f.epsilon = epsilon;
+    f.count = count;
+    f.statistic = statistic;
+    f.r_max = r_max;
+    f.d_max = d_max;
+    f.average = average;
+    f.groups = groups;
+    f.coefficients = coefficients;
+    f.pitch = pitch;
+    return f;
+}
+#define TRACKED_ARGS RUNNING_ARGS, float r_max, float d_max
+#define FOLDING \
+    folding_of( \
+            OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, r_max, \
+            d_max, AVERAGING, groups, coefficients, pitch)
 
 // A fold takes VW neighbouring groups at a time, from `group` on, of which the first `valid` are meant: where there are
 // thousands of groups, one at a time would take longer than their elements.
@@ -62,13 +129,13 @@ INLINE vec inverse_root(vec v) {
 }
 
 // Writes values at their groups of a row, and wherever the row starts again from group 0.
-INLINE void put(__global float *row, int pitch, int groups, int group, int valid, vec values) {
+INLINE void put(__global float *row, int groups, int group, int valid, vec values) {
     store_first(values, valid, row + group);
-    if (group < pitch - groups) {
+    if (group < WRAP) {
         float lanes[VW];
         store_lanes(values, lanes);
         for (int i = 0; i < valid; i++) {
-            for (int at = group + i + groups; at < pitch; at += groups) {
+            for (int at = group + i + groups; at < groups + WRAP; at += groups) {
                 row[at] = lanes[i];
             }
         }
@@ -96,33 +163,59 @@ INLINE void split_mean(vec mean, vec rest, vec variance, vec *hi, vec *lo) {
     *lo = select(rest, *lo, splits);
 }
 
-INLINE void put_forward(
-        __global float *coefficients, int pitch, int groups, int group, int valid, vec mean, vec rest, vec variance,
-        __global const float *gamma, __global const float *beta, float epsilon) {
-    vec hi, lo;
-    split_mean(mean, rest, variance, &hi, &lo);
-    vec invstd = inverse_root(variance + (vec)(epsilon));
-    vec scale = take(gamma, group, valid, 1.0f) * invstd;
-    vec shift = fma(-lo, scale, take(beta, group, valid, 0.0f));
-    put(coefficients + MEAN * pitch, pitch, groups, group, valid, mean);
-    put(coefficients + MEAN_HI * pitch, pitch, groups, group, valid, hi);
-    put(coefficients + MEAN_LO * pitch, pitch, groups, group, valid, lo);
-    put(coefficients + VARIANCE * pitch, pitch, groups, group, valid, variance);
-    put(coefficients + INVSTD * pitch, pitch, groups, group, valid, invstd);
-    put(coefficients + SCALE * pitch, pitch, groups, group, valid, scale);
-    put(coefficients + SHIFT * pitch, pitch, groups, group, valid, shift);
+INLINE void put_coefficient(folding f, int row, int group, int valid, vec values) {
+    put(f.coefficients + row * f.pitch, f.groups, group, valid, values);
 }
 
-INLINE void track_groups(
-        int group, int valid, vec batch_mean, vec variance, averaging a, __global float *mean, __global float *var,
-        __global float *absorbed) {
+INLINE vec within(vec v, float low, float high) { // NaN stays NaN
+    v = v < (vec)(low) ? (vec)(low) : v;
+    return v > (vec)(high) ? (vec)(high) : v;
+}
+
+INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance) {
+    if (f.statistic != CENTERED) {
+        variance = fma(mean, mean, fma((vec)(2.0f) * mean, rest, variance));
+        variance *= (vec)(f.statistic == LENGTH ? f.count : 1.0f);
+        mean = rest = (vec)(0.0f);
+    }
+    vec hi, lo;
+    split_mean(mean, rest, variance, &hi, &lo);
+    vec invstd = inverse_root(f.statistic == LENGTH ? variance : variance + (vec)(f.epsilon));
+    if (f.statistic == LENGTH) {
+        vec most = (vec)(1.0f / f.epsilon);
+        invstd = invstd > most ? most : invstd;
+    }
+    vec gamma = take(f.gamma, group, valid, 1.0f);
+    vec scale = invstd;
+    vec shift = take(f.beta, group, valid, 0.0f);
+    if (f.r_max > 0.0f) {
+        vec there = inverse_root(take(f.average.variance, group, valid, 1.0f) + (vec)(f.epsilon));
+        vec r = within((variance + (vec)(f.epsilon)) * invstd * there, 1.0f / f.r_max, f.r_max);
+        vec d = ((mean - take(f.average.mean, group, valid, 0.0f)) + rest) * there;
+        d = within(d, -f.d_max, f.d_max);
+        scale *= r;
+        shift = fma(gamma, d, shift);
+        put_coefficient(f, RENORM_R, group, valid, r);
+        put_coefficient(f, RENORM_D, group, valid, d);
+    }
+    scale = gamma * scale;
+    put_coefficient(f, MEAN, group, valid, mean);
+    put_coefficient(f, MEAN_HI, group, valid, hi);
+    put_coefficient(f, MEAN_LO, group, valid, lo);
+    put_coefficient(f, VARIANCE, group, valid, variance);
+    put_coefficient(f, INVSTD, group, valid, invstd);
+    put_coefficient(f, SCALE, group, valid, scale);
+    put_coefficient(f, SHIFT, group, valid, fma(-lo, scale, shift));
+}
+
+INLINE void track_groups(int group, int valid, vec batch_mean, vec variance, averaging a) {
     if (a.kind == AVERAGE_NONE) {
         return;
     }
     variance *= (vec)(a.variance_factor);
-    vec old_mean = take(mean, group, valid, 0.0f);
-    vec old_var = take(var, group, valid, 0.0f);
-    vec old_batches = take(absorbed, group, valid, 0.0f);
+    vec old_mean = take(a.mean, group, valid, 0.0f);
+    vec old_var = take(a.variance, group, valid, 0.0f);
+    vec old_batches = take(a.absorbed, group, valid, 0.0f);
     vec batches = old_batches + (vec)(1.0f);
     vec w = (vec)(a.weight);
     if (a.kind == AVERAGE_CUMULATIVE) {
@@ -140,67 +233,152 @@ INLINE void track_groups(
         new_var = select(old_var, new_var, sound);
         batches = select(old_batches, batches, sound);
     }
-    store_first(new_mean, valid, mean + group);
-    store_first(new_var, valid, var + group);
-    store_first(batches, valid, absorbed + group);
+    store_first(new_mean, valid, a.mean + group);
+    store_first(new_var, valid, a.variance + group);
+    store_first(batches, valid, a.absorbed + group);
 }
 
-INLINE void fold_groups(
-        vec hi, vec lo, vec m2, int group, int valid, int groups, __global const float *gamma,
-        __global const float *beta, float epsilon, float count, averaging a, __global float *mean, __global float *var,
-        __global float *absorbed, __global float *coefficients, int pitch) {
-    vec variance = m2 / (vec)(count);
-    put_forward(coefficients, pitch, groups, group, valid, hi, lo, variance, gamma, beta, epsilon);
-    track_groups(group, valid, hi, variance, a, mean, var, absorbed);
+INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, int group, int valid) {
+    vec variance = m2 / (vec)(f.count);
+    put_forward(f, group, valid, hi, lo, variance);
+    track_groups(group, valid, hi, variance, f.average);
+}
+#define FOLD_GROUP(all, group) fold_groups(f, (vec)((all).hi), (vec)((all).lo), (vec)((all).m2), group, 1)
+
+// The moments of `held` groups, as numbers in arrays with room for a vector after the last, folded; those that share
+// statistics get what they have together. n is how many values a group has.
+INLINE void fold_held(folding f, float *hi, float *lo, float *m2, float n, int joined, int first, int held) {
+    for (int g = 0; joined > 1 && g < held; g += joined) {
+        moments all = across_columns(n, hi + g, lo + g, m2 + g, joined);
+        for (int i = g; i < g + joined; i++) {
+            hi[i] = all.hi;
+            lo[i] = all.lo;
+            m2[i] = all.m2;
+        }
+    }
+    for (int g = 0; g < held; g += VW) {
+        fold_groups(f, load_lanes(hi + g), load_lanes(lo + g), load_lanes(m2 + g), first + g, min(held - g, VW));
+    }
 }
 
-#define OPTIONAL(name) (PRESENT(name) ? AT(name) : 0)
-#define FOLD_GROUPS(hi, lo, m2, group, valid) \
-    fold_groups( \
-            hi, lo, m2, group, valid, groups, OPTIONAL(gamma), OPTIONAL(beta), epsilon, count, AVERAGING, \
-            OPTIONAL(running_mean), OPTIONAL(running_variance), OPTIONAL(absorbed), coefficients, pitch)
-#define FOLD_GROUP(all, group) FOLD_GROUPS((vec)((all).hi), (vec)((all).lo), (vec)((all).m2), group, 1)
-
-#define FIRST_OF_FOLD column_of((int)get_group_id(0) * WX * VW, 0)
+#define FOLD_BLOCKS int per_block, int blocks
+#define ENTER_FOLD \
+    const int block = (int)(get_group_id(0) / per_block); \
+    const int in_block = (int)(get_group_id(0) % per_block); \
+    coefficients = OF_BLOCK(coefficients)
+#define FIRST_OF_FOLD column_of(in_block * WX * VW, 0)
 
 // A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
 // many values in a slice.
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
-        __global const float *partials, int slices, int groups, AFFINE_ARGS, RUNNING_ARGS,
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_COLUMNS(room);
+    ENTER_FOLD;
+    folding f = FOLDING;
     int group = FIRST_OF_FOLD;
     lane_moments mine[BLOCKS];
     no_column_moments(mine, WX * VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = partials + (long)slice * 4 * pitch + group;
-        join_lanes(mine, partial[0], load(partial + pitch), load(partial + 2 * pitch), load(partial + 3 * pitch));
+        __global const float *partial = OF_BLOCK(partials) + (long)slice * 4 * pitch;
+        join_lanes(
+                mine, partial[0], load(partial + pitch + group), load(partial + 2 * pitch + group),
+                load(partial + 3 * pitch + group));
     }
     across_column_items(mine, room);
     if (ITEM_Y == 0 && group < groups) {
-        FOLD_GROUPS(mine->hi, mine->lo, mine->m2 + mine->m2_lo, group, min(groups - group, VW));
+        fold_groups(f, mine->hi, mine->lo, mine->m2 + mine->m2_lo, group, min(groups - group, VW));
+    }
+}
+
+// Which groups share statistics: `joined` neighbours of a block; or, where joined is 0, those of the same number in all
+// blocks. A work-group takes all that share them.
+#define FIRST_JOINED (joined > 0 ? (int)(get_group_id(0) % per_block) * joined : (int)get_group_id(0))
+#define JOINED (joined > 0 ? joined : blocks)
+#define JOINED_STEP (joined > 0 ? 1 : groups + WRAP)
+#define JOINED_BLOCK (joined > 0 ? (int)(get_group_id(0) / per_block) : 0)
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moments(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, AFFINE_ARGS, TRACKED_ARGS,
+        __global float *coefficients, int pitch) {
+    LOCAL_MOMENTS(room);
+#if WG > 1
+    __local moments shared[1];
+#endif
+    int block = JOINED_BLOCK;
+    int group = FIRST_JOINED;
+    moments mine = no_moments();
+    for (int i = LOCAL_ITEM; i < slices * JOINED; i += WG) {
+        __global const float *partial =
+                OF_BLOCK(partials) + (long)(i / JOINED) * 4 * pitch + group + (long)(i % JOINED) * JOINED_STEP;
+        moments part;
+        part.n = partial[0];
+        part.hi = partial[pitch];
+        part.lo = partial[2 * pitch];
+        part.m2 = partial[3 * pitch];
+        mine = join(mine, part);
+    }
+    mine = across_group(mine, room);
+#if WG > 1
+    if (LOCAL_ITEM == 0) {
+        shared[0] = mine;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    mine = shared[0];
+#endif
+    __global float *of_first = coefficients;
+    for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
+        block = joined > 0 ? JOINED_BLOCK : i;
+        coefficients = OF_BLOCK(of_first);
+        folding f = FOLDING;
+        f.average.kind = i == 0 ? f.average.kind : AVERAGE_NONE;
+        FOLD_GROUP(mine, joined > 0 ? group + i : group);
     }
 }
 
 __kernel void fold_given(
-        int groups, AFFINE_ARGS, IN(mean), IN(variance), __global float *coefficients, int pitch) {
-    int group = (int)get_global_id(0) * VW;
+        FOLD_BLOCKS, int groups, AFFINE_ARGS, IN(mean), IN(variance), __global float *coefficients, int pitch) {
+    ENTER_FOLD;
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
     int valid = min(groups - group, VW);
     if (valid > 0) {
+        averaging none = averaging_of(AVERAGE_NONE, 0.0f, 0.0f, 0.0f, 0, 0, 0, 0);
+        folding f = folding_of(
+                OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, 0.0f,
+                0.0f, none, groups, coefficients, pitch);
         put_forward(
-                coefficients, pitch, groups, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
-                take(AT(variance), group, valid, 0.0f), OPTIONAL(gamma), OPTIONAL(beta), epsilon);
+                f, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
+                take(AT(variance), group, valid, 0.0f));
     }
 }
 
+// Where there are several blocks, each is a batch of its own, one after the other; or, if they are averaged, all of them
+// are one batch with the average of their means and variances.
 __kernel void track(
-        int groups, RUNNING_ARGS, __global const float *coefficients, int pitch) {
+        FOLD_BLOCKS, int groups, int averaged, float last_factor, RUNNING_ARGS, __global const float *coefficients,
+        int pitch) {
     int group = (int)get_global_id(0) * VW;
     int valid = min(groups - group, VW);
     if (valid > 0) {
-        track_groups(
-                group, valid, load(coefficients + MEAN * pitch + group), load(coefficients + VARIANCE * pitch + group),
-                AVERAGING, AT(running_mean), AT(running_variance), AT(absorbed));
+        averaging a = AVERAGING;
+        vec mean = (vec)(0.0f), mean_lo = (vec)(0.0f), variance = (vec)(0.0f), variance_lo = (vec)(0.0f);
+        for (int block = 0; block < blocks; block++) {
+            __global const float *here = OF_BLOCK(coefficients) + group;
+            if (averaged) {
+                vec rest;
+                two_sum(mean, load(here + MEAN * pitch), &mean, &rest);
+                mean_lo += rest;
+                two_sum(variance, load(here + VARIANCE * pitch), &variance, &rest);
+                variance_lo += rest;
+            } else {
+                a.variance_factor = block == blocks - 1 ? last_factor : variance_factor;
+                track_groups(group, valid, load(here + MEAN * pitch), load(here + VARIANCE * pitch), a);
+            }
+        }
+        if (averaged) {
+            vec all = (vec)((float)blocks);
+            track_groups(group, valid, (mean + mean_lo) / all, (variance + variance_lo) / all, a);
+        }
     }
 }
 
@@ -208,44 +386,128 @@ INLINE void store_gradient(__global float *to, int group, int valid, vec value, 
     store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
 }
 
-#define GRADIENT_ARGS OUT(dgamma), OUT(dbeta), int accumulate, int frozen, float count
+// What a backward fold takes besides sums. In `parts`, a block leaves its part of dgamma and dbeta in the coefficients.
+typedef struct {
+    __global float *dgamma;
+    __global float *dbeta;
+    int accumulate, frozen;
+    float epsilon, count;
+    int statistic, renormalized;
+    int groups;
+    __global float *coefficients;
+    int pitch;
+} unfolding;
 
-INLINE void fold_sums(
-        vec dy, vec dyx, int group, int valid, int groups, __global float *dgamma, __global float *dbeta,
-        int accumulate, int frozen, float count, __global float *coefficients, int pitch) {
-    vec invstd = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
-    vec scale = take(coefficients + SCALE * pitch, group, valid, 0.0f);
-    vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+#define GRADIENT_ARGS \
+    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, int frozen, float epsilon, float count, \
+            float last_count, int statistic, int joined, int renormalized
+
+INLINE unfolding unfolding_of(
+        __global float *dgamma, __global float *dbeta, long affine_start, int parts, int accumulate, int frozen,
+        float epsilon, float count, int statistic, int renormalized, int groups, __global float *coefficients,
+        int pitch) {
+    unfolding u;
+    u.dgamma = parts ? coefficients + GRAD_GAMMA * pitch : dgamma ? dgamma + affine_start : 0;
+    u.dbeta = parts ? coefficients + GRAD_BETA * pitch : dbeta ? dbeta + affine_start : 0;
+    u.accumulate = parts ? 0 : accumulate;
+    u.frozen = frozen;
+    u.epsilon = epsilon;
+    u.count = statistic == LENGTH ? 1.0f : count;
+    u.statistic = statistic;
+    u.renormalized = renormalized;
+    u.groups = groups;
+    u.coefficients = coefficients;
+    u.pitch = pitch;
+    return u;
+}
+#define UNFOLDING \
+    unfolding_of( \
+            OPTIONAL(dgamma), OPTIONAL(dbeta), (long)block * affine_stride, parts, accumulate, frozen, epsilon, \
+            COUNT_OF_BLOCK, statistic, renormalized, groups, coefficients, pitch)
+
+INLINE vec taken(unfolding u, int row, int group, int valid) {
+    return take(u.coefficients + row * u.pitch, group, valid, 0.0f);
+}
+
+// A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
+// share statistics, give dx.
+INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
+    vec invstd = taken(u, INVSTD, group, valid);
+    vec lo = taken(u, MEAN_LO, group, valid);
+    vec scale = taken(u, SCALE, group, valid);
     dyx = fma(-lo, dy, dyx); // it was gathered around mean_hi
-    if (dgamma) {
-        store_gradient(dgamma, group, valid, dyx * invstd, accumulate);
+    scaled_dyx = fma(-lo, scaled_dy, scaled_dyx);
+    if (u.dgamma) {
+        vec dgamma = dyx * invstd;
+        if (u.renormalized) {
+            dgamma = fma(dgamma, taken(u, RENORM_R, group, valid), dy * taken(u, RENORM_D, group, valid));
+        }
+        store_gradient(u.dgamma, group, valid, dgamma, u.accumulate);
     }
-    if (dbeta) {
-        store_gradient(dbeta, group, valid, dy, accumulate);
+    if (u.dbeta) {
+        store_gradient(u.dbeta, group, valid, dy, u.accumulate);
     }
-    put(coefficients + GRAD_DY * pitch, pitch, groups, group, valid, scale);
-    if (!frozen) {
-        vec by_x = -scale * (invstd * invstd) * (dyx / (vec)(count));
-        vec by_1 = -scale * (dy / (vec)(count));
-        put(coefficients + GRAD_X * pitch, pitch, groups, group, valid, by_x);
-        put(coefficients + GRAD_1 * pitch, pitch, groups, group, valid, fma(-by_x, lo, by_1));
+    put(u.coefficients + GRAD_DY * u.pitch, u.groups, group, valid, scale);
+    if (!u.frozen) {
+        vec by_x = -(invstd * invstd) * (scaled_dyx / (vec)(u.count));
+        vec by_1 = -scaled_dy / (vec)(u.count);
+        if (u.statistic != CENTERED) {
+            by_1 = (vec)(0.0f);
+        }
+        if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
+            by_x = invstd >= (vec)(1.0f / u.epsilon) ? (vec)(0.0f) : by_x;
+        }
+        put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x);
+        put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, fma(-by_x, lo, by_1));
     }
 }
-#define FOLD_LANE_SUMS(dy, dyx, group, valid) \
-    fold_sums( \
-            dy, dyx, group, valid, groups, OPTIONAL(dgamma), OPTIONAL(dbeta), accumulate, frozen, count, \
-            coefficients, pitch)
-#define FOLD_SUMS(all, group) FOLD_LANE_SUMS((vec)((all).dy), (vec)((all).dyx), group, 1)
+
+INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
+    vec scale = taken(u, SCALE, group, valid);
+    fold_sums(u, dy, dyx, scale * dy, scale * dyx, group, valid);
+}
+#define FOLD_SUMS(all, group) fold_own_sums(u, (vec)((all).dy), (vec)((all).dyx), group, 1)
+
+// As fold_held; the arrays of scaled sums have as much room.
+INLINE void fold_held_sums(
+        unfolding u, float *dy, float *dyx, float *scaled_dy, float *scaled_dyx, int joined, int first, int held) {
+    if (joined == 1) {
+        for (int g = 0; g < held; g += VW) {
+            fold_own_sums(u, load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
+        }
+        return;
+    }
+    for (int g = 0; g < held; g++) {
+        float scale = u.coefficients[SCALE * u.pitch + first + g];
+        scaled_dy[g] = scale * dy[g];
+        scaled_dyx[g] = scale * dyx[g];
+    }
+    for (int g = 0; g < held; g += joined) {
+        float all_dy = sum_columns(scaled_dy + g, joined);
+        float all_dyx = sum_columns(scaled_dyx + g, joined);
+        for (int i = g; i < g + joined; i++) {
+            scaled_dy[i] = all_dy;
+            scaled_dyx[i] = all_dyx;
+        }
+    }
+    for (int g = 0; g < held; g += VW) {
+        fold_sums(
+                u, load_lanes(dy + g), load_lanes(dyx + g), load_lanes(scaled_dy + g), load_lanes(scaled_dyx + g),
+                first + g, min(held - g, VW));
+    }
+}
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
-        __global const float *partials, int slices, int groups, GRADIENT_ARGS, __global float *coefficients,
-        int pitch) {
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
+        __global float *coefficients, int pitch) {
     LOCAL_COLUMN_SUMS(room);
+    ENTER_FOLD;
+    unfolding u = UNFOLDING;
     int group = FIRST_OF_FOLD;
     lane_sums mine[BLOCKS];
     no_column_sums(mine, WX * VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = partials + (long)slice * 2 * pitch + group;
+        __global const float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
         vec rest;
         two_sum(mine->dy, load(partial), &mine->dy, &rest);
         mine->dy_lo += rest;
@@ -254,7 +516,92 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     }
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0 && group < groups) {
-        FOLD_LANE_SUMS(mine->dy + mine->dy_lo, mine->dyx + mine->dyx_lo, group, min(groups - group, VW));
+        fold_own_sums(u, mine->dy + mine->dy_lo, mine->dyx + mine->dyx_lo, group, min(groups - group, VW));
+    }
+}
+
+// The sums of one group over all slices.
+INLINE sums sums_of_slices(__global const float *partial, int slices, int pitch) {
+    sums all;
+    all.dy = all.dyx = 0.0f;
+    float dy_lo = 0.0f, dyx_lo = 0.0f;
+    for (int slice = 0; slice < slices; slice++, partial += 2 * pitch) {
+        float rest;
+        two_sum_scalar(all.dy, partial[0], &all.dy, &rest);
+        dy_lo += rest;
+        two_sum_scalar(all.dyx, partial[pitch], &all.dyx, &rest);
+        dyx_lo += rest;
+    }
+    all.dy += dy_lo;
+    all.dyx += dyx_lo;
+    return all;
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradients(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
+        __global float *coefficients, int pitch) {
+    LOCAL_SUMS(room);
+#if WG > 1
+    __local sums shared[1];
+#endif
+    int block = JOINED_BLOCK;
+    int group = FIRST_JOINED;
+    sums mine;
+    mine.dy = mine.dyx = 0.0f;
+    float dy_lo = 0.0f, dyx_lo = 0.0f;
+    for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
+        long at = (long)block * (groups + WRAP) + group + (long)i * JOINED_STEP;
+        sums one = sums_of_slices(partials + at, slices, pitch);
+        float scale = coefficients[SCALE * pitch + at];
+        float rest;
+        two_sum_scalar(mine.dy, scale * one.dy, &mine.dy, &rest);
+        dy_lo += rest;
+        two_sum_scalar(mine.dyx, scale * one.dyx, &mine.dyx, &rest);
+        dyx_lo += rest;
+    }
+    mine.dy += dy_lo;
+    mine.dyx += dyx_lo;
+    mine = across_group_sums(mine, room);
+#if WG > 1
+    if (LOCAL_ITEM == 0) {
+        shared[0] = mine;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    mine = shared[0];
+#endif
+    __global float *of_first = coefficients;
+    for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
+        block = joined > 0 ? JOINED_BLOCK : i;
+        coefficients = OF_BLOCK(of_first);
+        int own = joined > 0 ? group + i : group;
+        unfolding u = UNFOLDING;
+        sums one = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch);
+        fold_sums(u, (vec)(one.dy), (vec)(one.dyx), (vec)(mine.dy), (vec)(mine.dyx), own, 1);
+    }
+}
+
+// dgamma and dbeta from `parts` of them, `step` apart; those of beta lie `beta_at` after those of gamma.
+__kernel void sum_parts(
+        __global const float *values, long gamma_at, long beta_at, int parts, long step, int count, OUT(dgamma),
+        OUT(dbeta), int accumulate) {
+    int column = (int)get_global_id(0) * VW;
+    int valid = min(count - column, VW);
+    if (valid > 0) {
+        vec gamma = (vec)(0.0f), gamma_lo = (vec)(0.0f), beta = (vec)(0.0f), beta_lo = (vec)(0.0f);
+        for (int part = 0; part < parts; part++) {
+            __global const float *here = values + part * step + column;
+            vec rest;
+            two_sum(gamma, take(here + gamma_at, 0, valid, 0.0f), &gamma, &rest);
+            gamma_lo += rest;
+            two_sum(beta, take(here + beta_at, 0, valid, 0.0f), &beta, &rest);
+            beta_lo += rest;
+        }
+        if (PRESENT(dgamma)) {
+            store_gradient(AT(dgamma), column, valid, gamma + gamma_lo, accumulate);
+        }
+        if (PRESENT(dbeta)) {
+            store_gradient(AT(dbeta), column, valid, beta + beta_lo, accumulate);
+        }
     }
 }
 
@@ -270,9 +617,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) { \
         FOLD_VECTOR(b, column_of(left, b), min(right - column_of(left, b), VW)); \
     }
-#define FOLD_MOMENTS_OF(b, group, valid) FOLD_GROUPS(mine[b].hi, mine[b].lo, mine[b].m2 + mine[b].m2_lo, group, valid)
+#define FOLD_MOMENTS_OF(b, group, valid) fold_groups(f, mine[b].hi, mine[b].lo, mine[b].m2 + mine[b].m2_lo, group, valid)
 #define FOLD_SUMS_OF(b, group, valid) \
-    FOLD_LANE_SUMS(mine[b].dy + mine[b].dy_lo, mine[b].dyx + mine[b].dyx_lo, group, valid)
+    fold_own_sums(u, mine[b].dy + mine[b].dy_lo, mine[b].dyx + mine[b].dyx_lo, group, valid)
 #define FOLD_COLUMNS EACH_COLUMN_OF_STRIPE(FOLD_MOMENTS_OF)
 #define FOLD_COLUMN_SUMS EACH_COLUMN_OF_STRIPE(FOLD_SUMS_OF)
 

@@ -17,52 +17,73 @@
 #include "moments.cl"
 #include "pipeline.clh"
 
-#define FIRST_GROUP ((int)get_group_id(0) * groups_per_item)
+#define FIRST_GROUP (in_block * groups_per_item)
 #define LAST_GROUP min(FIRST_GROUP + groups_per_item, groups)
+
+// The group of a work-item that is gathered or applied, or nothing where there is none.
+INLINE run run_if(int there, run r) {
+    r.length = there ? r.length : 0;
+    return r;
+}
+
+// Numbers of the groups that a CPU's work-item folds at a time.
+#define HELD (STRIPE + VW)
 
 DEFINE_PIPELINE(moments, forward, y)
 DEFINE_PIPELINE(sums, backward, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
-        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, RUNNING_ARGS,
+        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
+    ENTER_FORWARD(segments);
     moments_inputs in = moments_inputs_of(AT(x));
     forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
-    lane_moments body = no_lane_moments();
-    lane_moments edge = no_lane_moments();
 #if WG == 1
-    scalar_coefficients c = forward_of_group(coefficients, pitch, FIRST_GROUP);
-    for (int group = FIRST_GROUP - 1; group < LAST_GROUP; group++) {
-        run whole = WHOLE_GROUP(group), next = WHOLE_GROUP(group + 1);
-        if (group >= FIRST_GROUP) {
-            FOLD_GROUP(moments_of_lanes(body, edge, whole), group);
-            c = forward_of_group(coefficients, pitch, group);
-            body = edge = no_lane_moments();
-        } else {
-            whole.length = 0;
+    float hi[HELD], lo[HELD], m2[HELD];
+    int last_group = LAST_GROUP;
+    // As many groups as are folded at a time are applied while as many are gathered; at first there are none to apply, at
+    // last none to gather.
+    for (int first = FIRST_GROUP - folded; first < last_group; first += folded) {
+        int held = first < FIRST_GROUP ? 0 : min(folded, last_group - first);
+        int coming = min(folded, last_group - first - folded);
+        fold_held(f, hi, lo, m2, (float)segments * (float)length, joined, first, held);
+        for (int i = 0; i < max(held, coming); i++) {
+            run whole = run_if(i < held, WHOLE_GROUP(first + i));
+            run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
+            int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
+            scalar_coefficients c = forward_of_group(coefficients, pitch, applied);
+            arrays.row = ROW_AFFINE(whole.start, length);
+            lane_moments body = no_lane_moments(), edge = no_lane_moments();
+            forward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
+            if (i < coming) {
+                moments all = moments_of_lanes(body, edge, next);
+                hi[i] = all.hi;
+                lo[i] = all.lo;
+                m2[i] = all.m2;
+            }
         }
-        if (group + 1 == LAST_GROUP) {
-            next.length = 0;
-        }
-        forward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
     }
 #else
     LOCAL_MOMENTS(room);
-    int group = get_group_id(0);
+    int group = in_block;
     run whole = WHOLE_GROUP(group);
+    lane_moments body = no_lane_moments();
+    lane_moments edge = no_lane_moments();
     moments_of_run(&body, &edge, in, whole, elements);
     moments all = across_group(moments_of_lanes(body, edge, whole), room);
     if (LOCAL_ITEM == 0) {
         FOLD_GROUP(all, group);
     }
     FOLDED;
+    arrays.row = ROW_AFFINE(whole.start, length);
     forward_run(arrays, whole, forward_of_group(coefficients, pitch, group));
 #endif
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
-        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients,
+        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
+    ENTER_FORWARD(rows);
     moments_inputs in = moments_inputs_of(AT(x));
     forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
     int columns = groups * width;
@@ -88,9 +109,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
             lo[g] = all.lo;
             m2[g] = all.m2;
         }
-        for (int g = 0; g < held; g += VW) {
-            FOLD_GROUPS(load_lanes(hi + g), load_lanes(lo + g), load_lanes(m2 + g), first + g, min(held - g, VW));
-        }
+        fold_held(f, hi, lo, m2, (float)rows * (float)width, joined, first, held);
         put_forward_columns(table, left, right, width, coefficients, pitch);
         int gather_right = FEW_ROWS(rows) ? right : next_right;
         no_column_moments(mine, gather_right - right);
@@ -112,33 +131,43 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
+    ENTER_BACKWARD(segments);
     sums_inputs in = INPUTS;
     backward_arrays arrays = BACKWARD_ARRAYS;
-    lane_sums body = no_lane_sums();
-    lane_sums edge = no_lane_sums();
 #if WG == 1
-    scalar_coefficients c = forward_of_group(coefficients, pitch, FIRST_GROUP);
-    for (int group = FIRST_GROUP - 1; group < LAST_GROUP; group++) {
-        run whole = WHOLE_GROUP(group), next = WHOLE_GROUP(group + 1);
-        if (group >= FIRST_GROUP) {
-            FOLD_SUMS(sums_of_lanes(body, edge, whole), group);
-            c = backward_of_group(coefficients, pitch, group);
-            body = edge = no_lane_sums();
-        } else {
-            whole.length = 0;
+    float dy[HELD], dyx[HELD], scaled_dy[HELD], scaled_dyx[HELD];
+    int last_group = LAST_GROUP;
+    for (int first = FIRST_GROUP - folded; first < last_group; first += folded) {
+        int held = first < FIRST_GROUP ? 0 : min(folded, last_group - first);
+        int coming = min(folded, last_group - first - folded);
+        fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
+        for (int i = 0; i < max(held, coming); i++) {
+            run whole = run_if(i < held, WHOLE_GROUP(first + i));
+            run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
+            int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
+            scalar_coefficients c = backward_of_group(coefficients, pitch, applied);
+            arrays.row = ROW_AFFINE(whole.start, length);
+            if (i < coming) {
+                in.c = every_lane(forward_of_group(coefficients, pitch, first + folded + i));
+                in.row = ROW_AFFINE(next.start, length);
+            }
+            lane_sums body = no_lane_sums(), edge = no_lane_sums();
+            backward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
+            if (i < coming) {
+                sums all = sums_of_lanes(body, edge, next);
+                dy[i] = all.dy;
+                dyx[i] = all.dyx;
+            }
         }
-        if (group + 1 < LAST_GROUP) {
-            in.c = every_lane(forward_of_group(coefficients, pitch, group + 1));
-        } else {
-            next.length = 0;
-        }
-        backward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
     }
 #else
     LOCAL_SUMS(room);
-    int group = get_group_id(0);
+    int group = in_block;
     run whole = WHOLE_GROUP(group);
     in.c = every_lane(forward_of_group(coefficients, pitch, group));
+    in.row = arrays.row = ROW_AFFINE(whole.start, length);
+    lane_sums body = no_lane_sums();
+    lane_sums edge = no_lane_sums();
     sums_of_run(&body, &edge, in, whole, elements);
     sums all = across_group_sums(sums_of_lanes(body, edge, whole), room);
     if (LOCAL_ITEM == 0) {
@@ -152,6 +181,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
+    ENTER_BACKWARD(rows);
     sums_inputs in = INPUTS;
     backward_arrays arrays = BACKWARD_ARRAYS;
     int columns = groups * width;
@@ -159,7 +189,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
 #if WG == 1
     TABLE(table);
     TABLE(forward_table);
-    float dy[TABLE_ROW], dyx[TABLE_ROW];
+    float dy[TABLE_ROW], dyx[TABLE_ROW], scaled_dy[TABLE_ROW], scaled_dyx[TABLE_ROW];
     in.table = forward_table;
     int left = FIRST_COLUMN, right = left, next_right = min(left + stripe, LAST_COLUMN);
     for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
@@ -179,9 +209,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
                 dyx[g] = sum_columns(dyx + g * width, width);
             }
         }
-        for (int g = 0; g < held; g += VW) {
-            FOLD_LANE_SUMS(load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
-        }
+        fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
         put_backward_columns(table, left, right, width, coefficients, pitch);
         int gather_right = FEW_ROWS(rows) ? right : next_right;
         in.left = right;

@@ -18,9 +18,11 @@ typedef struct {
     __global const float *y;
     __global float *dx;
     __global float *dresidual;
+    row_affine row;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS OUT(dx), OUT(dresidual)
+#define BACKWARD_OUTPUTS OUT(dx), OUT(dresidual) ROW_ARGS
+#define SHIFT_OUTPUTS dx_offset += block_start, dresidual_offset += block_start
 
 INLINE backward_arrays backward_of(
         __global const float *dy, __global const float *x, __global const float *y, __global float *dx,
@@ -31,11 +33,13 @@ INLINE backward_arrays backward_of(
     a.y = y;
     a.dx = dx;
     a.dresidual = dresidual;
+    a.row = row_affine_at(0, 0, 0, 0);
     return a;
 }
 #define BACKWARD_ARRAYS backward_of(AT(dy), AT(x), AT(y), AT(dx), AT(dresidual))
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
+    c = at_element(c, a.row, at);
     float x = READS_X ? a.x[at] : 0.0f;
     float dy = scalar_masked(a.dy[at], x, READS_Y ? a.y[at] : 0.0f, c);
     a.dx[at] = scalar_backward(dy, x, c);
@@ -45,6 +49,7 @@ INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) 
 }
 
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
+    c = at_elements(c, a.row, at);
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
     vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
     store_if_aligned(vector_backward(dy, x, c), a.dx + at);
@@ -54,6 +59,7 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
 }
 
 INLINE void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
+    c = at_elements(c, a.row, at);
     vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
     vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
     store_aligned(vector_backward(dy, x, c), a.dx + at);
@@ -86,6 +92,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
 }
 
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
+    c = at_elements(c, a.row, at);
     vec dy = vector_masked(in.dy, in.x, in.y, c);
     store(vector_backward(dy, in.x, c), a.dx + at);
     if (RESIDUAL) {
@@ -97,15 +104,22 @@ DEFINE_SWEEPS(backward, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
         IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
-    int group = APPLY_GROUP_ID % groups;
-    int slice = APPLY_GROUP_ID / groups;
-    backward_run(BACKWARD_ARRAYS, SLICE_OF_SEGMENTS(group, slice), backward_of_group(coefficients, pitch, group));
+    ENTER_BLOCK(LAST_FIRST);
+    SHIFT_INPUTS, SHIFT_OUTPUTS;
+    segments = (int)RUNS_OF_BLOCK(segments);
+    int group = in_block % groups;
+    int slice = in_block / groups;
+    backward_arrays arrays = BACKWARD_ARRAYS;
+    arrays.row = ROW_AFFINE((long)group * length, length);
+    backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), backward_of_group(OF_BLOCK(coefficients), pitch, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
-        IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, long elements, long per_slice, int groups,
-        __global const float *coefficients, int pitch) {
-    backward_flat(BACKWARD_ARRAYS, elements, per_slice, groups, coefficients, pitch);
+        IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
+    ENTER_BLOCK(LAST_FIRST);
+    SHIFT_INPUTS, SHIFT_OUTPUTS;
+    backward_flat(
+            BACKWARD_ARRAYS, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups, OF_BLOCK(coefficients), pitch);
 }
 
 #endif

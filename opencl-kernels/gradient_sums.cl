@@ -25,6 +25,7 @@ typedef struct {
     const float *table; // of coefficients by column from `left` on, or null for one group to a column
     int left;
     vector_coefficients c;
+    row_affine row;
     long ahead;
 } sums_inputs;
 
@@ -41,6 +42,7 @@ INLINE sums_inputs sums_inputs_of(
     in.pitch = pitch;
     in.table = 0;
     in.left = 0;
+    in.row = row_affine_at(0, 0, 0, 0);
     in.ahead = 0;
     return in;
 }
@@ -62,7 +64,8 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
         fetch_ahead(in.x + at[i] + in.ahead);
         vec x = load(in.x + at[i]);
         vec y = READS_Y ? load(in.y + at[i]) : (vec)(0.0f);
-        dy[i] = vector_masked(LOAD_DY(in.dy + at[i]), x, y, in.c);
+        vector_coefficients c = at_elements(in.c, in.row, at[i]);
+        dy[i] = vector_weighted(vector_masked(LOAD_DY(in.dy + at[i]), x, y, c), c);
         dyx[i] = dy[i] * (x - in.c.hi);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
@@ -75,7 +78,8 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     for (int i = 0; i < count; i++, at += step) {
         vec x = load_before(in.x + at, in.x + end);
         vec y = READS_Y ? load_before(in.y + at, in.y + end) : (vec)(0.0f);
-        vec masked = vector_masked(load_before(in.dy + at, in.dy + end), x, y, in.c);
+        vector_coefficients c = at_last_elements(in.c, in.row, at);
+        vec masked = vector_weighted(vector_masked(load_before(in.dy + at, in.dy + end), x, y, c), c);
         dy += masked;
         dyx = multiply_add(masked, x - in.c.hi, dyx);
     }
@@ -117,20 +121,26 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
-        GRADIENT_INPUTS, long elements, SEGMENTED_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS ROW_ARGS, long elements, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
-    int group = get_group_id(0) % groups;
-    int slice = get_group_id(0) / groups;
+    ENTER_BLOCK(get_group_id(0));
+    SHIFT_INPUTS;
+    elements -= block_start;
+    coefficients = OF_BLOCK(coefficients);
+    segments = (int)RUNS_OF_BLOCK(segments);
+    int group = in_block % groups;
+    int slice = in_block / groups;
     run part = SLICE_OF_SEGMENTS(group, slice);
     sums_inputs in = INPUTS;
+    in.row = ROW_AFFINE((long)group * length, length);
     in.c = every_lane(forward_of_group(coefficients, pitch, group));
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
     sums_of_run(&body, &edge, in, part, elements);
     sums all = across_group_sums(sums_of_lanes(body, edge, part), room);
     if (LOCAL_ITEM == 0) {
-        __global float *partial = partials + (long)slice * 2 * pitch + group;
+        __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
         partial[0] = all.dy;
         partial[pitch] = all.dyx;
     }
@@ -140,9 +150,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
         GRADIENT_INPUTS, long elements, COLUMNAR_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
+    ENTER_BLOCK(get_group_id(0));
+    SHIFT_INPUTS;
+    elements -= block_start;
+    coefficients = OF_BLOCK(coefficients);
+    rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
-    int left = get_group_id(0) % stripes * STRIPE;
-    int slice = get_group_id(0) / stripes;
+    int left = in_block % stripes * STRIPE;
+    int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
@@ -155,7 +170,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
             if (column >= groups) {
                 break;
             }
-            __global float *partial = partials + (long)slice * 2 * pitch + column;
+            __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + column;
             store(mine[b].dy + mine[b].dy_lo, partial);
             store(mine[b].dyx + mine[b].dyx_lo, partial + pitch);
         }

@@ -95,15 +95,19 @@ INLINE moments moments_of_few_rows(moments_inputs in, long at, int columns, int 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
         IN(x), long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
-    int group = get_group_id(0) % groups;
-    int slice = get_group_id(0) / groups;
+    ENTER_BLOCK(get_group_id(0));
+    x_offset += block_start;
+    elements -= block_start;
+    segments = (int)RUNS_OF_BLOCK(segments);
+    int group = in_block % groups;
+    int slice = in_block / groups;
     run part = SLICE_OF_SEGMENTS(group, slice);
     lane_moments body = no_lane_moments();
     lane_moments edge = no_lane_moments();
     moments_of_run(&body, &edge, moments_inputs_of(AT(x)), part, elements);
     moments all = across_group(moments_of_lanes(body, edge, part), room);
     if (LOCAL_ITEM == 0) {
-        __global float *partial = partials + (long)slice * 4 * pitch + group;
+        __global float *partial = OF_BLOCK(partials) + (long)slice * 4 * pitch + group;
         partial[0] = all.n;
         partial[pitch] = all.hi;
         partial[2 * pitch] = all.lo;
@@ -114,9 +118,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
         IN(x), long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
+    ENTER_BLOCK(get_group_id(0));
+    x_offset += block_start;
+    elements -= block_start;
+    rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
-    int left = get_group_id(0) % stripes * STRIPE;
-    int slice = get_group_id(0) / stripes;
+    int left = in_block % stripes * STRIPE;
+    int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_moments mine[BLOCKS];
@@ -129,7 +137,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
             if (column >= groups) {
                 break;
             }
-            __global float *partial = partials + (long)slice * 4 * pitch + column;
+            __global float *partial = OF_BLOCK(partials) + (long)slice * 4 * pitch + column;
             store((vec)(mine[b].n), partial);
             store(mine[b].hi, partial + pitch);
             store(mine[b].lo, partial + 2 * pitch);

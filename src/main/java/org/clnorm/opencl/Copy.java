@@ -10,6 +10,7 @@ record Copy(Operand from, Operand to, long count, Strategy strategy) {
     static final PassKind<Copy> KIND = new PassKind<>(
             null,
             copy -> new View.Columnar(16, (copy.count + 15) / 16, 1),
+            copy -> false,
             List.of(Place.FROM, Place.TO),
             (one, other) -> one.count == other.count && one.strategy.equals(other.strategy),
             (copy, places) -> {

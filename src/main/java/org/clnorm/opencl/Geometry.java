@@ -38,11 +38,16 @@ record Geometry(
     /** What a stripe of columns should take of a core's own cache. */
     private static final long CACHED_STRIPE_BYTES = 1 << 18;
 
+    /** What the groups that a work-item folds at a time should take of a core's own cache; it gathers as many meanwhile. */
+    private static final long CACHED_TURN_BYTES = 1 << 17;
+
     /** The partials' 4 floats per slice and group are to be no more than this, 1 MB, or a hundredth of the tensor. */
     private static final long SMALL_PARTIALS = 1 << 18;
 
     static Geometry of(Strategy strategy, View view, int computeUnits) {
-        int wanted = Math.max(1, computeUnits) * GROUPS_PER_UNIT;
+        int wanted = (int) ceil(
+                (long) Math.max(1, computeUnits) * GROUPS_PER_UNIT,
+                view.blocks().count());
         return view instanceof View.Segmented segmented
                 ? ofSegments(strategy, segmented, wanted)
                 : ofColumns(strategy, (View.Columnar) view, wanted);
@@ -66,7 +71,7 @@ record Geometry(
 
     private static long mostSlices(View view) {
         long floats = Math.max(SMALL_PARTIALS, view.elements() / 100);
-        return Math.max(1, floats / (4L * OpenClSavedStatistics.pitch(view.groups())));
+        return Math.max(1, floats / (4L * OpenClSavedStatistics.pitch(view)));
     }
 
     private static Geometry segmented(View.Segmented view, int slices, int segmentsPerSlice, int chunk) {
@@ -78,14 +83,15 @@ record Geometry(
         long leastRows = (long) strategy.tile() * strategy.workY();
         long slices = Math.min(Math.min(ceil(wanted, stripes), mostSlices(view)), ceil(view.rows(), leastRows));
         long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
-        long perSlice = flatPerSlice(strategy, view.elements(), wanted / GROUPS_PER_UNIT);
+        long elements = view.groups() * view.groupSize();
+        long perSlice = flatPerSlice(strategy, elements, (int) ceil(wanted, GROUPS_PER_UNIT));
         return new Geometry(
                 (int) ceil(view.rows(), rowsPerSlice),
                 stripes,
                 0,
                 0,
                 rowsPerSlice,
-                (int) ceil(view.elements(), perSlice),
+                (int) ceil(elements, perSlice),
                 perSlice);
     }
 
@@ -98,11 +104,13 @@ record Geometry(
             return strategy.stripe();
         }
         long room = Math.min(strategy.stripe(), CACHED_STRIPE_BYTES / (Float.BYTES * view.rows()));
-        long share = ceil(view.columns(), (long) Math.max(1, computeUnits) * (view.width() == 1 ? 1 : GROUPS_PER_UNIT));
-        int line = LINE_ELEMENTS / gcd(LINE_ELEMENTS, view.width());
-        long unit = (long) line * view.width();
+        int width = view.width() * view.joined();
+        long wanted = (long) Math.max(1, computeUnits) * (width == 1 ? 1 : GROUPS_PER_UNIT);
+        long share = ceil(view.columns() * (long) view.blocks().count(), wanted);
+        int line = LINE_ELEMENTS / gcd(LINE_ELEMENTS, width);
+        long unit = (long) line * width;
         if (unit > strategy.stripe()) {
-            unit = view.width();
+            unit = width;
         }
         return (int) (unit * Math.max(1, Math.min(room, share) / unit));
     }
@@ -112,16 +120,34 @@ record Geometry(
      * still some work-groups per compute unit.
      */
     static int fusedGroups(Strategy strategy, View.Segmented view, int computeUnits) {
-        return inTurn(strategy, view.groups(), computeUnits);
+        int most = inTurn(strategy, view.allGroups(), computeUnits);
+        int held = folded(strategy, view);
+        return (int) Math.min(roundUp(Math.max(most, 1), held), roundUp(view.groups(), held));
+    }
+
+    /**
+     * Groups that a work-item folds at a time: all that share statistics, and as many of those as fill a vector while
+     * what they have read stays in the cache.
+     */
+    static int folded(Strategy strategy, View.Segmented view) {
+        if (strategy.items() > 1) {
+            return 1;
+        }
+        long bytes = view.groupSize() * view.joined() * Float.BYTES;
+        long sets = Math.min(ceil(strategy.vectorWidth(), view.joined()), CACHED_TURN_BYTES / Math.max(1, bytes));
+        return (int) Math.max(1, Math.min(sets, strategy.stripe() / view.joined())) * view.joined();
     }
 
     /** Stripes that a work-group has in turn; likewise. */
     static int fusedStripes(Strategy strategy, View.Columnar view, int stripe, int computeUnits) {
-        return inTurn(strategy, view.columns() / stripe, computeUnits);
+        int all =
+                inTurn(strategy, view.columns() / stripe * (long) view.blocks().count(), computeUnits);
+        return (int) Math.min(all, ceil(view.columns(), stripe));
     }
 
-    private static int inTurn(Strategy strategy, int pieces, int computeUnits) {
-        return strategy.items() > 1 ? 1 : Math.max(1, pieces / (Math.max(1, computeUnits) * ITEMS_IN_TURN));
+    private static int inTurn(Strategy strategy, long pieces, int computeUnits) {
+        long share = pieces / (Math.max(1, computeUnits) * (long) ITEMS_IN_TURN);
+        return strategy.items() > 1 ? 1 : (int) Math.max(1, Math.min(share, Integer.MAX_VALUE / 2));
     }
 
     private static int gcd(int a, int b) {

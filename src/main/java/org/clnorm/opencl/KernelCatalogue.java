@@ -49,6 +49,7 @@ public final class KernelCatalogue {
 
     private static final Set<String> NO_MACROS = Set.of();
     private static final Set<String> FORWARD_MACROS = Set.of("RELU", "RESIDUAL");
+    private static final Set<String> ROW_MACROS = Set.of("ROWS", "GAMMA", "BETA");
     private static final Set<String> SUMS_MACROS = Set.of("MASK");
     private static final Set<String> BACKWARD_MACROS = Set.of("MASK", "RESIDUAL", "FROZEN");
     private static final Set<String> MOMENTS = Set.of("save_mean", "save_invstd");
@@ -61,25 +62,53 @@ public final class KernelCatalogue {
             new Entry("moments_segmented", "moments.cl", REDUCE, NO_MACROS, MOMENTS),
             new Entry("moments_columnar", "moments.cl", REDUCE, NO_MACROS, MOMENTS),
             new Entry("fold_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
+            new Entry("fold_joined_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_given", "fold.cl", FOLD, NO_MACROS, MOMENTS),
             new Entry("track", "fold.cl", FOLD, NO_MACROS, RUNNING),
-            new Entry("apply_segmented", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
+            new Entry("apply_segmented", "apply.cl", APPLY, union(FORWARD_MACROS, ROW_MACROS), OUTPUT),
             new Entry("apply_columnar", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
             new Entry("apply_planes", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
-            new Entry("normalize_segmented", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
+                    "normalize_segmented",
+                    "fused.cl",
+                    FUSED,
+                    union(FORWARD_MACROS, ROW_MACROS),
+                    union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("normalize_columnar", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
-                    "normalize_cached_segmented", "cached.cl", CACHED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+                    "normalize_cached_segmented",
+                    "cached.cl",
+                    CACHED,
+                    union(FORWARD_MACROS, ROW_MACROS),
+                    union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_cached_columnar", "cached.cl", CACHED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
-            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
+            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, union(SUMS_MACROS, ROW_MACROS), SUMS),
             new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
             new Entry("fold_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
-            new Entry("gradient_apply_segmented", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
+            new Entry("fold_joined_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
+            new Entry("sum_parts", "fold.cl", FOLD, NO_MACROS, SUMS),
+            new Entry("affine_sums", "row_gradients.cl", REDUCE, union(SUMS_MACROS, ROW_MACROS), SUMS),
+            new Entry(
+                    "gradient_apply_segmented",
+                    "gradient_apply.cl",
+                    APPLY,
+                    union(BACKWARD_MACROS, ROW_MACROS),
+                    GRADIENTS),
             new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
-            new Entry("gradient_segmented", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry(
+                    "gradient_segmented",
+                    "fused.cl",
+                    FUSED,
+                    union(BACKWARD_MACROS, ROW_MACROS),
+                    union(SUMS, GRADIENTS)),
             new Entry("gradient_columnar", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
-            new Entry("gradient_cached_segmented", "cached.cl", CACHED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry(
+                    "gradient_cached_segmented",
+                    "cached.cl",
+                    CACHED,
+                    union(BACKWARD_MACROS, ROW_MACROS),
+                    union(SUMS, GRADIENTS)),
             new Entry("gradient_cached_columnar", "cached.cl", CACHED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
             new Entry("copy", "copy.cl", COPY, NO_MACROS, OUTPUT));
 

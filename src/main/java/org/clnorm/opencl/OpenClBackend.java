@@ -273,12 +273,16 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public SavedStatistics newSavedStatistics(int groups) {
-        long elements = (long) OpenClSavedStatistics.ROWS * OpenClSavedStatistics.pitch(groups);
+        return newSavedStatistics(groups, 1);
+    }
+
+    private SavedStatistics newSavedStatistics(int groups, int blocks) {
+        long elements = (long) OpenClSavedStatistics.ROWS * OpenClSavedStatistics.pitch(groups, blocks);
         OpenClMemory memory = allocate(elements);
         // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
         fill(new Operand(memory, 0), elements, 0);
         Plans plans = newPlans();
-        return new OpenClSavedStatistics(groups, new Operand(memory, 0), plans, () -> {
+        return new OpenClSavedStatistics(groups, blocks, new Operand(memory, 0), plans, () -> {
             release(plans);
             memory.close();
         });
@@ -286,7 +290,8 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
-        return newSavedStatistics(Math.toIntExact(normalization.grouping().groups(shape, layout)));
+        View view = Passes.view(normalization, shape, layout);
+        return newSavedStatistics(view.groups(), view.blocks().count());
     }
 
     private Plans newPlans() {
@@ -316,33 +321,35 @@ public final class OpenClBackend implements Backend {
     @Override
     public void forward(ForwardTraining pass) {
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
-        run(BatchNormPasses.TRAINING, pass, saved.plans(), null);
+        run(Passes.TRAINING, pass, saved.plans(), null);
         if (pass.policy() == NonFinitePolicy.THROW) {
             checkFinite(saved);
             if (pass.running() != null) {
-                run(BatchNormPasses.TRACKING, pass, saved.plans(), null);
+                run(Passes.TRACKING, pass, saved.plans(), null);
             }
         }
     }
 
     @Override
     public void forward(ForwardInference pass) {
-        run(BatchNormPasses.INFERENCE, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
+        run(Passes.INFERENCE, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
     }
 
     @Override
     public void backward(Backward pass) {
-        run(BatchNormPasses.GRADIENT, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
+        run(Passes.GRADIENT, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
     }
 
     private void checkFinite(OpenClSavedStatistics saved) {
-        FloatBuffer means = FloatBuffer.allocate(saved.groups());
-        FloatBuffer variances = FloatBuffer.allocate(saved.groups());
+        int pitch = OpenClSavedStatistics.pitch(saved.groups(), saved.blocks());
+        FloatBuffer means = FloatBuffer.allocate(pitch);
+        FloatBuffer variances = FloatBuffer.allocate(pitch);
         read(saved.row(OpenClSavedStatistics.MEAN), means);
         read(saved.row(OpenClSavedStatistics.VARIANCE), variances);
-        for (int group = 0; group < saved.groups(); group++) {
-            if (!Float.isFinite(means.get(group)) || !Float.isFinite(variances.get(group))) {
-                throw new NonFiniteException(group, means.get(group), variances.get(group));
+        for (int i = 0; i < pitch; i++) {
+            int group = i % OpenClSavedStatistics.blockPitch(saved.groups());
+            if (group < saved.groups() && !(Float.isFinite(means.get(i)) && Float.isFinite(variances.get(i)))) {
+                throw new NonFiniteException(group, means.get(i), variances.get(i));
             }
         }
     }

@@ -2,32 +2,111 @@ package org.clnorm.opencl;
 
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.view.View;
 
 /**
  * The coefficients of a layer, as the kernels keep them: rows of {@link #pitch} floats, in the order of the row names in
- * groups.clh. A row goes on for {@link #WRAP} places after the last group, starting again from the first, so that a vector
- * may be read at any column. The layer's plans are kept here too.
- *
- * @param coefficients the first of the first row
- * @param onClose releases both
+ * groups.clh. Each block of a row goes on for {@link #WRAP} places after its last group, starting again from its first, so
+ * that a vector may be read at any column. The layer's plans are kept here too.
  */
-record OpenClSavedStatistics(int groups, Operand coefficients, Plans plans, Runnable onClose)
-        implements SavedStatistics {
+final class OpenClSavedStatistics implements SavedStatistics {
     /** The widest vector. */
     static final int WRAP = 16;
 
-    static final int ROWS = 10;
+    static final int ROWS = 12;
     static final int MEAN = 0;
     static final int VARIANCE = 3;
     static final int INVSTD = 4;
+    /** A block's part of dγ. */
+    static final int GRAD_GAMMA = 10;
 
-    /** Floats from a row to the next, for so many groups; of partials too. */
-    static int pitch(int groups) {
+    /** A block's part of dβ. */
+    static final int GRAD_BETA = 11;
+
+    private final int groups;
+    private final int blocks;
+    private final Operand coefficients;
+    private final Plans plans;
+    private final Runnable onClose;
+    private double epsilon;
+    private Operand rowGamma;
+    private Operand rowBeta;
+
+    /**
+     * @param groups of a block
+     * @param coefficients the first of the first row
+     * @param onClose releases them and the plans
+     */
+    OpenClSavedStatistics(int groups, int blocks, Operand coefficients, Plans plans, Runnable onClose) {
+        this.groups = groups;
+        this.blocks = blocks;
+        this.coefficients = coefficients;
+        this.plans = plans;
+        this.onClose = onClose;
+    }
+
+    /** Floats from a row to the next; of partials too. */
+    static int pitch(View view) {
+        return pitch(view.groups(), view.blocks().count());
+    }
+
+    static int pitch(int groups, int blocks) {
+        long pitch = (long) blocks * blockPitch(groups);
+        if (pitch > Integer.MAX_VALUE / ROWS) {
+            throw new IllegalArgumentException("There may be at most " + Integer.MAX_VALUE / ROWS + " groups, but "
+                    + blocks + " times " + groups + " were asked for");
+        }
+        return (int) pitch;
+    }
+
+    /** Floats of a row from a block to the next. */
+    static int blockPitch(int groups) {
         return groups + WRAP;
     }
 
+    /** Groups of a block. */
+    @Override
+    public int groups() {
+        return groups;
+    }
+
+    int blocks() {
+        return blocks;
+    }
+
+    Operand coefficients() {
+        return coefficients;
+    }
+
+    Plans plans() {
+        return plans;
+    }
+
+    /**
+     * What the backward pass needs besides the coefficients.
+     *
+     * @param gamma where it goes by the element of a row, as beta: too many to be copied; else null
+     */
+    void keep(double epsilon, Operand gamma, Operand beta) {
+        this.epsilon = epsilon;
+        rowGamma = gamma;
+        rowBeta = beta;
+    }
+
+    double epsilon() {
+        return epsilon;
+    }
+
+    Operand rowGamma() {
+        return rowGamma;
+    }
+
+    Operand rowBeta() {
+        return rowBeta;
+    }
+
     Operand row(int row) {
-        return new Operand(coefficients.memory(), (long) row * pitch(groups));
+        return new Operand(coefficients.memory(), (long) row * pitch(groups, blocks));
     }
 
     @Override

@@ -16,6 +16,9 @@ enum Place {
     DRESIDUAL,
     GAMMA,
     BETA,
+    /** γ and β that go by the element of a row. */
+    ROW_GAMMA,
+    ROW_BETA,
     DGAMMA,
     DBETA,
     MEAN,
@@ -25,6 +28,8 @@ enum Place {
     ABSORBED,
     FROM,
     TO,
+    /** Where there is never anything. */
+    NONE,
     COEFFICIENTS,
     PARTIALS;
 

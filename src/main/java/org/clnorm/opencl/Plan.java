@@ -25,7 +25,8 @@ final class Plan<P> {
         this.kind = kind;
         this.made = pass;
         boolean aligned = ReduceFoldApply.isAligned(view, strategy, kind.tensors(), places);
-        this.over = new ReduceFoldApply(view, strategy, computeUnits, aligned);
+        this.over = new ReduceFoldApply(
+                view, strategy, computeUnits, aligned, kind.byElement().test(pass));
         for (int i = 0; i < present.length; i++) {
             present[i] = places[i] != null;
         }

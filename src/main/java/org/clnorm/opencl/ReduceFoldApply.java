@@ -10,6 +10,7 @@ import static org.clnorm.opencl.Place.RESIDUAL;
 import static org.clnorm.opencl.Place.X;
 import static org.clnorm.opencl.Place.Y;
 
+import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Operand;
 import org.clnorm.view.View;
@@ -19,9 +20,10 @@ import org.clnorm.view.View;
  * meet in partials and coefficients. It knows views and strategies. What makes one normalization differ from another is
  * the view and the arguments of the fold step.
  *
+ * @param affineByElement whether groups are rows, and γ and β go by their elements
  * @param aligned whether neighbouring work-items' vectors are whole 16-byte pieces; see {@link #isAligned}
  */
-record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean aligned) {
+record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean aligned, boolean affineByElement) {
     /** The kernels of a direction, and what they go over. */
     enum Direction {
         FORWARD("normalize", "moments", "fold_moments", "apply", 4, List.of(X), List.of(X, RESIDUAL, Y)),
@@ -77,6 +79,13 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         Steps(Launch... launches) {
             this(List.of(launches), 0);
         }
+
+        /** These and then those, which find the room for partials free again. */
+        Steps and(Steps more) {
+            List<Launch> all = new ArrayList<>(launches);
+            all.addAll(more.launches);
+            return new Steps(List.copyOf(all), Math.max(partials, more.partials));
+        }
     }
 
     /** Whether vectors start at 16-byte lines wherever a run of contiguous elements does; one work-item gains nothing. */
@@ -102,24 +111,36 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
             return new Steps(fused(direction, arguments(fold, COEFFICIENTS, pitch()), macros));
         }
         Geometry geometry = geometry();
+        boolean joins = view.joined() != 1;
         return new Steps(
                 List.of(
                         launch(
                                 direction.reduce + KernelCatalogue.patternOf(view),
                                 reduceMacros,
-                                geometry.workGroups(),
+                                perBlock(geometry.workGroups()),
                                 direction.reduced,
+                                direction == Direction.BACKWARD ? rowAffine() : List.of(),
                                 view.elements(),
                                 slices(geometry),
                                 direction == Direction.BACKWARD ? List.of(COEFFICIENTS) : List.of(),
                                 PARTIALS,
                                 pitch()),
                         new Launch(
-                                direction.fold,
-                                strategy.forSlices(geometry.slices()),
+                                direction.fold.replaceFirst("_", joins ? "_joined_" : "_"),
+                                strategy.forSlices(joins ? geometry.slices() * view.sharing() : geometry.slices()),
                                 "",
-                                vectorsOfGroups(strategy.workX()),
-                                arguments(PARTIALS, geometry.slices(), view.groups(), fold, COEFFICIENTS, pitch())),
+                                joins ? view.allGroups() / view.sharing() : foldGroups(strategy.workX()) * blocks(),
+                                arguments(
+                                        PARTIALS,
+                                        geometry.slices(),
+                                        joins
+                                                ? Math.max(1, view.groups() / Math.max(1, view.joined()))
+                                                : (int) foldGroups(strategy.workX()),
+                                        blocks(),
+                                        view.groups(),
+                                        fold,
+                                        COEFFICIENTS,
+                                        pitch())),
                         apply(direction, macros)),
                 (long) direction.numbers * geometry.slices() * pitch());
     }
@@ -127,16 +148,18 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     /** The apply step, from coefficients that are there. */
     Launch apply(Direction direction, String macros) {
         List<Object> coefficients = List.of(COEFFICIENTS, pitch());
-        if (direction == Direction.FORWARD && strategy.appliesAlongPlanes(view)) {
-            long perSlice = Geometry.flatPerSlice(strategy, view.elements(), computeUnits);
+        List<Object> tensors = arguments(direction.tensors, rowAffine());
+        if (direction == Direction.FORWARD
+                && strategy.appliesAlongPlanes(view)
+                && rowAffine().isEmpty()) {
+            long elements = view.groups() * view.groupSize();
+            long perSlice = Geometry.flatPerSlice(strategy, elements, (computeUnits + blocks() - 1) / blocks());
             return launch(
                     direction.apply + "_planes",
                     macros,
-                    (view.elements() + perSlice - 1) / perSlice,
-                    direction.tensors,
-                    view.elements(),
-                    perSlice,
-                    view.groups(),
+                    perBlock((elements + perSlice - 1) / perSlice),
+                    tensors,
+                    flat((elements + perSlice - 1) / perSlice, perSlice),
                     view.contiguous(),
                     coefficients);
         }
@@ -145,42 +168,106 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         return launch(
                 direction.apply + KernelCatalogue.patternOf(view),
                 macros,
-                segmented ? geometry.workGroups() : geometry.flatSlices(),
-                direction.tensors,
-                segmented ? slices(geometry) : List.of(view.elements(), geometry.flatPerSlice(), view.groups()),
+                perBlock(segmented ? geometry.workGroups() : geometry.flatSlices()),
+                tensors,
+                segmented ? slices(geometry) : flat(geometry.flatSlices(), geometry.flatPerSlice()),
                 coefficients);
     }
 
-    /** A fold step without partial results: a work-item for each vector of groups. */
+    /** A fold step without partial results: a work-item for each vector of groups, of each block. */
     Launch foldEach(String kernel, List<Object> fold) {
+        long perBlock = foldGroups(strategy.items());
         return new Launch(
                 kernel,
                 strategy,
                 "",
-                vectorsOfGroups(strategy.items()),
-                arguments(view.groups(), fold, COEFFICIENTS, pitch()));
+                perBlock * blocks(),
+                arguments((int) perBlock, blocks(), view.groups(), fold, COEFFICIENTS, pitch()));
     }
 
-    /** How many work-groups have the groups, so many items of each having a vector of groups. */
-    private long vectorsOfGroups(int items) {
+    /** A fold step that goes over all blocks: a work-item for each vector of a block's groups. */
+    Launch foldBlocks(String kernel, List<Object> fold) {
+        long perBlock = foldGroups(strategy.items());
+        return new Launch(
+                kernel,
+                strategy,
+                "",
+                perBlock,
+                arguments((int) perBlock, blocks(), view.groups(), fold, COEFFICIENTS, pitch()));
+    }
+
+    /** The sum of the blocks' parts of dγ and dβ. */
+    Launch sumParts(int accumulate) {
+        return sumParts(
+                COEFFICIENTS,
+                (long) OpenClSavedStatistics.GRAD_GAMMA * pitch(),
+                (long) OpenClSavedStatistics.GRAD_BETA * pitch(),
+                blocks(),
+                OpenClSavedStatistics.blockPitch(view.groups()),
+                view.groups(),
+                accumulate);
+    }
+
+    private Launch sumParts(Place from, long gamma, long beta, int parts, long step, int columns, int accumulate) {
+        long each = (long) strategy.items() * strategy.vectorWidth();
+        return new Launch(
+                "sum_parts",
+                strategy,
+                "",
+                (columns + each - 1) / each,
+                List.of(from, gamma, beta, parts, step, columns, Place.DGAMMA, Place.DBETA, accumulate));
+    }
+
+    /** dγ and dβ of rows, which are sums down the matrix of rows: its launches, before those that write dx. */
+    Steps rowGradients(String macros, int accumulate) {
+        View.Segmented rows = (View.Segmented) view;
+        View.Columnar matrix = new View.Columnar(rows.length(), rows.groups(), 1);
+        Geometry geometry = Geometry.of(strategy, matrix, computeUnits);
+        int pitch = OpenClSavedStatistics.pitch(matrix);
+        return new Steps(
+                List.of(
+                        launch(
+                                "affine_sums",
+                                macros,
+                                geometry.workGroups(),
+                                Direction.BACKWARD.reduced,
+                                rowAffine(),
+                                matrix.rows(),
+                                matrix.columns(),
+                                geometry.rowsPerSlice(),
+                                geometry.stripes(),
+                                COEFFICIENTS,
+                                pitch(),
+                                PARTIALS,
+                                pitch),
+                        sumParts(PARTIALS, 0, pitch, geometry.slices(), 2L * pitch, matrix.columns(), accumulate)),
+                2L * geometry.slices() * pitch);
+    }
+
+    /** How many work-groups have a block's groups, so many items of each having a vector of groups. */
+    private long foldGroups(int items) {
         long each = (long) items * strategy.vectorWidth();
         return (view.groups() + each - 1) / each;
     }
 
     /** All three steps in one launch, whose work-groups have whole groups. */
     private Launch fused(Direction direction, List<Object> fold, String macros) {
-        View shaped = strategy.reshape(view);
+        View shaped = rowAffine().isEmpty() ? strategy.reshape(view) : view;
         String kernel = KernelCatalogue.fusedStep(direction.fused, strategy) + KernelCatalogue.patternOf(shaped);
+        List<Object> tensors = arguments(direction.tensors, rowAffine());
         if (shaped instanceof View.Segmented segmented) {
             int groups = Geometry.fusedGroups(strategy, segmented, computeUnits);
+            long perBlock = (view.groups() + groups - 1L) / groups;
             return launch(
                     kernel,
                     macros,
-                    (view.groups() + groups - 1) / groups,
-                    direction.tensors,
+                    perBlock(perBlock),
+                    tensors,
                     view.elements(),
+                    blockArguments(perBlock),
                     view.groups(),
                     groups,
+                    Geometry.folded(strategy, segmented),
                     runs(segmented),
                     fold);
         }
@@ -188,12 +275,14 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         int stripe = Geometry.fusedStripe(strategy, columnar, computeUnits);
         int stripes = Geometry.fusedStripes(strategy, columnar, stripe, computeUnits);
         long columns = (long) stripe * stripes;
+        long perBlock = (columnar.columns() + columns - 1) / columns;
         return launch(
                 kernel,
                 macros,
-                (columnar.columns() + columns - 1) / columns,
-                direction.tensors,
+                perBlock(perBlock),
+                tensors,
                 view.elements(),
+                blockArguments(perBlock),
                 view.groups(),
                 columnar.width(),
                 columnar.rows(),
@@ -208,20 +297,42 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     private List<Object> slices(Geometry geometry) {
+        List<Object> blocks = blockArguments(geometry.workGroups());
         return view instanceof View.Segmented segmented
-                ? arguments(view.groups(), runs(segmented), geometry.segmentsPerSlice(), geometry.chunk())
-                : List.of(view.groups(), view.groupSize(), geometry.rowsPerSlice());
+                ? arguments(blocks, view.groups(), runs(segmented), geometry.segmentsPerSlice(), geometry.chunk())
+                : arguments(blocks, view.groups(), view.groupSize(), geometry.rowsPerSlice());
+    }
+
+    private List<Object> flat(long perBlock, long perSlice) {
+        return arguments(blockArguments(perBlock), view.groups(), view.runs(), perSlice);
+    }
+
+    private List<Object> blockArguments(long perBlock) {
+        View.Blocks blocks = view.blocks();
+        return List.of(Math.toIntExact(perBlock), blocks.count(), blocks.stride(), blocks.lastRuns());
     }
 
     private static List<Object> runs(View.Segmented view) {
         return List.of(view.segments(), view.length(), view.segmentStride());
     }
 
+    private List<Object> rowAffine() {
+        return affineByElement ? List.of(Place.ROW_GAMMA, Place.ROW_BETA) : List.of();
+    }
+
     private Geometry geometry() {
         return Geometry.of(strategy, view, computeUnits);
     }
 
+    private int blocks() {
+        return view.blocks().count();
+    }
+
+    private long perBlock(long workGroups) {
+        return workGroups * blocks();
+    }
+
     private int pitch() {
-        return OpenClSavedStatistics.pitch(view.groups());
+        return OpenClSavedStatistics.pitch(view);
     }
 }

@@ -183,11 +183,23 @@ public record Strategy(
      * them, or its family's others where none does.
      */
     Strategy forView(DeviceFacts facts, View view) {
+        if (!joins(view)) {
+            return named(name.replaceFirst("-.*", "-split"), facts).withStream(stream);
+        }
         if (!isCached()) {
             return this;
         }
         Strategy fused = named("gpu-fused", facts);
         return holding(facts, view).orElseGet(() -> fused.fits(facts, view) ? fused : named("gpu-split", facts));
+    }
+
+    /**
+     * Whether one launch can do for groups that share statistics: for neighbours, by a work-item that has room for the
+     * numbers of all of them.
+     */
+    private boolean joins(View view) {
+        boolean neighbours = items() == 1 && view.joined() != View.ACROSS_BLOCKS && view.joined() <= stripe();
+        return !fused || view.joined() == 1 || neighbours;
     }
 
     /** The same with the smallest work-group that holds the view's groups; empty where none does. */
@@ -241,6 +253,9 @@ public record Strategy(
         if (!fused) {
             return true;
         }
+        if (!joins(view)) {
+            return false;
+        }
         if (isCached()) {
             return holding(facts, view).isPresent();
         }
@@ -248,10 +263,11 @@ public record Strategy(
         if (view instanceof View.Columnar columnar) {
             int stripe = Geometry.fusedStripe(this, columnar, facts.computeUnits());
             long stripeBytes = columnar.rows() * stripe * Float.BYTES;
-            return stripeBytes <= CACHED_GROUP_BYTES && columnar.columns() / stripe >= occupying;
+            long stripes = columnar.columns() / stripe * (long) view.blocks().count();
+            return stripeBytes <= CACHED_GROUP_BYTES && stripes >= occupying;
         }
-        boolean cached = items() > 1 || view.groupSize() * Float.BYTES <= CACHED_GROUP_BYTES;
-        return view.groups() >= occupying && cached;
+        boolean cached = items() > 1 || view.groupSize() * view.joined() * Float.BYTES <= CACHED_GROUP_BYTES;
+        return view.allGroups() / view.joined() >= occupying && cached;
     }
 
     /**
@@ -262,7 +278,7 @@ public record Strategy(
     View reshape(View view) {
         return fused && items() == 1
                 ? smallPlanes(view)
-                        .filter(planes -> planes.width() <= stripe())
+                        .filter(planes -> (long) planes.width() * planes.joined() <= stripe())
                         .map(View.class::cast)
                         .orElse(view)
                 : view;

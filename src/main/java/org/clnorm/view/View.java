@@ -9,25 +9,72 @@ import org.clnorm.Shape;
  * normalizations: another normalization is another way to get a view.
  */
 public sealed interface View permits View.Segmented, View.Columnar {
-    /** How many groups there are. */
+    /** How many groups a block has. */
     int groups();
 
-    /** How many elements each group has: m in the formulas. */
+    /** How many elements each group has, except those of the last block. */
     long groupSize();
+
+    /** The blocks, each with groups of its own. */
+    Blocks blocks();
+
+    /** How many neighbouring groups share statistics; {@link #ACROSS_BLOCKS} where those of the same number do. */
+    int joined();
 
     /** Every run of contiguous elements of the pattern starts at a multiple of this, and ends at one. */
     int contiguous();
 
+    /** Segments or rows of the pattern, except in the last block. */
+    long runs();
+
+    /** {@link #joined} where a group shares statistics with the groups of the same number in all blocks. */
+    int ACROSS_BLOCKS = 0;
+
+    /**
+     * Pieces of a tensor that are gone over in one launch, each as if it were a tensor of the pattern.
+     *
+     * @param count how many
+     * @param stride elements from one to the next
+     * @param lastRuns segments or rows of the last one, which may have fewer
+     */
+    record Blocks(int count, long stride, long lastRuns) {}
+
+    /** How many groups there are in all blocks. */
+    default long allGroups() {
+        return (long) groups() * blocks().count();
+    }
+
     /** How many elements there are in all. */
     default long elements() {
-        return groups() * groupSize();
+        return (blocks().count() - 1) * blocks().stride() + groups() * lastGroupSize();
+    }
+
+    /** How many elements each group of the last block has. */
+    default long lastGroupSize() {
+        return groupSize() / runs() * blocks().lastRuns();
+    }
+
+    /** How many groups share statistics. */
+    default int sharing() {
+        return joined() == ACROSS_BLOCKS ? blocks().count() : joined();
     }
 
     /**
      * A group is {@code segments} runs of {@code length} contiguous elements; group g's run i starts at element
      * {@code g·length + i·segmentStride}.
      */
-    record Segmented(int groups, int segments, int length, long segmentStride) implements View {
+    record Segmented(int groups, int segments, int length, long segmentStride, Blocks blocks, int joined)
+            implements View {
+        /** One block, each group with statistics of its own. */
+        public Segmented(int groups, int segments, int length, long segmentStride) {
+            this(groups, segments, length, segmentStride, new Blocks(1, 0, segments), 1);
+        }
+
+        @Override
+        public long runs() {
+            return segments;
+        }
+
         @Override
         public long groupSize() {
             return (long) segments * length;
@@ -40,7 +87,7 @@ public sealed interface View permits View.Segmented, View.Columnar {
 
         /** Whether the runs fill the memory: a run of each group in turn, and over again. */
         public boolean sideBySide() {
-            return segmentStride == (long) groups * length;
+            return segments == 1 || segmentStride == (long) groups * length;
         }
 
         /**
@@ -48,8 +95,8 @@ public sealed interface View permits View.Segmented, View.Columnar {
          * by side; empty where they do not, or where there are too many columns.
          */
         public Optional<Columnar> asColumns() {
-            return sideBySide() && segmentStride <= Integer.MAX_VALUE
-                    ? Optional.of(new Columnar(groups, segments, length))
+            return sideBySide() && (long) groups * length <= Integer.MAX_VALUE
+                    ? Optional.of(new Columnar(groups, segments, length, blocks, joined))
                     : Optional.empty();
         }
     }
@@ -58,7 +105,17 @@ public sealed interface View permits View.Segmented, View.Columnar {
      * A group is {@code width} neighbouring columns of a row-major matrix: element r·groups·width + g·width + i, for
      * every row r and every i below the width.
      */
-    record Columnar(int groups, long rows, int width) implements View {
+    record Columnar(int groups, long rows, int width, Blocks blocks, int joined) implements View {
+        /** One block, each group with statistics of its own. */
+        public Columnar(int groups, long rows, int width) {
+            this(groups, rows, width, new Blocks(1, 0, rows), 1);
+        }
+
+        @Override
+        public long runs() {
+            return rows;
+        }
+
         @Override
         public long groupSize() {
             return rows * width;
@@ -96,6 +153,52 @@ public sealed interface View permits View.Segmented, View.Columnar {
                 toInt("batch", shape, batch),
                 toInt("the spatial dimensions", shape, spatial),
                 channels * spatial);
+    }
+
+    /**
+     * Virtual batches: those channels over so many samples at a time, the last block having what is left.
+     *
+     * @param samples at least 1, fewer than the shape has
+     */
+    static View virtualBatches(Shape shape, Layout layout, long samples) {
+        int channels = toInt("channels", shape, shape.channels());
+        int count = toInt("virtual batches", shape, (shape.batch() + samples - 1) / samples);
+        long last = shape.batch() - (count - 1) * samples;
+        long spatial = shape.spatial();
+        long stride = samples * channels * spatial;
+        if (spatial == 1 || layout == Layout.CHANNELS_LAST && channels > 1) {
+            return new Columnar(channels, samples * spatial, 1, new Blocks(count, stride, last * spatial), 1);
+        }
+        return new Segmented(
+                channels,
+                toInt("samples", shape, samples),
+                toInt("the spatial dimensions", shape, spatial),
+                channels * spatial,
+                new Blocks(count, stride, last),
+                1);
+    }
+
+    /**
+     * The channels of each sample, over its spatial dimensions; a block is a sample.
+     *
+     * @param joined how many neighbouring ones share statistics: 1 for instance, more for group normalization, and {@link
+     *     #ACROSS_BLOCKS} for batch normalization with γ and β by sample
+     */
+    static View channels(Shape shape, Layout layout, int joined) {
+        int channels = toInt("channels", shape, shape.channels());
+        int batch = toInt("batch", shape, shape.batch());
+        long spatial = shape.spatial();
+        if (spatial == 1 || layout == Layout.CHANNELS_LAST && channels > 1) {
+            return new Columnar(channels, spatial, 1, new Blocks(batch, channels * spatial, spatial), joined);
+        }
+        int length = toInt("the spatial dimensions", shape, spatial);
+        return new Segmented(channels, 1, length, length, new Blocks(batch, channels * spatial, 1), joined);
+    }
+
+    /** Rows of so many contiguous elements. */
+    static View rows(Shape shape, long length) {
+        int rows = toInt("rows", shape, shape.elements() / length);
+        return new Segmented(rows, 1, toInt("a row", shape, length), length);
     }
 
     private static int toInt(String what, Shape shape, long value) {

@@ -78,7 +78,7 @@ class ReduceFoldApplyTest {
 
     private static <P> Steps steps(PassKind<P> kind, P pass, Strategy strategy, DeviceFacts facts) {
         View view = kind.view().apply(pass);
-        return kind.steps().apply(pass, new ReduceFoldApply(view, strategy, facts.computeUnits(), false));
+        return kind.steps().apply(pass, new ReduceFoldApply(view, strategy, facts.computeUnits(), false, false));
     }
 
     private static List<String> kernels(Steps steps) {
@@ -91,7 +91,7 @@ class ReduceFoldApplyTest {
         Strategy split = Strategy.named("gpu-split", facts);
         ForwardTraining pass = training(SHAPE, Layout.CHANNELS_FIRST, NonFinitePolicy.PROPAGATE);
 
-        Steps steps = steps(BatchNormPasses.TRAINING, pass, split, facts);
+        Steps steps = steps(Passes.TRAINING, pass, split, facts);
 
         assertThat(kernels(steps)).containsExactly("moments_segmented", "fold_moments", "apply_segmented");
         Geometry geometry = Geometry.of(split, View.batch(SHAPE, Layout.CHANNELS_FIRST), facts.computeUnits());
@@ -104,6 +104,10 @@ class ReduceFoldApplyTest {
                 .containsExactly(
                         Place.X,
                         (long) 32 * 24 * 200,
+                        geometry.workGroups(),
+                        1,
+                        0L,
+                        32L,
                         24,
                         32,
                         200,
@@ -120,7 +124,7 @@ class ReduceFoldApplyTest {
         Strategy fused = Strategy.named("gpu-fused", facts);
         ForwardTraining pass = training(SHAPE, Layout.CHANNELS_LAST, NonFinitePolicy.PROPAGATE);
 
-        Steps steps = steps(BatchNormPasses.TRAINING, pass, fused, facts);
+        Steps steps = steps(Passes.TRAINING, pass, fused, facts);
 
         assertThat(kernels(steps)).containsExactly("normalize_columnar");
         assertThat(steps.partials()).isZero();
@@ -132,7 +136,7 @@ class ReduceFoldApplyTest {
         DeviceFacts facts = Facts.cpu(2, 16);
         Strategy fused = Strategy.named("cpu-fused", facts);
         Operand[] places = new Operand[Place.values().length];
-        OpenClSavedStatistics saved = new OpenClSavedStatistics(24, SOMEWHERE, new Plans(), () -> {});
+        OpenClSavedStatistics saved = new OpenClSavedStatistics(24, 1, SOMEWHERE, new Plans(), () -> {});
         ForwardTraining pass = new ForwardTraining(
                 SHAPE,
                 Layout.CHANNELS_FIRST,
@@ -147,18 +151,15 @@ class ReduceFoldApplyTest {
                 RUNNING,
                 NonFinitePolicy.THROW);
 
-        BatchNormPasses.TRAINING.place().accept(pass, places);
+        Passes.TRAINING.place().accept(pass, places);
 
         assertThat(Place.RUNNING_MEAN.of(places)).isNull();
-        assertThat(steps(BatchNormPasses.TRAINING, pass, fused, facts)
-                        .launches()
-                        .get(0)
-                        .arguments())
+        assertThat(steps(Passes.TRAINING, pass, fused, facts).launches().get(0).arguments())
                 .as("kind 0: none")
                 .containsSequence(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED, 0);
-        BatchNormPasses.TRACKING.place().accept(pass, places);
+        Passes.TRACKING.place().accept(pass, places);
         assertThat(Place.RUNNING_MEAN.of(places)).isSameAs(SOMEWHERE);
-        assertThat(kernels(steps(BatchNormPasses.TRACKING, pass, fused, facts))).containsExactly("track");
+        assertThat(kernels(steps(Passes.TRACKING, pass, fused, facts))).containsExactly("track");
     }
 
     @Test
@@ -173,12 +174,10 @@ class ReduceFoldApplyTest {
                         ForwardTraining pass = training(shape, layout, NonFinitePolicy.THROW);
                         Copy copy = new Copy(SOMEWHERE, SOMEWHERE, shape.elements(), strategy);
                         Set<String> launched = new TreeSet<>();
-                        launched.addAll(kernels(steps(BatchNormPasses.TRAINING, pass, strategy, facts)));
-                        launched.addAll(kernels(steps(BatchNormPasses.TRACKING, pass, strategy, facts)));
-                        launched.addAll(
-                                kernels(steps(BatchNormPasses.INFERENCE, inference(shape, layout), strategy, facts)));
-                        launched.addAll(
-                                kernels(steps(BatchNormPasses.GRADIENT, gradient(shape, layout), strategy, facts)));
+                        launched.addAll(kernels(steps(Passes.TRAINING, pass, strategy, facts)));
+                        launched.addAll(kernels(steps(Passes.TRACKING, pass, strategy, facts)));
+                        launched.addAll(kernels(steps(Passes.INFERENCE, inference(shape, layout), strategy, facts)));
+                        launched.addAll(kernels(steps(Passes.GRADIENT, gradient(shape, layout), strategy, facts)));
                         launched.addAll(kernels(steps(Copy.KIND, copy, strategy, facts)));
 
                         assertThat(launched)

@@ -1,0 +1,326 @@
+package org.clnorm.opencl;
+
+import static org.clnorm.opencl.Launch.arguments;
+import static org.clnorm.opencl.ReduceFoldApply.Direction.BACKWARD;
+import static org.clnorm.opencl.ReduceFoldApply.Direction.FORWARD;
+
+import java.util.List;
+import org.clnorm.Activation;
+import org.clnorm.Layout;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.SavedStatistics;
+import org.clnorm.opencl.ReduceFoldApply.Steps;
+import org.clnorm.view.View;
+
+/** The passes of all normalizations: each is a view and the arguments of a fold, whose kernels are in fold.cl. */
+final class Passes {
+    private static final List<Place> ROW_AFFINE = List.of(Place.ROW_GAMMA, Place.ROW_BETA);
+
+    /** Forward with the batch's statistics. It leaves the running ones alone where the host looks at the batch's first. */
+    static final PassKind<ForwardTraining> TRAINING = new PassKind<>(
+            Pass.FORWARD,
+            pass -> view(pass.normalization(), pass.shape(), pass.layout()),
+            pass -> byElement(pass.normalization()),
+            arguments(FORWARD.tensors(), ROW_AFFINE).stream()
+                    .map(Place.class::cast)
+                    .toList(),
+            Passes::alike,
+            Passes::place,
+            Passes::steps);
+
+    /** The update of the running statistics alone, from what {@link #TRAINING} left. */
+    static final PassKind<ForwardTraining> TRACKING = new PassKind<>(
+            Pass.FORWARD,
+            TRAINING.view(),
+            TRAINING.byElement(),
+            List.of(),
+            Passes::alike,
+            (pass, places) -> {
+                coefficients(pass.saved(), places);
+                running(pass.running(), places);
+            },
+            (pass, over) -> new Steps(track(pass, over)));
+
+    /** Forward with given statistics. */
+    static final PassKind<ForwardInference> INFERENCE = new PassKind<>(
+            Pass.INFERENCE,
+            pass -> given(pass.normalization(), pass.shape(), pass.layout()),
+            pass -> false,
+            FORWARD.tensors(),
+            Passes::alike,
+            Passes::place,
+            Passes::steps);
+
+    /** Backward, of either. */
+    static final PassKind<Backward> GRADIENT = new PassKind<>(
+            Pass.BACKWARD,
+            pass -> pass.frozen()
+                    ? given(pass.normalization(), pass.shape(), pass.layout())
+                    : view(pass.normalization(), pass.shape(), pass.layout()),
+            pass -> byElement(pass.normalization()),
+            arguments(BACKWARD.tensors(), ROW_AFFINE).stream()
+                    .map(Place.class::cast)
+                    .toList(),
+            Passes::alike,
+            Passes::place,
+            Passes::steps);
+
+    private Passes() {}
+
+    /** What a normalization of the tensor itself goes over. */
+    static View view(Normalization normalization, Shape shape, Layout layout) {
+        if (normalization.grouping() instanceof Grouping.Channels channels) {
+            return View.channels(shape, layout, Math.toIntExact(shape.channels() / channels.groups()));
+        }
+        if (normalization.grouping() instanceof Grouping.Rows rows) {
+            return View.rows(shape, shape.elements() / rows.groups(shape, layout));
+        }
+        long samples = ((Grouping.Batch) normalization.grouping()).samples();
+        if (normalization.perSample()) {
+            return View.channels(shape, layout, View.ACROSS_BLOCKS);
+        }
+        return samples < shape.batch() ? View.virtualBatches(shape, layout, samples) : View.batch(shape, layout);
+    }
+
+    /** What a normalization with given statistics goes over: they are per channel. */
+    private static View given(Normalization normalization, Shape shape, Layout layout) {
+        return normalization.perSample() ? View.channels(shape, layout, 1) : View.batch(shape, layout);
+    }
+
+    private static boolean byElement(Normalization normalization) {
+        return normalization.grouping() instanceof Grouping.Rows rows && rows.affineByElement();
+    }
+
+    private static boolean alike(ForwardTraining one, ForwardTraining other) {
+        return one.normalization().equals(other.normalization())
+                && one.shape().equals(other.shape())
+                && one.layout() == other.layout()
+                && one.activation() == other.activation()
+                && one.epsilon() == other.epsilon()
+                && one.policy() == other.policy()
+                && alike(one.running(), other.running());
+    }
+
+    private static boolean alike(RunningStatistics one, RunningStatistics other) {
+        return one == null || other == null
+                ? one == other
+                : one.average().equals(other.average()) && one.estimate() == other.estimate();
+    }
+
+    private static boolean alike(ForwardInference one, ForwardInference other) {
+        return one.normalization().equals(other.normalization())
+                && one.shape().equals(other.shape())
+                && one.layout() == other.layout()
+                && one.activation() == other.activation()
+                && one.epsilon() == other.epsilon();
+    }
+
+    private static boolean alike(Backward one, Backward other) {
+        return one.normalization().equals(other.normalization())
+                && one.shape().equals(other.shape())
+                && one.layout() == other.layout()
+                && one.activation() == other.activation()
+                && one.frozen() == other.frozen()
+                && one.accumulate() == other.accumulate();
+    }
+
+    private static void place(ForwardTraining pass, Operand[] places) {
+        Place.X.put(pass.x(), places);
+        Place.RESIDUAL.put(pass.residual(), places);
+        Place.Y.put(pass.y(), places);
+        boolean byElement = byElement(pass.normalization());
+        (byElement ? Place.ROW_GAMMA : Place.GAMMA).put(pass.gamma(), places);
+        (byElement ? Place.ROW_BETA : Place.BETA).put(pass.beta(), places);
+        ((OpenClSavedStatistics) pass.saved())
+                .keep(pass.epsilon(), byElement ? pass.gamma() : null, byElement ? pass.beta() : null);
+        coefficients(pass.saved(), places);
+        running(pass.running(), places);
+    }
+
+    private static void place(ForwardInference pass, Operand[] places) {
+        Place.X.put(pass.x(), places);
+        Place.RESIDUAL.put(pass.residual(), places);
+        Place.Y.put(pass.y(), places);
+        Place.GAMMA.put(pass.gamma(), places);
+        Place.BETA.put(pass.beta(), places);
+        Place.MEAN.put(pass.mean(), places);
+        Place.VARIANCE.put(pass.variance(), places);
+        coefficients(pass.saved(), places);
+    }
+
+    private static void place(Backward pass, Operand[] places) {
+        Place.DY.put(pass.dy(), places);
+        Place.X.put(pass.x(), places);
+        Place.Y.put(pass.y(), places);
+        Place.DX.put(pass.dx(), places);
+        Place.DRESIDUAL.put(pass.dresidual(), places);
+        Place.DGAMMA.put(pass.dgamma(), places);
+        Place.DBETA.put(pass.dbeta(), places);
+        if (byElement(pass.normalization())) {
+            Place.ROW_GAMMA.put(((OpenClSavedStatistics) pass.saved()).rowGamma(), places);
+            Place.ROW_BETA.put(((OpenClSavedStatistics) pass.saved()).rowBeta(), places);
+        }
+        coefficients(pass.saved(), places);
+    }
+
+    private static void running(RunningStatistics running, Operand[] places) {
+        if (running != null) {
+            Place.RUNNING_MEAN.put(running.mean(), places);
+            Place.RUNNING_VARIANCE.put(running.variance(), places);
+            Place.ABSORBED.put(running.absorbed(), places);
+        }
+    }
+
+    private static void coefficients(SavedStatistics saved, Operand[] places) {
+        Place.COEFFICIENTS.put(((OpenClSavedStatistics) saved).coefficients(), places);
+    }
+
+    /** Whether the fold updates the running statistics: not where the host looks first, or several blocks enter. */
+    private static boolean tracksInFold(ForwardTraining pass, View view) {
+        boolean one = view.blocks().count() == 1 || view.joined() == View.ACROSS_BLOCKS;
+        return pass.running() != null && one && pass.policy() != NonFinitePolicy.THROW;
+    }
+
+    private static Steps steps(ForwardTraining pass, ReduceFoldApply over) {
+        boolean inFold = tracksInFold(pass, over.view());
+        Normalization.Renormalization bounds = pass.normalization().renormalization();
+        boolean renormalizes = bounds != null && pass.running() != null;
+        List<Object> fold = arguments(
+                affine(pass.normalization(), pass.epsilon(), over.view()),
+                running(
+                        inFold ? pass.running() : null,
+                        pass.policy(),
+                        over.view().sharing() * over.view().groupSize()),
+                renormalizes ? (float) bounds.rMax() : 0f,
+                renormalizes ? (float) bounds.dMax() : 0f);
+        String macros = rows(pass.normalization(), pass.gamma(), pass.beta())
+                + forwardMacros(pass.activation(), pass.residual());
+        Steps steps = over.all(FORWARD, fold, "", macros);
+        boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
+        return after ? steps.and(new Steps(track(pass, over))) : steps;
+    }
+
+    private static Launch track(ForwardTraining pass, ReduceFoldApply over) {
+        View view = over.view();
+        boolean averaged = pass.normalization().grouping() instanceof Grouping.Channels;
+        boolean biased = pass.running().estimate() == RunningVariance.BIASED;
+        double last = view.lastGroupSize();
+        return over.foldBlocks(
+                "track",
+                arguments(
+                        flag(averaged),
+                        biased ? 1f : (float) (last / (last - 1)),
+                        running(pass.running(), pass.policy(), view.groupSize())));
+    }
+
+    private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
+        List<Object> fold =
+                arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Place.MEAN, Place.VARIANCE);
+        return new Steps(
+                over.foldEach("fold_given", fold),
+                over.apply(FORWARD, forwardMacros(pass.activation(), pass.residual())));
+    }
+
+    private static Steps steps(Backward pass, ReduceFoldApply over) {
+        Normalization normalization = pass.normalization();
+        View view = over.view();
+        boolean affine = pass.dgamma() != null || pass.dbeta() != null;
+        boolean byElement = byElement(normalization);
+        boolean parts = affine
+                && !byElement
+                && !normalization.perSample()
+                && view.blocks().count() > 1;
+        List<Object> fold = arguments(
+                byElement ? List.of(Place.NONE, Place.NONE) : List.of(Place.DGAMMA, Place.DBETA),
+                affineStride(normalization, view),
+                flag(parts),
+                flag(pass.accumulate()),
+                flag(pass.frozen()),
+                (float) ((OpenClSavedStatistics) pass.saved()).epsilon(),
+                sharedCounts(view),
+                statistic(normalization),
+                view.joined(),
+                flag(normalization.renormalization() != null));
+        int mask = pass.activation() == Activation.NONE ? 0 : pass.y() == null ? 1 : 2;
+        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
+        String rows = byElement ? rows(normalization, saved.rowGamma(), saved.rowBeta()) : "";
+        String sumMacros = rows + " -DMASK=" + mask;
+        String macros =
+                sumMacros + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=" + flag(pass.frozen());
+        Steps steps = over.all(BACKWARD, fold, sumMacros, macros);
+        if (byElement && affine) {
+            return over.rowGradients(sumMacros, flag(pass.accumulate())).and(steps);
+        }
+        return parts ? steps.and(new Steps(over.sumParts(flag(pass.accumulate())))) : steps;
+    }
+
+    private static String forwardMacros(Activation activation, Operand residual) {
+        return " -DRELU=" + flag(activation == Activation.RELU) + " -DRESIDUAL=" + flag(residual != null);
+    }
+
+    private static String rows(Normalization normalization, Operand gamma, Operand beta) {
+        return byElement(normalization)
+                ? " -DROWS=1 -DGAMMA=" + flag(gamma != null) + " -DBETA=" + flag(beta != null)
+                : "";
+    }
+
+    private static List<Object> affine(Normalization normalization, double epsilon, View view) {
+        return arguments(
+                byElement(normalization) ? List.of(Place.NONE, Place.NONE) : List.of(Place.GAMMA, Place.BETA),
+                affineStride(normalization, view),
+                (float) epsilon,
+                sharedCounts(view),
+                statistic(normalization),
+                view.joined());
+    }
+
+    /** From a block's γ and β to the next one's. */
+    private static int affineStride(Normalization normalization, View view) {
+        return normalization.perSample() ? view.groups() : 0;
+    }
+
+    /** How many values share statistics, and how many in the last block. */
+    private static List<Object> sharedCounts(View view) {
+        return List.of((float) (view.groupSize() * view.sharing()), (float) (view.lastGroupSize() * view.sharing()));
+    }
+
+    /** As fold.cl has them. */
+    private static int statistic(Normalization normalization) {
+        return switch (normalization.statistic()) {
+            case CENTERED -> 0;
+            case ROOT_MEAN_SQUARE -> 1;
+            case LENGTH -> 2;
+        };
+    }
+
+    private static List<Object> running(RunningStatistics running, NonFinitePolicy policy, double m) {
+        List<Place> places = List.of(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED);
+        if (running == null) {
+            return arguments(places, 0, 0f, 0f, 0f, 0);
+        }
+        int kind =
+                switch (running.average().kind()) {
+                    case NONE -> 0;
+                    case EXPONENTIAL -> 1;
+                    case CUMULATIVE -> 2;
+                    case BIAS_CORRECTED_EXPONENTIAL -> 3;
+                };
+        double weight = running.average().newBatchWeight();
+        float varianceFactor = running.estimate() == RunningVariance.UNBIASED ? (float) (m / (m - 1)) : 1;
+        int skip = flag(policy == NonFinitePolicy.SKIP_RUNNING_UPDATE);
+        return arguments(places, kind, (float) weight, (float) Math.log1p(-weight), varianceFactor, skip);
+    }
+
+    private static int flag(boolean set) {
+        return set ? 1 : 0;
+    }
+}
