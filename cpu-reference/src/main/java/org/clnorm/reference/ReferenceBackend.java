@@ -15,9 +15,12 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.reference.ReferenceBatchNorm.Gradients;
+import org.clnorm.reference.ReferenceBatchNorm.Running;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
 
 /**
- * The device for people without OpenCL: float32 memory on the heap, work done by {@link ReferenceBatchNorm} in double and
+ * The device for people without OpenCL: float32 memory on the heap, work done by {@link ReferenceNormalization} in double and
  * rounded once to float32. A pass reads all its operands before it writes any, so that every operand may share memory
  * with every other. All is done when a call returns; calls exclude each other.
  */
@@ -98,85 +101,63 @@ public final class ReferenceBackend implements Backend {
 
     @Override
     public synchronized void forward(ForwardTraining pass) {
-        Shape shape = pass.shape();
+        long elements = pass.shape().elements();
         DoubleStatistics saved = statistics(pass.saved());
-        double[] gamma = loadPerChannel(pass.gamma(), shape);
-        double[] beta = loadPerChannel(pass.beta(), shape);
-        ReferenceBatchNorm.Forward result = ReferenceBatchNorm.forwardTraining(
-                shape,
-                pass.layout(),
-                load(pass.x(), shape.elements()),
-                load(pass.residual(), shape.elements()),
-                pass.activation(),
-                gamma,
-                beta,
-                pass.epsilon());
-        ReferenceBatchNorm.Moments moments = new ReferenceBatchNorm.Moments(result.mean(), result.variance());
-        ReferenceBatchNorm.checkFinite(pass.policy(), moments);
-        if (pass.running() != null) {
-            updateRunning(pass, pass.running(), moments);
+        ReferenceNormalization normalization =
+                new ReferenceNormalization(pass.normalization(), pass.shape(), pass.layout());
+        double[] x = load(pass.x(), elements);
+        double[] gamma = load(pass.gamma(), normalization.affineElements());
+        double[] beta = load(pass.beta(), normalization.affineElements());
+        Running running = pass.running() == null ? null : load(pass.running(), pass.shape());
+        Statistics statistics = normalization.statistics(x, pass.epsilon(), running);
+        double[] y =
+                normalization.normalize(x, load(pass.residual(), elements), pass.activation(), gamma, beta, statistics);
+        normalization.checkFinite(pass.policy(), statistics);
+        if (running != null) {
+            RunningStatistics to = pass.running();
+            Running updated =
+                    normalization.updateRunning(running, statistics, to.average(), to.estimate(), pass.policy());
+            store(updated.mean(), to.mean());
+            store(updated.variance(), to.variance());
+            store(updated.absorbed(), to.absorbed());
         }
-        saved.set(result.mean(), result.inverseStandardDeviation(), gamma, beta);
-        store(result.y(), pass.y());
-    }
-
-    private void updateRunning(ForwardTraining pass, RunningStatistics to, ReferenceBatchNorm.Moments moments) {
-        ReferenceBatchNorm.Running running = ReferenceBatchNorm.updateRunning(
-                new ReferenceBatchNorm.Running(
-                        loadPerChannel(to.mean(), pass.shape()),
-                        loadPerChannel(to.variance(), pass.shape()),
-                        loadPerChannel(to.absorbed(), pass.shape())),
-                moments.mean(),
-                moments.variance(),
-                pass.shape().batch() * pass.shape().spatial(),
-                to.average(),
-                to.estimate(),
-                pass.policy());
-        store(running.mean(), to.mean());
-        store(running.variance(), to.variance());
-        store(running.absorbed(), to.absorbed());
+        saved.set(statistics, gamma, beta);
+        store(y, pass.y());
     }
 
     @Override
     public synchronized void forward(ForwardInference pass) {
-        Shape shape = pass.shape();
+        long elements = pass.shape().elements();
+        long channels = pass.shape().channels();
         DoubleStatistics saved = statistics(pass.saved());
-        double[] gamma = loadPerChannel(pass.gamma(), shape);
-        double[] beta = loadPerChannel(pass.beta(), shape);
-        double[] mean = loadPerChannel(pass.mean(), shape);
-        double[] invstd =
-                ReferenceBatchNorm.inverseStandardDeviation(loadPerChannel(pass.variance(), shape), pass.epsilon());
-        double[] y = ReferenceBatchNorm.normalize(
-                shape,
-                pass.layout(),
-                load(pass.x(), shape.elements()),
-                load(pass.residual(), shape.elements()),
-                pass.activation(),
-                gamma,
-                beta,
-                mean,
-                invstd);
-        saved.set(mean, invstd, gamma, beta);
+        ReferenceNormalization normalization =
+                ReferenceNormalization.ofGivenStatistics(pass.normalization(), pass.shape(), pass.layout());
+        double[] gamma = load(pass.gamma(), normalization.affineElements());
+        double[] beta = load(pass.beta(), normalization.affineElements());
+        Statistics statistics = normalization.given(
+                load(pass.mean(), channels),
+                ReferenceBatchNorm.inverseStandardDeviation(load(pass.variance(), channels), pass.epsilon()));
+        double[] y = normalization.normalize(
+                load(pass.x(), elements), load(pass.residual(), elements), pass.activation(), gamma, beta, statistics);
+        saved.set(statistics, gamma, beta);
         store(y, pass.y());
     }
 
     @Override
     public synchronized void backward(Backward pass) {
-        Shape shape = pass.shape();
+        long elements = pass.shape().elements();
         DoubleStatistics saved = statistics(pass.saved());
         saved.checkFilled();
-        double[] x = load(pass.x(), shape.elements());
-        ReferenceBatchNorm.Gradients gradients = ReferenceBatchNorm.backward(
-                shape,
-                pass.layout(),
-                pass.frozen(),
-                load(pass.dy(), shape.elements()),
-                x,
-                output(pass, x, saved),
-                pass.activation(),
-                saved.gamma,
-                saved.mean,
-                saved.inverseStandardDeviation);
+        ReferenceNormalization normalization = pass.frozen()
+                ? ReferenceNormalization.ofGivenStatistics(pass.normalization(), pass.shape(), pass.layout())
+                : new ReferenceNormalization(pass.normalization(), pass.shape(), pass.layout());
+        double[] x = load(pass.x(), elements);
+        double[] y = load(pass.y(), elements);
+        if (y == null && pass.activation() != Activation.NONE) {
+            y = normalization.normalize(x, null, pass.activation(), saved.gamma, saved.beta, saved.statistics);
+        }
+        Gradients gradients = normalization.backward(
+                load(pass.dy(), elements), x, y, pass.activation(), saved.gamma, saved.statistics);
         double[] dgamma = accumulated(pass, gradients.dgamma(), pass.dgamma());
         double[] dbeta = accumulated(pass, gradients.dbeta(), pass.dbeta());
         store(gradients.dx(), pass.dx());
@@ -185,32 +166,12 @@ public final class ReferenceBackend implements Backend {
         store(dbeta, pass.dbeta());
     }
 
-    /** The forward pass's output, made again where it was not given; null where no activation asks for it. */
-    private double[] output(Backward pass, double[] x, DoubleStatistics saved) {
-        if (pass.activation() == Activation.NONE) {
-            return null;
-        }
-        if (pass.y() != null) {
-            return load(pass.y(), pass.shape().elements());
-        }
-        return ReferenceBatchNorm.normalize(
-                pass.shape(),
-                pass.layout(),
-                x,
-                null,
-                pass.activation(),
-                saved.gamma,
-                saved.beta,
-                saved.mean,
-                saved.inverseStandardDeviation);
-    }
-
     private double[] accumulated(Backward pass, double[] gradient, Operand to) {
         if (!pass.accumulate() || to == null) {
             return gradient;
         }
-        double[] sum = loadPerChannel(to, pass.shape());
-        Arrays.setAll(sum, c -> sum[c] + gradient[c]);
+        double[] sum = load(to, gradient.length);
+        Arrays.setAll(sum, i -> sum[i] + gradient[i]);
         return sum;
     }
 
@@ -226,8 +187,11 @@ public final class ReferenceBackend implements Backend {
         }
     }
 
-    private double[] loadPerChannel(Operand from, Shape shape) {
-        return load(from, shape.channels());
+    private Running load(RunningStatistics from, Shape shape) {
+        return new Running(
+                load(from.mean(), shape.channels()),
+                load(from.variance(), shape.channels()),
+                load(from.absorbed(), shape.channels()));
     }
 
     /** Null for null: an operand that was not given. */
@@ -315,8 +279,7 @@ public final class ReferenceBackend implements Backend {
         private final int groups;
         private final Operand roundedMean;
         private final Operand roundedInverseStandardDeviation;
-        private double[] mean;
-        private double[] inverseStandardDeviation;
+        private Statistics statistics;
         private double[] gamma;
         private double[] beta;
 
@@ -327,11 +290,13 @@ public final class ReferenceBackend implements Backend {
             roundedInverseStandardDeviation = new Operand(owner.allocate(groups), 0);
         }
 
-        void set(double[] mean, double[] inverseStandardDeviation, double[] gamma, double[] beta) {
-            owner.store(mean, roundedMean);
-            owner.store(inverseStandardDeviation, roundedInverseStandardDeviation);
-            this.mean = mean;
-            this.inverseStandardDeviation = inverseStandardDeviation;
+        /** Given statistics are per channel, and an empty batch may have no room for those. */
+        void set(Statistics statistics, double[] gamma, double[] beta) {
+            if (statistics.mean().length <= groups) {
+                owner.store(statistics.mean(), roundedMean);
+                owner.store(statistics.inverseStandardDeviation(), roundedInverseStandardDeviation);
+            }
+            this.statistics = statistics;
             this.gamma = gamma;
             this.beta = beta;
         }
@@ -352,7 +317,7 @@ public final class ReferenceBackend implements Backend {
         }
 
         void checkFilled() {
-            if (mean == null) {
+            if (statistics == null) {
                 throw new IllegalStateException("The saved statistics are those of no forward pass, or are closed");
             }
         }
@@ -362,7 +327,7 @@ public final class ReferenceBackend implements Backend {
             synchronized (owner) {
                 roundedMean.memory().close();
                 roundedInverseStandardDeviation.memory().close();
-                mean = null;
+                statistics = null;
             }
         }
     }
