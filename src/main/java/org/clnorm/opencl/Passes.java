@@ -249,7 +249,7 @@ final class Passes {
                 sharedCounts(view),
                 statistic(normalization),
                 view.joined(),
-                flag(normalization.renormalization() != null));
+                flag(normalization.renormalization() != null && !pass.frozen()));
         int mask = pass.activation() == Activation.NONE ? 0 : pass.y() == null ? 1 : 2;
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         String rows = byElement ? rows(normalization, saved.rowGamma(), saved.rowBeta()) : "";

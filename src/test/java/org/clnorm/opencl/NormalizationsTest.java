@@ -1,0 +1,243 @@
+package org.clnorm.opencl;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.SplittableRandom;
+import java.util.stream.Stream;
+import org.clnorm.Activation;
+import org.clnorm.Layout;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningAverage;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+import org.clnorm.TestDevice;
+import org.clnorm.backend.Backend;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Renormalization;
+import org.clnorm.backend.Normalization.Statistic;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.SavedStatistics;
+import org.clnorm.reference.ReferenceBackend;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
+
+/** Every normalization under every strategy, a training step and an evaluation, held against the reference. */
+final class NormalizationsTest {
+    /** Of the largest magnitude of an array, or of what it is the sum of. */
+    private static final double BOUND = 1e-6;
+
+    private record Case(
+            Normalization normalization, Shape shape, Layout layout, Activation activation, boolean residual) {}
+
+    private record Result(Map<String, float[]> arrays) {}
+
+    private static Stream<Case> cases() {
+        List<Case> cases = new ArrayList<>();
+        List<Shape> shapes = List.of(
+                Shape.of(5, 12, 7, 7),
+                Shape.of(3, 48, 5, 3),
+                Shape.of(8, 24),
+                Shape.of(2, 8, 33, 31),
+                Shape.of(4, 6, 129),
+                Shape.of(3, 160, 4, 4));
+        int i = 0;
+        for (Shape shape : shapes) {
+            for (Layout layout : Layout.values()) {
+                int channels = (int) shape.channels();
+                List<Normalization> all = new ArrayList<>(List.of(
+                        Normalization.BATCH,
+                        new Normalization(Grouping.batch(), Statistic.CENTERED, true, null),
+                        new Normalization(Grouping.batch(), Statistic.CENTERED, false, new Renormalization(1.1, 0.2)),
+                        new Normalization(new Grouping.Batch(shape.spatial() == 1 ? 3 : 2), Statistic.CENTERED),
+                        new Normalization(new Grouping.Channels(1), Statistic.CENTERED),
+                        new Normalization(new Grouping.Channels(2), Statistic.CENTERED),
+                        new Normalization(new Grouping.Channels(2), Statistic.CENTERED, true, null),
+                        new Normalization(new Grouping.Rows(1, true), Statistic.CENTERED),
+                        new Normalization(new Grouping.Rows(shape.rank() - 1, true), Statistic.CENTERED),
+                        new Normalization(new Grouping.Rows(1, true), Statistic.ROOT_MEAN_SQUARE),
+                        new Normalization(new Grouping.Rows(shape.rank() - 1, false), Statistic.LENGTH)));
+                if (shape.rank() > 2) {
+                    all.add(new Normalization(new Grouping.Channels(channels), Statistic.CENTERED));
+                    all.add(new Normalization(new Grouping.Channels(channels), Statistic.CENTERED, true, null));
+                    all.add(new Normalization(new Grouping.Rows(2, true), Statistic.CENTERED));
+                }
+                for (Normalization normalization : all) {
+                    // Few binaries: compiling takes far longer than running.
+                    boolean fused = i++ % 5 == 1;
+                    Activation activation = fused ? Activation.RELU : Activation.NONE;
+                    cases.add(new Case(normalization, shape, layout, activation, fused));
+                }
+            }
+        }
+        return cases.stream();
+    }
+
+    @ParameterizedTest
+    @EnumSource(value = TestDevice.class, names = "REFERENCE", mode = EnumSource.Mode.EXCLUDE)
+    void step_ofEveryNormalization_isTheReferences(TestDevice strategy) {
+        try (OpenClBackend backend = DefaultDevice.open(strategy.strategy());
+                ReferenceBackend reference = new ReferenceBackend()) {
+            List<String> wrong = new ArrayList<>();
+            cases().forEach(c -> {
+                Map<String, float[]> got = run(backend, c).arrays();
+                Map<String, float[]> expected = run(reference, c).arrays();
+                expected.forEach((name, values) -> {
+                    // Gradients of gamma are sums of terms of either sign, which may all come out small by chance.
+                    double sums = name.endsWith("gamma") ? Math.sqrt((double) c.shape.elements() / values.length) : 0;
+                    double error = error(values, got.get(name), sums);
+                    if (!(error <= BOUND)) {
+                        wrong.add(c + " " + name + ": " + error);
+                    }
+                });
+            });
+            assertThat(wrong).as("results that are not the reference's").isEmpty();
+        }
+    }
+
+    private static double error(float[] expected, float[] got, double least) {
+        double scale = Math.max(least, 1e-3);
+        double worst = 0;
+        for (float value : expected) {
+            scale = Math.max(scale, Math.abs(value));
+        }
+        for (int i = 0; i < expected.length; i++) {
+            double error = Math.abs((double) expected[i] - got[i]);
+            worst = error <= worst ? worst : error; // NaN is the worst
+        }
+        return worst / scale;
+    }
+
+    private static Result run(Backend backend, Case c) {
+        Map<String, float[]> results = new LinkedHashMap<>();
+        List<Memory> memory = new ArrayList<>();
+        SplittableRandom random = new SplittableRandom(7);
+        Shape shape = c.shape;
+        Normalization norm = c.normalization;
+        long n = shape.elements();
+        long affine = norm.grouping().affine(shape, c.layout) * (norm.perSample() ? shape.batch() : 1);
+        long channels = shape.channels();
+        Operand x = filled(backend, memory, random, n, 3, 1);
+        Operand dy = filled(backend, memory, random, n, 0.3, 1);
+        Operand residual = c.residual ? filled(backend, memory, random, n, 0, 1) : null;
+        Operand gamma = filled(backend, memory, random, affine, 1, 0.4);
+        Operand beta = norm.statistic() == Statistic.CENTERED ? filled(backend, memory, random, affine, 0, 0.5) : null;
+        Operand mean = filled(backend, memory, random, channels, 3, 0.1);
+        Operand variance = filled(backend, memory, random, channels, 1, 0.1);
+        Operand absorbed = filled(backend, memory, random, channels, 5, 0);
+        Operand y = room(backend, memory, n);
+        Operand dx = room(backend, memory, n);
+        Operand dresidual = c.residual ? room(backend, memory, n) : null;
+        Operand dgamma = filled(backend, memory, random, affine, 1, 1);
+        Operand dbeta = beta == null ? null : filled(backend, memory, random, affine, 1, 1);
+        boolean perChannel = norm.grouping() instanceof Grouping.Batch
+                || norm.grouping() instanceof Grouping.Channels instance && instance.groups() == channels;
+        RunningStatistics running = perChannel
+                ? new RunningStatistics(
+                        mean, variance, absorbed, RunningAverage.exponential(0.25), RunningVariance.UNBIASED)
+                : null;
+        boolean accumulate = c.residual;
+        try (SavedStatistics saved = backend.newSavedStatistics(norm, shape, c.layout)) {
+            backend.forward(new ForwardTraining(
+                    norm,
+                    shape,
+                    c.layout,
+                    x,
+                    residual,
+                    y,
+                    c.activation,
+                    gamma,
+                    beta,
+                    1e-5,
+                    saved,
+                    running,
+                    NonFinitePolicy.PROPAGATE));
+            results.put("y", read(backend, y, n));
+            if (running != null) {
+                results.put("running mean", read(backend, mean, channels));
+                results.put("running variance", read(backend, variance, channels));
+            }
+            for (boolean frozen : new boolean[] {false, true}) {
+                if (frozen) {
+                    if (running == null) {
+                        break;
+                    }
+                    backend.forward(new ForwardInference(
+                            norm,
+                            shape,
+                            c.layout,
+                            x,
+                            residual,
+                            y,
+                            c.activation,
+                            gamma,
+                            beta,
+                            1e-5,
+                            mean,
+                            variance,
+                            saved));
+                    results.put("frozen y", read(backend, y, n));
+                }
+                backend.backward(new Backward(
+                        norm,
+                        shape,
+                        c.layout,
+                        frozen,
+                        dy,
+                        x,
+                        c.residual && c.activation != Activation.NONE ? y : null,
+                        c.activation,
+                        saved,
+                        dx,
+                        dresidual,
+                        dgamma,
+                        dbeta,
+                        accumulate));
+                String prefix = frozen ? "frozen " : "";
+                results.put(prefix + "dx", read(backend, dx, n));
+                results.put(prefix + "dgamma", read(backend, dgamma, affine));
+                if (dbeta != null) {
+                    results.put(prefix + "dbeta", read(backend, dbeta, affine));
+                }
+                if (dresidual != null) {
+                    results.put(prefix + "dresidual", read(backend, dresidual, n));
+                }
+            }
+        }
+        memory.forEach(Memory::close);
+        return new Result(results);
+    }
+
+    private static Operand room(Backend backend, List<Memory> memory, long elements) {
+        Memory one = backend.allocate(elements);
+        memory.add(one);
+        return new Operand(one, 0);
+    }
+
+    private static Operand filled(
+            Backend backend, List<Memory> memory, SplittableRandom random, long elements, double mean, double sigma) {
+        float[] values = new float[(int) elements];
+        for (int i = 0; i < values.length; i++) {
+            values[i] = (float) (mean + sigma * random.nextGaussian());
+        }
+        Operand operand = room(backend, memory, elements);
+        backend.write(operand, FloatBuffer.wrap(values));
+        return operand;
+    }
+
+    private static float[] read(Backend backend, Operand from, long elements) {
+        float[] values = new float[(int) elements];
+        backend.read(from, FloatBuffer.wrap(values));
+        return values;
+    }
+}
