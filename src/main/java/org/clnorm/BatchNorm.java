@@ -571,10 +571,11 @@ public final class BatchNorm implements AutoCloseable {
     }
 
     /**
-     * Sets what {@link #stateDict} gives, by name. Another layer's state gives its outputs, bit for bit. There may be no
-     * {@code num_batches_tracked}; the layer's own count stays then. Else each channel's running statistics count as of
-     * that many batches. Arrays may be of any floating-point type; float64 is rounded to float32. Gradients stay, and
-     * {@link #backward} needs another forward pass.
+     * Sets what {@link #stateDict} gives, by name. The state of a layer with the same options gives its outputs, bit for
+     * bit. With {@code num_batches_tracked}, every channel's running statistics count as of that many batches (also a
+     * channel that sat some out, under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without, counts stay as they are.
+     * Arrays may be of any floating-point type; float64 is rounded to float32. Gradients stay, and {@link #backward}
+     * needs another forward pass.
      *
      * @throws IllegalArgumentException when a name is missing or unexpected, or an array has another shape or type; the
      *     message lists all that is wrong, and nothing was changed

@@ -231,6 +231,14 @@ class NpzTest {
                 2);
     }
 
+    @ParameterizedTest
+    @ValueSource(strings = {"<f2", ">f2"})
+    void read_float16_isExact(String descr) throws IOException {
+        byte[] content = descr.startsWith("<") ? new byte[] {0, 0x3c, 1, 0} : new byte[] {0x3c, 0, 0, 1};
+        assertArray(read(npy(1, header(descr, "(2,)"), content)), "float16 (2,)", 1, 0x1p-24);
+        assertThat(read(npy(1, header(descr, "(2,)"), content)).toFloats()).containsExactly(1, 0x1p-24f);
+    }
+
     @Test
     void read_longHeader_isRefusedBeforeItIsRead() {
         byte[] npy = npy(2, header("<f4", "(4,)"), new byte[16]);
