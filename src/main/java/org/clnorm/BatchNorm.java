@@ -147,7 +147,8 @@ public final class BatchNorm implements AutoCloseable {
     }
 
     /** The running statistics and their count of batches by channel. */
-    private record Running(Tensor mean, Tensor variance, Tensor absorbed, RunningStatistics operands) {
+    private record Running(Tensor mean, Tensor variance, Tensor absorbed, RunningStatistics operands)
+            implements LayerState.Tracked {
         void reset() {
             mean.fill(0);
             variance.fill(1);
@@ -559,6 +560,49 @@ public final class BatchNorm implements AutoCloseable {
     /** How many batches the running statistics have seen: PyTorch's {@code num_batches_tracked}. */
     public long batchesTracked() {
         return batchesTracked;
+    }
+
+    /**
+     * γ, β, the running statistics and the number of batches in them, those that there are: {@code weight}, {@code
+     * bias}, {@code running_mean}, {@code running_var} and {@code num_batches_tracked}. Waits for the device.
+     */
+    public StateDict stateDict() {
+        return state().save();
+    }
+
+    /**
+     * Sets what {@link #stateDict} gives, by name. The state of a layer with the same options gives its outputs, bit for
+     * bit. With {@code num_batches_tracked}, every channel's running statistics count as of that many batches (also a
+     * channel that sat some out, under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without, counts stay as they are.
+     * Arrays may be of any floating-point type; float64 is rounded to float32. Gradients stay, and {@link #backward}
+     * needs another forward pass.
+     *
+     * @throws IllegalArgumentException when a name is missing or unexpected, or an array has another shape or type; the
+     *     message lists all that is wrong, and nothing was changed
+     */
+    public void loadState(StateDict state) {
+        load(state, true);
+    }
+
+    /**
+     * The same for the names that the layer and the state have in common.
+     *
+     * @return the names that they do not
+     * @throws IllegalArgumentException when an array has another shape or type; nothing was changed
+     */
+    public StateDict.Difference loadStateLeniently(StateDict state) {
+        return load(state, false);
+    }
+
+    private StateDict.Difference load(StateDict state, boolean strict) {
+        LayerState.Loading loading = state().check(state, strict);
+        forget();
+        batchesTracked = loading.upload();
+        return loading.difference();
+    }
+
+    private LayerState state() {
+        return new LayerState(parameters(), running, batchesTracked);
     }
 
     /** The mean that the last forward pass over a non-empty batch used, of shape (C). The next one overwrites it. */

@@ -10,6 +10,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Locale;
 import java.util.stream.Collectors;
+import org.clnorm.StateArray;
 
 /**
  * An array as NumPy's {@code .npy} format holds it: dimensions, an element type and the elements. Immutable.
@@ -21,6 +22,8 @@ import java.util.stream.Collectors;
 public final class NpyArray {
     /** The element types that are read. */
     public enum ElementType {
+        /** IEEE 754 binary16. */
+        FLOAT16("f2"),
         /** IEEE 754 binary32. */
         FLOAT32("f4"),
         /** IEEE 754 binary64. */
@@ -113,6 +116,29 @@ public final class NpyArray {
         return new NpyArray(ElementType.UINT8, dimensions.clone(), content.array());
     }
 
+    /**
+     * The same array of a layer's state.
+     *
+     * @throws IllegalArgumentException for bfloat16, which the format has no type for
+     */
+    public static NpyArray of(StateArray state) {
+        ElementType type = Arrays.stream(ElementType.values())
+                .filter(known -> known.name().equals(state.type().name()))
+                .findFirst()
+                .orElseThrow(
+                        () -> new IllegalArgumentException(
+                                "is " + state
+                                        + ", but NumPy's formats have no such type: write a safetensors file, or convert it to float32"));
+        byte[] content = new byte[state.content().remaining()];
+        state.content().get(content);
+        return new NpyArray(type, state.dimensions(), content);
+    }
+
+    /** The same array for a layer's state. */
+    public StateArray toState() {
+        return StateArray.of(StateArray.Type.valueOf(type.name()), buffer(), dimensions);
+    }
+
     private static ByteBuffer allocate(ElementType type, int elements, long... dimensions) {
         if (Arrays.stream(dimensions).anyMatch(d -> d < 0) || product(dimensions) != elements) {
             throw new IllegalArgumentException(
@@ -175,10 +201,14 @@ public final class NpyArray {
      * @throws IllegalArgumentException when an element is not exactly a float64, as some above 2⁵³ in an int64 array
      */
     public double[] toDoubles() {
+        if (type == ElementType.FLOAT16) {
+            return toState().toDoubles();
+        }
         double[] values = new double[elements()];
         ByteBuffer buffer = buffer();
         for (int i = 0; i < values.length; i++) {
             values[i] = switch (type) {
+                case FLOAT16 -> throw new AssertionError("converted above");
                 case FLOAT32 -> buffer.getFloat(i * Float.BYTES);
                 case FLOAT64 -> buffer.getDouble(i * Double.BYTES);
                 case INT32 -> buffer.getInt(i * Integer.BYTES);

@@ -1,19 +1,22 @@
 package org.clnorm.io;
 
-import java.io.BufferedOutputStream;
 import java.io.IOException;
-import java.io.OutputStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.util.Collections;
+import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Set;
+import java.util.function.Function;
 import java.util.zip.CRC32;
 import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
+import org.clnorm.StateArray;
+import org.clnorm.StateDict;
 
 /** NumPy's {@code .npz}: a zip of {@code .npy} arrays, stored or deflated, each under its name. */
 public final class Npz {
@@ -107,20 +110,63 @@ public final class Npz {
     }
 
     /**
-     * Writes arrays to a new file, or in the place of what was there. Equal arrays give equal files.
+     * All arrays of a file as the state of layers, in its order.
      *
-     * @throws IOException when the file cannot be written
+     * @throws IOException as {@link #read}
+     */
+    public static StateDict readState(Path file) throws IOException {
+        Map<String, NpyArray> arrays = new LinkedHashMap<>(read(file));
+        Map<String, StateArray> state = new LinkedHashMap<>();
+        // One by one, so that there is one array at a time in both forms.
+        for (Iterator<Map.Entry<String, NpyArray>> each = arrays.entrySet().iterator(); each.hasNext(); ) {
+            Map.Entry<String, NpyArray> entry = each.next();
+            state.put(entry.getKey(), entry.getValue().toState());
+            each.remove();
+        }
+        try {
+            return StateDict.of(state);
+        } catch (IllegalArgumentException e) {
+            throw new IOException(file + ": " + e.getMessage(), e);
+        }
+    }
+
+    /**
+     * Writes arrays to a new file, or in the place of what was there: whole or not at all. Equal arrays give equal files.
+     *
+     * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void write(Path file, Map<String, NpyArray> arrays) throws IOException {
-        try (OutputStream out = new BufferedOutputStream(Files.newOutputStream(file));
-                ZipOutputStream zip = new ZipOutputStream(out)) {
-            for (Map.Entry<String, NpyArray> array : arrays.entrySet()) {
-                ZipEntry entry = new ZipEntry(array.getKey() + SUFFIX);
-                entry.setTimeLocal(TIME);
-                zip.putNextEntry(entry);
-                array.getValue().write(zip);
-                zip.closeEntry();
+        write(file, arrays.keySet(), arrays::get);
+    }
+
+    /**
+     * Writes the state of layers; see {@link #write}.
+     *
+     * @throws IllegalArgumentException for a bfloat16 array, which the format has no type for; the message names it
+     * @throws IOException when the file cannot be written; what was there is there still
+     */
+    public static void writeState(Path file, StateDict state) throws IOException {
+        write(file, state.names(), name -> {
+            try {
+                return NpyArray.of(state.get(name).orElseThrow());
+            } catch (IllegalArgumentException e) {
+                throw new IllegalArgumentException(
+                        file + " was not written: the array " + name + " " + e.getMessage(), e);
             }
-        }
+        });
+    }
+
+    private static void write(Path file, Set<String> names, Function<String, NpyArray> arrays) throws IOException {
+        WholeFile.write(file, out -> {
+            try (ZipOutputStream zip = new ZipOutputStream(out)) {
+                for (String name : names) {
+                    ZipEntry entry = new ZipEntry(name + SUFFIX);
+                    entry.setTimeLocal(TIME);
+                    zip.putNextEntry(entry);
+                    arrays.apply(name).write(zip);
+                    zip.closeEntry();
+                }
+            }
+        });
     }
 }

@@ -26,6 +26,8 @@ import org.clnorm.OpenClInterop;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
+import org.clnorm.StateArray;
+import org.clnorm.StateDict;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -65,6 +67,8 @@ final class ArchitectureTest {
                     RunningVariance.class,
                     NonFinitePolicy.class,
                     NonFiniteException.class,
+                    StateArray.class,
+                    StateDict.class,
                     DeviceInfo.class))
             .as("the vocabulary");
 

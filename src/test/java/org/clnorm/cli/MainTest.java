@@ -20,12 +20,13 @@ class MainTest {
         Result result = clnorm("--help");
 
         assertThat(result.exitCode()).isZero();
-        assertThat(result.out()).contains("devices", "run", "compare", "verify", "bench", "train", "Exit codes:");
+        assertThat(result.out())
+                .contains("devices", "run", "compare", "verify", "bench", "train", "state", "Exit codes:");
         assertThat(result.err()).isEmpty();
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"devices", "run", "compare", "verify", "bench", "train"})
+    @ValueSource(strings = {"devices", "run", "compare", "verify", "bench", "train", "state"})
     void helpOfACommand_isAsciiWithoutColours(String command) {
         Result result = clnorm(command, "--help");
 

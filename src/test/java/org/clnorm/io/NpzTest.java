@@ -206,7 +206,7 @@ class NpzTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"'<f2'", "'<c8'", "'|O'", "'<U4'", "'|f4'", "[('a', '<f4')]", "'f4'", "''", "True"})
+    @ValueSource(strings = {"'<c8'", "'|O'", "'<U4'", "'|f4'", "[('a', '<f4')]", "'f4'", "''", "True"})
     void read_unsupportedElementType_isAClearError(String descr) throws IOException {
         String header = header("?", "(4,)").replace("'?'", descr);
         Path file = zip(Map.of("x.npy", npy(1, header, new byte[16])));
@@ -229,6 +229,14 @@ class NpzTest {
                 "int32 (1, 2)",
                 1,
                 2);
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"<f2", ">f2"})
+    void read_float16_isExact(String descr) throws IOException {
+        byte[] content = descr.startsWith("<") ? new byte[] {0, 0x3c, 1, 0} : new byte[] {0x3c, 0, 0, 1};
+        assertArray(read(npy(1, header(descr, "(2,)"), content)), "float16 (2,)", 1, 0x1p-24);
+        assertThat(read(npy(1, header(descr, "(2,)"), content)).toFloats()).containsExactly(1, 0x1p-24f);
     }
 
     @Test

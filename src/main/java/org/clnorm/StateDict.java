@@ -1,0 +1,165 @@
+package org.clnorm;
+
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+import java.util.Optional;
+import java.util.Set;
+import java.util.function.UnaryOperator;
+
+/**
+ * The state of layers: arrays by name, in an order. Immutable. The names are PyTorch's: {@code weight} (γ), {@code bias}
+ * (β), {@code running_mean}, {@code running_var} and {@code num_batches_tracked}, an int64 scalar; for layers in layers
+ * with a prefix, as in {@code layer1.bn.weight}.
+ *
+ * <pre>{@code
+ * StateDict all = first.stateDict().withPrefix("first").merge(second.stateDict().withPrefix("second"));
+ * second.loadState(all.under("second"));
+ * }</pre>
+ */
+public final class StateDict {
+    /**
+     * What a layer and a state do not have in common.
+     *
+     * @param missing names that the layer has and the state has not
+     * @param unexpected names that the state has and the layer has not
+     */
+    public record Difference(List<String> missing, List<String> unexpected) {
+        /** Copies both. */
+        public Difference {
+            missing = List.copyOf(missing);
+            unexpected = List.copyOf(unexpected);
+        }
+
+        /** Whether there is none. */
+        public boolean isEmpty() {
+            return missing.isEmpty() && unexpected.isEmpty();
+        }
+    }
+
+    private static final StateDict EMPTY = new StateDict(Map.of());
+
+    private final Map<String, StateArray> arrays;
+
+    private StateDict(Map<String, StateArray> arrays) {
+        this.arrays = Collections.unmodifiableMap(arrays);
+    }
+
+    /** One without arrays. */
+    public static StateDict empty() {
+        return EMPTY;
+    }
+
+    /**
+     * The given arrays, in the map's order.
+     *
+     * @throws IllegalArgumentException for a name that is empty, has control characters or is no Unicode
+     */
+    public static StateDict of(Map<String, StateArray> arrays) {
+        Map<String, StateArray> copy = new LinkedHashMap<>();
+        arrays.forEach((name, array) -> copy.put(checked(name), Objects.requireNonNull(array, name)));
+        return new StateDict(copy);
+    }
+
+    private static String checked(String name) {
+        if (Objects.requireNonNull(name, "name").isEmpty()) {
+            throw new IllegalArgumentException("An array's name must not be empty");
+        }
+        // A code point that is a surrogate is one without its other half.
+        if (name.codePoints().anyMatch(c -> Character.isISOControl(c) || Character.getType(c) == Character.SURROGATE)) {
+            throw new IllegalArgumentException(
+                    "An array's name must not have control characters or half characters, but one has");
+        }
+        return name;
+    }
+
+    /** These arrays and one more, or another one of that name in its place. */
+    public StateDict with(String name, StateArray array) {
+        Map<String, StateArray> more = new LinkedHashMap<>(arrays);
+        more.put(name, array);
+        return of(more);
+    }
+
+    /** These arrays with {@code prefix} and a dot before each name. */
+    public StateDict withPrefix(String prefix) {
+        String dotted = dotted(prefix);
+        return renamed(name -> dotted + name);
+    }
+
+    /** The arrays whose names start with {@code prefix} and a dot, by the rest of the name. */
+    public StateDict under(String prefix) {
+        String dotted = dotted(prefix);
+        return renamed(name ->
+                name.length() > dotted.length() && name.startsWith(dotted) ? name.substring(dotted.length()) : null);
+    }
+
+    private static String dotted(String prefix) {
+        if (prefix.isEmpty() || prefix.endsWith(".")) {
+            throw new IllegalArgumentException(
+                    "A prefix must not be empty or end in the dot that follows it, but given was \"" + prefix + "\"");
+        }
+        return checked(prefix) + ".";
+    }
+
+    private StateDict renamed(UnaryOperator<String> rename) {
+        Map<String, StateArray> renamed = new LinkedHashMap<>();
+        arrays.forEach((name, array) -> {
+            String other = rename.apply(name);
+            if (other != null) {
+                renamed.put(other, array);
+            }
+        });
+        return new StateDict(renamed);
+    }
+
+    /**
+     * These arrays, and then those.
+     *
+     * @throws IllegalArgumentException when both have an array of one name
+     */
+    public StateDict merge(StateDict others) {
+        List<String> twice =
+                others.arrays.keySet().stream().filter(arrays::containsKey).toList();
+        if (!twice.isEmpty()) {
+            throw new IllegalArgumentException(
+                    "States that are merged must have no names in common, but both have " + twice);
+        }
+        Map<String, StateArray> all = new LinkedHashMap<>(arrays);
+        all.putAll(others.arrays);
+        return new StateDict(all);
+    }
+
+    /** The array of that name, if there is one. */
+    public Optional<StateArray> get(String name) {
+        return Optional.ofNullable(arrays.get(name));
+    }
+
+    /** The names, in order. */
+    public Set<String> names() {
+        return arrays.keySet();
+    }
+
+    /** All of it, in order; it cannot be changed. */
+    public Map<String, StateArray> toMap() {
+        return arrays;
+    }
+
+    /** Whether the same names have equal arrays, in whatever order. */
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof StateDict state && arrays.equals(state.arrays);
+    }
+
+    @Override
+    public int hashCode() {
+        return arrays.hashCode();
+    }
+
+    /** Names, types and dimensions. */
+    @Override
+    public String toString() {
+        return arrays.toString();
+    }
+}

@@ -1,0 +1,166 @@
+package org.clnorm.cli;
+
+import com.google.gson.GsonBuilder;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.concurrent.Callable;
+import org.clnorm.io.NpyArray;
+import org.clnorm.io.Npz;
+import org.clnorm.io.Safetensors;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+import picocli.CommandLine.Spec;
+
+/** {@code clnorm state}: what is in a file of layers' state. */
+@Command(
+        name = "state",
+        description = {
+            "Lists the arrays in a .safetensors or .npz file: type, shape, the smallest and the largest finite element,"
+                    + " the mean of the finite ones, and how many are NaN or infinite.",
+            "Arrays of a safetensors file of types that cannot be loaded are listed without their elements."
+        },
+        exitCodeListHeading = "Exit codes:%n",
+        exitCodeList = {"0:all is well", "2:wrong usage, or a file that cannot be read"})
+final class StateCommand implements Callable<Integer> {
+    /** @param summary null for an array whose elements cannot be read */
+    private record Row(String name, String type, List<Long> shape, ArraySummary summary) {}
+
+    private record Listing(String format, Map<String, String> metadata, List<Row> rows) {}
+
+    @Parameters(paramLabel = "FILE", description = "The file; what it starts with tells its format.")
+    private Path file;
+
+    @Option(names = "--json", description = "Print JSON, for programs.")
+    private boolean json;
+
+    @Spec
+    private CommandSpec spec;
+
+    @Override
+    public Integer call() throws IOException {
+        Listing listing = isZip(file) ? ofNpz(file) : ofSafetensors(file);
+        PrintWriter out = spec.commandLine().getOut();
+        if (json) {
+            out.println(json(listing));
+        } else {
+            print(listing, out);
+        }
+        return Main.OK;
+    }
+
+    /** What is called so without being one is damaged, or another's; the error is to be of the format that was meant. */
+    private static boolean isZip(Path file) throws IOException {
+        if (!Files.isReadable(file) || !Files.isRegularFile(file)) {
+            throw new IOException(file + ": there is no such file, or it cannot be read");
+        }
+        try (InputStream in = Files.newInputStream(file)) {
+            return new String(in.readNBytes(2), StandardCharsets.ISO_8859_1).equals("PK")
+                    || file.toString().endsWith(".npz");
+        }
+    }
+
+    private static Listing ofNpz(Path file) throws IOException {
+        List<Row> rows = new ArrayList<>();
+        for (Map.Entry<String, NpyArray> entry : Npz.read(file).entrySet()) {
+            NpyArray array = entry.getValue();
+            rows.add(
+                    row(entry.getKey(), array.type().toString(), array.dimensions(), ArraySummary.of(array.toState())));
+        }
+        return new Listing("npz", Map.of(), rows);
+    }
+
+    /** One array at a time: there may be more of them than memory. */
+    private static Listing ofSafetensors(Path file) throws IOException {
+        try (Safetensors from = Safetensors.open(file)) {
+            List<Row> rows = new ArrayList<>();
+            for (Safetensors.Entry entry : from.entries()) {
+                boolean known = entry.type().isPresent();
+                rows.add(new Row(
+                        entry.name(),
+                        known ? entry.type().get().toString() : entry.dtype(),
+                        entry.shape(),
+                        known ? ArraySummary.of(from.load(entry)) : null));
+            }
+            return new Listing("safetensors", from.metadata(), rows);
+        }
+    }
+
+    private static Row row(String name, String type, long[] dimensions, ArraySummary summary) {
+        List<Long> shape = new ArrayList<>();
+        for (long dimension : dimensions) {
+            shape.add(dimension);
+        }
+        return new Row(name, type, shape, summary);
+    }
+
+    private void print(Listing listing, PrintWriter out) {
+        List<Row> rows = listing.rows();
+        out.printf("%s: %s, %d array%s%n", file, listing.format(), rows.size(), rows.size() == 1 ? "" : "s");
+        int names = rows.stream().mapToInt(row -> row.name().length()).max().orElse(0);
+        int shapes = rows.stream().mapToInt(row -> shape(row).length()).max().orElse(0);
+        String columns = "  %-" + Math.max(names, 14) + "s %-8s %-" + Math.max(shapes, 8) + "s %14s %14s %14s %10s%n";
+        out.printf(columns, "array", "type", "shape", "min", "max", "mean", "non-finite");
+        for (Row row : rows) {
+            ArraySummary summary = row.summary();
+            out.printf(
+                    columns,
+                    row.name(),
+                    row.type(),
+                    shape(row),
+                    summary == null ? "-" : text(summary.min()),
+                    summary == null ? "-" : text(summary.max()),
+                    summary == null ? "-" : text(summary.mean()),
+                    summary == null ? "-" : Long.toString(summary.nonFinite()));
+        }
+    }
+
+    private static String shape(Row row) {
+        return row.shape().toString().replace('[', '(').replace(']', ')');
+    }
+
+    private static String text(Number number) {
+        if (number == null) {
+            return "-";
+        }
+        return number instanceof Long ? number.toString() : String.format(Locale.ROOT, "%.6g", number.doubleValue());
+    }
+
+    private String json(Listing listing) {
+        List<Map<String, Object>> arrays = new ArrayList<>();
+        for (Row row : listing.rows()) {
+            Map<String, Object> array = new LinkedHashMap<>();
+            array.put("name", row.name());
+            array.put("type", row.type());
+            array.put("shape", row.shape());
+            if (row.summary() != null) {
+                array.put("min", row.summary().min());
+                array.put("max", row.summary().max());
+                array.put("mean", row.summary().mean());
+                array.put("non_finite", row.summary().nonFinite());
+            }
+            arrays.add(array);
+        }
+        Map<String, Object> report = new LinkedHashMap<>();
+        report.put("file", file.toString());
+        report.put("format", listing.format());
+        report.put("metadata", listing.metadata());
+        report.put("arrays", arrays);
+        return new GsonBuilder()
+                .setPrettyPrinting()
+                .disableHtmlEscaping()
+                .serializeNulls()
+                .create()
+                .toJson(report);
+    }
+}
