@@ -13,58 +13,9 @@ import java.util.Objects;
  */
 public enum HalfFloat {
     /** IEEE 754 binary16: 5 exponent bits and 10 of the significand, 2⁻²⁴ to 65504. Rounding makes 65520 infinity. */
-    BINARY16 {
-        @Override
-        public short encode(float value) {
-            return toBinary16(value);
-        }
-
-        @Override
-        public float decode(short bits) {
-            return fromBinary16(bits);
-        }
-
-        @Override
-        void encode(float[] from, int first, short[] to, int firstTo, int count) {
-            for (int i = 0; i < count; i++) {
-                to[firstTo + i] = toBinary16(from[first + i]);
-            }
-        }
-
-        @Override
-        void decode(short[] from, int first, float[] to, int firstTo, int count) {
-            for (int i = 0; i < count; i++) {
-                to[firstTo + i] = fromBinary16(from[first + i]);
-            }
-        }
-    },
-
+    BINARY16,
     /** bfloat16: float32 without the last 16 bits of its significand, so with float32's range, 2⁻¹³³ to 3.39e38. */
-    BFLOAT16 {
-        @Override
-        public short encode(float value) {
-            return toBfloat16(value);
-        }
-
-        @Override
-        public float decode(short bits) {
-            return fromBfloat16(bits);
-        }
-
-        @Override
-        void encode(float[] from, int first, short[] to, int firstTo, int count) {
-            for (int i = 0; i < count; i++) {
-                to[firstTo + i] = toBfloat16(from[first + i]);
-            }
-        }
-
-        @Override
-        void decode(short[] from, int first, float[] to, int firstTo, int count) {
-            for (int i = 0; i < count; i++) {
-                to[firstTo + i] = fromBfloat16(from[first + i]);
-            }
-        }
-    };
+    BFLOAT16;
 
     private static final int CHUNK = 4096;
 
@@ -73,27 +24,26 @@ public enum HalfFloat {
     private static final int QUIET = 0x00400000;
 
     /** The nearest number of this format. */
-    public abstract short encode(float value);
+    public short encode(float value) {
+        return this == BINARY16 ? toBinary16(value) : toBfloat16(value);
+    }
 
     /** The number that these bits stand for. */
-    public abstract float decode(short bits);
-
-    // In each constant, so that each loop has its format's arithmetic in it.
-    abstract void encode(float[] from, int first, short[] to, int firstTo, int count);
-
-    abstract void decode(short[] from, int first, float[] to, int firstTo, int count);
+    public float decode(short bits) {
+        return this == BINARY16 ? fromBinary16(bits) : fromBfloat16(bits);
+    }
 
     /** {@link #encode(float)} of each, as a new array. */
     public short[] encode(float[] values) {
         short[] bits = new short[Objects.requireNonNull(values, "values").length];
-        encode(values, 0, bits, 0, values.length);
+        encode(values, bits, values.length);
         return bits;
     }
 
     /** {@link #decode(short)} of each, as a new array. */
     public float[] decode(short[] bits) {
         float[] values = new float[Objects.requireNonNull(bits, "bits").length];
-        decode(bits, 0, values, 0, bits.length);
+        decode(bits, values, bits.length);
         return values;
     }
 
@@ -113,7 +63,7 @@ public enum HalfFloat {
         for (int left = count; left > 0; left -= Math.min(CHUNK, left)) {
             int some = Math.min(CHUNK, left);
             source.get(values, 0, some);
-            encode(values, 0, bits, 0, some);
+            encode(values, bits, some);
             target.put(bits, 0, some);
         }
     }
@@ -134,7 +84,7 @@ public enum HalfFloat {
         for (int left = count; left > 0; left -= Math.min(CHUNK, left)) {
             int some = Math.min(CHUNK, left);
             source.get(bits, 0, some);
-            decode(bits, 0, values, 0, some);
+            decode(bits, values, some);
             target.put(values, 0, some);
         }
     }
@@ -146,6 +96,32 @@ public enum HalfFloat {
         }
         if (readOnly) {
             throw new IllegalArgumentException("to must be writable, but given was a read-only buffer");
+        }
+    }
+
+    // A loop for each format, so that no element asks which one it is.
+
+    private void encode(float[] from, short[] to, int count) {
+        if (this == BINARY16) {
+            for (int i = 0; i < count; i++) {
+                to[i] = toBinary16(from[i]);
+            }
+        } else {
+            for (int i = 0; i < count; i++) {
+                to[i] = toBfloat16(from[i]);
+            }
+        }
+    }
+
+    private void decode(short[] from, float[] to, int count) {
+        if (this == BINARY16) {
+            for (int i = 0; i < count; i++) {
+                to[i] = fromBinary16(from[i]);
+            }
+        } else {
+            for (int i = 0; i < count; i++) {
+                to[i] = fromBfloat16(from[i]);
+            }
         }
     }
 

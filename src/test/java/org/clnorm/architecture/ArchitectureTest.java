@@ -19,6 +19,7 @@ import com.tngtech.archunit.lang.ArchRule;
 import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.HalfFloat;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
@@ -60,6 +61,7 @@ final class ArchitectureTest {
                     Shape.class,
                     Layout.class,
                     DataType.class,
+                    HalfFloat.class,
                     Activation.class,
                     RunningAverage.class,
                     RunningVariance.class,
