@@ -255,6 +255,16 @@ public final class BatchNorm implements AutoCloseable {
         return device;
     }
 
+    /** ε, added to the variance inside the square root. */
+    public double epsilon() {
+        return options.epsilon;
+    }
+
+    /** What is applied in the same pass. */
+    public Activation activation() {
+        return options.activation;
+    }
+
     /** Normalizes with the statistics of each batch from now on. */
     public void train() {
         lease.check();

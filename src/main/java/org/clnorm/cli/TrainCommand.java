@@ -71,6 +71,18 @@ final class TrainCommand implements Callable<Integer> {
             description = "Where to write index.html. Default: ${DEFAULT-VALUE}.")
     private Path report;
 
+    @Option(
+            names = "--diagnose",
+            arity = "0..1",
+            paramLabel = "N",
+            defaultValue = "0",
+            fallbackValue = "50",
+            description =
+                    "Looks into the batch normalizations every N steps, every 50 unless said, and adds to the report"
+                            + " how far batches are from the running statistics, which channels are dead, and what is not"
+                            + " finite.")
+    private int diagnose;
+
     @Mixin
     private DeviceOptions device;
 
@@ -86,7 +98,7 @@ final class TrainCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--images and --labels belong together, but only "
                     + (images == null ? "--labels" : "--images") + " was given");
         }
-        Settings settings = new Settings(epochs, batch, rates.get(0), rates.get(1), seed);
+        Settings settings = new Settings(epochs, batch, rates.get(0), rates.get(1), seed, diagnose);
         Digits digits = images == null ? Digits.bundled() : Digits.read(images, labels);
         TrainingExample example = new TrainingExample(settings, digits);
         try (Device on = device.open()) {

@@ -30,7 +30,7 @@ record Chart(String title, String horizontal, Axis x, Axis y, Guide guide, List<
     /**
      * One line.
      *
-     * @param style "normalized" or "plain": the colour and the marker
+     * @param style "normalized", "plain" or another class of the page: the colour and the marker
      * @param values at x = 1, 2, 3, ...
      * @param marked whether every value gets a marker, with its number as a tooltip
      * @param divergedAt where along x a cross says that there was no number any more
@@ -76,7 +76,8 @@ record Chart(String title, String horizontal, Axis x, Axis y, Guide guide, List<
                 double value = line.values().get(i);
                 shapes.add(marker(line.style(), across(i + 1), down(value))
                         .add(element("title")
-                                .text(horizontal + " " + (i + 1) + ": " + String.format(Locale.ROOT, "%.4f", value))));
+                                .text(horizontal + " " + x.label().apply(i + 1) + ": "
+                                        + String.format(Locale.ROOT, "%.4f", value))));
             }
         }
         line.divergedAt().ifPresent(at -> {
@@ -96,7 +97,7 @@ record Chart(String title, String horizontal, Axis x, Axis y, Guide guide, List<
         return shapes;
     }
 
-    /** A disc for the normalized network and a square for the plain one: colour alone would not reach everybody. */
+    /** A disc for the normalized network and a square for all else: colour alone would not reach everybody. */
     static Markup marker(String style, double cx, double cy) {
         return style.equals("normalized")
                 ? element("circle", "class", "marker " + style, "cx", number(cx), "cy", number(cy), "r", "4")

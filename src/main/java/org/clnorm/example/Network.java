@@ -1,7 +1,10 @@
 package org.clnorm.example;
 
+import java.util.List;
 import java.util.Random;
 import org.clnorm.Device;
+import org.clnorm.diagnostics.Diagnoser;
+import org.clnorm.diagnostics.Diagnostics;
 
 /**
  * Pixels → dense 128 → ReLU → dense → softmax cross entropy, with or without batch normalization before the ReLU.
@@ -32,7 +35,11 @@ final class Network implements AutoCloseable {
     }
 
     static Network normalized(int pixels, int classes, long seed, Device device, int batch) {
-        return new Network(pixels, classes, seed, new NormalizedRelu(device, batch, HIDDEN));
+        return normalized(pixels, classes, seed, device, batch, Diagnoser.off());
+    }
+
+    static Network normalized(int pixels, int classes, long seed, Device device, int batch, Diagnoser diagnoser) {
+        return new Network(pixels, classes, seed, new NormalizedRelu(device, batch, HIDDEN, diagnoser));
     }
 
     /** One step of training; gives the mean loss of the batch before it. */
@@ -74,6 +81,11 @@ final class Network implements AutoCloseable {
     /** Time spent so far between the dense layers in training, with the transfers to the device and back. */
     long nonlinearityNanos() {
         return nonlinearityNanos;
+    }
+
+    /** What was seen of the batch normalization in training, if there is one and that was asked for. */
+    List<Diagnostics> diagnostics() {
+        return nonlinearity.diagnostics();
     }
 
     @Override

@@ -1,5 +1,8 @@
 package org.clnorm.example;
 
+import java.util.List;
+import org.clnorm.diagnostics.Diagnostics;
+
 /** What stands between the two dense layers. All arrays are (batch, channels). */
 interface Nonlinearity extends AutoCloseable {
     /** y of x, in training; what {@link #backward} needs is kept. */
@@ -13,6 +16,11 @@ interface Nonlinearity extends AutoCloseable {
 
     /** Moves its parameters, if it has any, down the gradient. */
     void step(Sgd sgd);
+
+    /** What was seen of it in training, if that was asked for. */
+    default List<Diagnostics> diagnostics() {
+        return List.of();
+    }
 
     @Override
     void close();

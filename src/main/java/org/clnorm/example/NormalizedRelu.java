@@ -1,5 +1,7 @@
 package org.clnorm.example;
 
+import java.util.ArrayList;
+import java.util.List;
 import org.clnorm.Activation;
 import org.clnorm.BatchNorm;
 import org.clnorm.Device;
@@ -7,6 +9,8 @@ import org.clnorm.Layout;
 import org.clnorm.Parameter;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
+import org.clnorm.diagnostics.Diagnoser;
+import org.clnorm.diagnostics.Diagnostics;
 
 /**
  * Batch normalization and the ReLU after it, in one pass on the device: all that this example needs of the library.
@@ -18,16 +22,22 @@ final class NormalizedRelu implements Nonlinearity {
     private final Device device;
     private final int channels;
     private final BatchNorm norm;
+    private final Diagnoser diagnoser;
+    private final List<Diagnostics> diagnostics = new ArrayList<>();
     // Made once and used in every training step, which so allocates nothing on the device.
     private final Tensor x;
     private final Tensor y;
     private final Tensor dy;
     private final Tensor dx;
 
-    /** @param batch the rows of every training batch; {@link #infer} takes any number */
-    NormalizedRelu(Device device, int batch, int channels) {
+    /**
+     * @param batch the rows of every training batch; {@link #infer} takes any number
+     * @param diagnoser what looks at the training batches
+     */
+    NormalizedRelu(Device device, int batch, int channels, Diagnoser diagnoser) {
         this.device = device;
         this.channels = channels;
+        this.diagnoser = diagnoser;
         norm = BatchNorm.builder(channels).activation(Activation.RELU).build(device);
         Shape shape = Shape.of(batch, channels);
         x = device.tensor(shape, Layout.CHANNELS_FIRST);
@@ -42,6 +52,7 @@ final class NormalizedRelu implements Nonlinearity {
         norm.train();
         x.upload(values);
         norm.forward(x, y);
+        diagnoser.observe(norm, y).ifPresent(diagnostics::add);
         return y.download();
     }
 
@@ -72,6 +83,11 @@ final class NormalizedRelu implements Nonlinearity {
             sgd.step(values, parameter.gradient().download());
             parameter.value().upload(values);
         }
+    }
+
+    @Override
+    public List<Diagnostics> diagnostics() {
+        return List.copyOf(diagnostics);
     }
 
     @Override

@@ -67,9 +67,10 @@ final class Report {
         body.add(definitions(content.facts(), content.check()));
         body.add(panels);
         body.addAll(summary(content));
+        body.addAll(DiagnosticsSection.of(content.runs()));
         body.addAll(crossCheck(content.check()));
         body.addAll(Page.reproduce(content.command()));
-        return Page.html("clnorm train", STYLE, body);
+        return Page.html("clnorm train", STYLE + DiagnosticsSection.STYLE, body);
     }
 
     private static Markup definitions(Map<String, String> facts, CrossCheck check) {
@@ -185,7 +186,7 @@ final class Report {
                 : OptionalDouble.of(values.size() + 1.0);
     }
 
-    private static Markup swatch(String style) {
+    static Markup swatch(String style) {
         return element("svg", "viewBox", "0 0 36 24", "aria-hidden", "true")
                 .add(element("path", "class", "curve " + style, "d", "M2 12L34 12"), Chart.marker(style, 18, 12));
     }

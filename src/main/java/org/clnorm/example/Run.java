@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.stream.IntStream;
+import org.clnorm.diagnostics.Diagnostics;
 
 /**
  * How one network's training went.
@@ -12,8 +13,15 @@ import java.util.stream.IntStream;
  * @param epochs the whole epochs, up to where it diverged if it did
  * @param firstEpoch the loss of each batch of the first epoch
  * @param divergedIn the epoch, from 1, in which the loss stopped being a finite number
+ * @param diagnostics what was seen of the batch normalization, if that was asked for
  */
-record Run(boolean normalized, double rate, List<Epoch> epochs, List<Double> firstEpoch, OptionalInt divergedIn) {
+record Run(
+        boolean normalized,
+        double rate,
+        List<Epoch> epochs,
+        List<Double> firstEpoch,
+        OptionalInt divergedIn,
+        List<Diagnostics> diagnostics) {
     /**
      * One pass over the training data.
      *

@@ -11,8 +11,9 @@ import java.util.List;
  * @param smallRate the learning rate at which a plain network learns too, above 0
  * @param largeRate a larger one
  * @param seed of the initial weights and of the order of the digits
+ * @param diagnose steps from one look into the batch normalization to the next; 0 for none
  */
-public record Settings(int epochs, int batch, double smallRate, double largeRate, long seed) {
+public record Settings(int epochs, int batch, double smallRate, double largeRate, long seed, int diagnose) {
     /** Checks each. */
     public Settings {
         check(epochs >= 1 && epochs <= 1000, "The number of epochs must be 1 to 1000, but given was " + epochs);
@@ -21,6 +22,12 @@ public record Settings(int epochs, int batch, double smallRate, double largeRate
                 (float) smallRate > 0 && smallRate < largeRate && largeRate <= Float.MAX_VALUE,
                 "The learning rates must be two finite numbers above 0, the small one first, but given were "
                         + number(smallRate) + " and " + number(largeRate));
+        check(diagnose >= 0, "The steps between two diagnoses must be 0, for none, or more, but given was " + diagnose);
+    }
+
+    /** Without diagnoses. */
+    public Settings(int epochs, int batch, double smallRate, double largeRate, long seed) {
+        this(epochs, batch, smallRate, largeRate, seed, 0);
     }
 
     /** Checks that there is at least one batch to train with, and something to test with. */

@@ -88,7 +88,8 @@ final class Training implements AutoCloseable {
     }
 
     Run run() {
-        return new Run(normalized, rate, List.copyOf(epochs), List.copyOf(firstEpoch), divergedIn);
+        return new Run(
+                normalized, rate, List.copyOf(epochs), List.copyOf(firstEpoch), divergedIn, network.diagnostics());
     }
 
     @Override

@@ -15,6 +15,7 @@ import me.tongfei.progressbar.ProgressBarBuilder;
 import me.tongfei.progressbar.ProgressBarStyle;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
+import org.clnorm.diagnostics.Diagnoser;
 
 /**
  * Four networks side by side, from the same weights and over the same batches: with batch normalization and without, at
@@ -109,7 +110,13 @@ public final class TrainingExample {
 
     private Training training(double rate, boolean normalized, Device device) {
         Network network = normalized
-                ? Network.normalized(digits.pixels(), digits.classes(), settings.seed(), device, settings.batch())
+                ? Network.normalized(
+                        digits.pixels(),
+                        digits.classes(),
+                        settings.seed(),
+                        device,
+                        settings.batch(),
+                        Diagnoser.every(settings.diagnose()).named("rate " + Settings.number(rate)))
                 : Network.plain(digits.pixels(), digits.classes(), settings.seed());
         return new Training(split, settings, normalized, rate, network);
     }

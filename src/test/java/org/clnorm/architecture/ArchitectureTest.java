@@ -19,6 +19,7 @@ import com.tngtech.archunit.lang.ArchRule;
 import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.HalfFloat;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
@@ -45,6 +46,8 @@ final class ArchitectureTest {
     private static final String REFERENCE = "org.clnorm.reference..";
     private static final String BACKEND = "org.clnorm.backend..";
     private static final String VIEW = "org.clnorm.view..";
+    private static final String FOLDING = "org.clnorm.folding..";
+    private static final String DIAGNOSTICS = "org.clnorm.diagnostics..";
     private static final String IO = "org.clnorm.io..";
     private static final String VERIFY = "org.clnorm.verify..";
     private static final String BENCH = "org.clnorm.bench..";
@@ -62,6 +65,7 @@ final class ArchitectureTest {
                     Shape.class,
                     Layout.class,
                     DataType.class,
+                    HalfFloat.class,
                     Activation.class,
                     RunningAverage.class,
                     RunningVariance.class,
@@ -170,7 +174,7 @@ final class ArchitectureTest {
                 .resideInAPackage(ROOT)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(VIEW, IO, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
+                .resideInAnyPackage(VIEW, FOLDING, DIAGNOSTICS, IO, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
     }
 
     @Test
@@ -221,12 +225,22 @@ final class ArchitectureTest {
                 .because("its readers are to do the same, and have nothing else"));
     }
 
+    @Test
+    void aids_asTheyAre_useThePublicInterfaceOnly() {
+        check(noClasses().that().resideInAPackage(FOLDING).should().dependOnClassesThat(oursOutside(ROOT, FOLDING)));
+        check(noClasses()
+                .that()
+                .resideInAPackage(DIAGNOSTICS)
+                .should()
+                .dependOnClassesThat(oursOutside(ROOT, DIAGNOSTICS)));
+    }
+
     /** What a user of the library gets; the other packages need dependencies that are optional in the build. */
     @Test
     void library_asItIs_needsJoclAndSlf4jOnly() {
         check(classes()
                 .that()
-                .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW)
+                .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW, FOLDING, DIAGNOSTICS)
                 .should()
                 .onlyDependOnClassesThat()
                 .resideInAnyPackage("java..", "sun.misc", "org.jocl..", "org.slf4j..", ALL));

@@ -55,6 +55,8 @@ final class TrainCommandTest {
                 "--labels a             | only --labels was given",
                 "--images a --labels b  | There is no file a",
                 "--device nonesuch      | No device matches 'nonesuch'",
+                "--diagnose -1          | must be 0, for none, or more, but given was -1",
+                "--diagnose often       | 'often'",
                 "--momentum 0.9         | Unknown option"
             })
     void train_wrongOption_saysWhyAndExitsWith2(String options, String message) {
@@ -102,6 +104,28 @@ final class TrainCommandTest {
         assertThat(Files.readString(report().resolve("index.html")))
                 .as("the command that makes the page again, as a shell takes it")
                 .contains("train --report '" + report() + "' --images ");
+    }
+
+    @Test
+    void train_diagnose_isEvery50StepsUnlessSaidAndIntoTheReport() throws IOException {
+        List<String> options = List.of(
+                "--images",
+                images(500).toString(),
+                "--labels",
+                labels(500).toString(),
+                "--epochs",
+                "5",
+                "--batch",
+                "40",
+                "--device",
+                "reference",
+                "--diagnose");
+        assertThat(train(options.toArray(String[]::new))).as(err.toString()).isZero();
+        assertThat(Files.readString(report().resolve("index.html"))).contains("Every 50 training steps");
+        List<String> every20 = new ArrayList<>(options);
+        every20.add("20");
+        assertThat(train(every20.toArray(String[]::new))).as(err.toString()).isZero();
+        assertThat(Files.readString(report().resolve("index.html"))).contains("Every 20 training steps");
     }
 
     private Path images(int count) throws IOException {

@@ -13,6 +13,7 @@ import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.clnorm.Shape;
+import org.clnorm.diagnostics.Diagnostics;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.w3c.dom.Document;
@@ -31,7 +32,7 @@ final class ReportTest {
         List<Run.Epoch> epochs = DoubleStream.of(losses)
                 .mapToObj(loss -> new Run.Epoch(loss, Math.exp(-loss), 100, 40))
                 .toList();
-        return new Run(normalized, rate, epochs, List.of(2.5, 2.0, 0.0), divergedIn);
+        return new Run(normalized, rate, epochs, List.of(2.5, 2.0, 0.0), divergedIn, List.of());
     }
 
     private static final List<Run> RUNS = List.of(
@@ -39,6 +40,25 @@ final class ReportTest {
             run(false, 0.02, OptionalInt.empty(), 1.8, 0.9, 0.4),
             run(true, 4, OptionalInt.of(3), 9, 300),
             run(false, 4, OptionalInt.of(1)));
+
+    private static Run looked(boolean normalized, double rate, Diagnostics... looks) {
+        Run run = run(normalized, rate, OptionalInt.empty(), 1.2, 0.5);
+        return new Run(normalized, rate, run.epochs(), run.firstEpoch(), run.divergedIn(), List.of(looks));
+    }
+
+    private static Diagnostics look(long step, double distance, double zeros, long nonFinite) {
+        return new Diagnostics(
+                "it",
+                step,
+                new double[] {distance, distance},
+                new double[] {0, Math.log(2)},
+                new double[] {0.25, zeros},
+                new long[] {0, nonFinite},
+                new double[] {1, 0.001},
+                0.01,
+                0,
+                0);
+    }
 
     private static Report.Content content(String deviceName, List<Run> runs) {
         return new Report.Content(
@@ -83,7 +103,11 @@ final class ReportTest {
 
     @Test
     void html_divergedAndZeroLosses_drawsNumbersOnly() throws Exception {
-        Document page = parsed(Report.html(content("PoCL", RUNS)));
+        assertDrawsNumbersOnly(Report.html(content("PoCL", RUNS)));
+    }
+
+    private static void assertDrawsNumbersOnly(String html) throws Exception {
+        Document page = parsed(html);
         for (String tag : List.of("path", "line", "circle", "rect", "text")) {
             NodeList shapes = page.getElementsByTagName(tag);
             for (int i = 0; i < shapes.getLength(); i++) {
@@ -97,6 +121,32 @@ final class ReportTest {
                 }
             }
         }
+    }
+
+    @Test
+    void html_noDiagnoses_doesNotSpeakOfThem() {
+        assertThat(Report.html(content("PoCL", RUNS))).doesNotContain("Inside the batch normalizations");
+    }
+
+    @Test
+    void html_diagnoses_areDrawnAndTold() throws Exception {
+        List<Run> runs = List.of(
+                looked(true, 0.02, look(20, 0.5, 0.5, 0), look(40, 0, 0.75, 0)),
+                RUNS.get(1),
+                looked(true, 4, look(20, 0.5, 1, 0), look(40, Double.NaN, 0.5, 3)),
+                RUNS.get(3));
+        String html = Report.html(content("PoCL", runs));
+        assertDrawsNumbersOnly(html);
+        assertThat(parsed(html).getDocumentElement().getTextContent())
+                .contains("Every 20 training steps, of 2 channels")
+                .contains("No channel dead, and all finite, in all looks.")
+                .contains("Not all was finite in 1 of 2 looks. Up to 1 of 2 channels dead, 0 at the last look.")
+                .containsPattern("dead channels\\s+none\\s+none")
+                .containsPattern("below 0.01\\s+1: 1\\s+1: 1")
+                .containsPattern("not finite: outputs\\s+none\\s+3")
+                .containsPattern("farthest\\s+0.000 σ\\s+–")
+                .containsPattern("1.000 to 2.000")
+                .contains("step 40: 0.5000");
     }
 
     @Test

@@ -11,6 +11,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
 import org.clnorm.Device;
+import org.clnorm.diagnostics.Diagnostics;
 import org.junit.jupiter.api.Test;
 
 final class TrainingTest {
@@ -111,6 +112,25 @@ final class TrainingTest {
     }
 
     @Test
+    void train_diagnose_looksAtEveryNthStepOfTheNormalizedNetworks() throws IOException {
+        try (Device device = Device.cpuReference()) {
+            List<Run> looked = train(device, new Settings(2, 40, 0.05, 2, 1, 8), few());
+            List<Run> notLooked = train(device, new Settings(2, 40, 0.05, 2, 1), few());
+            for (int i = 0; i < looked.size(); i++) {
+                assertThat(looked.get(i).diagnostics().stream()
+                                .map(Diagnostics::step)
+                                .toList())
+                        .as("of 20 steps, of a %s network", looked.get(i).kind())
+                        .isEqualTo(looked.get(i).normalized() ? List.of(8L, 16L) : List.of());
+                assertThat(notLooked.get(i).diagnostics()).isEmpty();
+                assertThat(looked.get(i).firstEpoch())
+                        .as("looking changes nothing")
+                        .isEqualTo(notLooked.get(i).firstEpoch());
+            }
+        }
+    }
+
+    @Test
     void settings_wrong_sayWhatWasGiven() throws IOException {
         assertThatThrownBy(() -> new Settings(0, 100, 1, 2, 1)).hasMessageContainingAll("epochs", "0");
         assertThatThrownBy(() -> new Settings(1, 1, 1, 2, 1)).hasMessageContainingAll("batch", "1");
@@ -119,6 +139,7 @@ final class TrainingTest {
         assertThatThrownBy(() -> new Settings(1, 100, 1, Double.POSITIVE_INFINITY, 1))
                 .hasMessageContaining("Infinity");
         assertThatThrownBy(() -> new Settings(1, 100, Double.NaN, 1, 1)).hasMessageContaining("NaN");
+        assertThatThrownBy(() -> new Settings(1, 100, 1, 2, 1, -1)).hasMessageContainingAll("diagnoses", "-1");
         Digits few = few();
         assertThatThrownBy(() -> new TrainingExample(new Settings(1, 401, 1, 2, 1), few))
                 .hasMessageContainingAll("401", "400", "100");

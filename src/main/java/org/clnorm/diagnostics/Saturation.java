@@ -1,0 +1,41 @@
+package org.clnorm.diagnostics;
+
+/** How much of the output of a bounded activation lies at its ends, where it lets next to no gradient through. */
+public final class Saturation {
+    private Saturation() {}
+
+    /**
+     * The share of values, 0 to 1, that are at most {@code threshold} away from 0 or 1. NaN is none of them; of no
+     * values it is 0.
+     *
+     * @param threshold from 0 to below 0.5
+     */
+    public static double ofSigmoid(float[] values, double threshold) {
+        return share(values, 0, 1, threshold);
+    }
+
+    /**
+     * The share of values, 0 to 1, that are at most {@code threshold} away from −1 or 1. NaN is none of them; of no
+     * values it is 0.
+     *
+     * @param threshold from 0 to below 1
+     */
+    public static double ofTanh(float[] values, double threshold) {
+        return share(values, -1, 1, threshold);
+    }
+
+    private static double share(float[] values, double low, double high, double threshold) {
+        double half = (high - low) / 2;
+        if (!(threshold >= 0 && threshold < half)) {
+            throw new IllegalArgumentException(
+                    "threshold must be from 0 to below " + half + ", but given was " + threshold);
+        }
+        int saturated = 0;
+        for (float value : values) {
+            if (value <= low + threshold || value >= high - threshold) {
+                saturated++;
+            }
+        }
+        return values.length == 0 ? 0 : (double) saturated / values.length;
+    }
+}

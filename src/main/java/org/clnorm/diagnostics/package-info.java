@@ -1,0 +1,2 @@
+/** What goes on inside a batch normalization in training: statistics that drift, channels that died, numbers that are none. */
+package org.clnorm.diagnostics;

@@ -1,0 +1,37 @@
+package org.clnorm.folding;
+
+/**
+ * A weight as one row for each output, each of {@code length} weights in the order of (in/groups, k...).
+ *
+ * @param count outputs
+ * @param perGroup outputs in a group
+ * @param inputs in a group
+ * @param taps the product of k...
+ */
+record Rows(int count, int perGroup, int inputs, int taps, boolean transposed) {
+    /** Of a weight (out, in/groups, k...). */
+    static Rows of(Weights layer, int groups) {
+        int count = (int) layer.shape()[0];
+        return new Rows(count, count / groups, (int) layer.shape()[1], layer.taps(), false);
+    }
+
+    /** Of a weight (in, out/groups, k...). */
+    static Rows ofTransposed(Weights layer, int groups) {
+        int perGroup = (int) layer.shape()[1];
+        return new Rows(perGroup * groups, perGroup, (int) layer.shape()[0] / groups, layer.taps(), true);
+    }
+
+    int length() {
+        return inputs * taps;
+    }
+
+    /** Where weight {@code i} of output {@code o} lies. */
+    int index(int o, int i) {
+        return transposed ? (channel(o, i) * perGroup + o % perGroup) * taps + i % taps : o * length() + i;
+    }
+
+    /** The input channel, of those of all groups, that weight {@code i} of output {@code o} is for. */
+    int channel(int o, int i) {
+        return o / perGroup * inputs + i / taps;
+    }
+}
