@@ -521,36 +521,6 @@ class ReferenceNormalizationTest {
 
     @ParameterizedTest
     @EnumSource(Layout.class)
-    void batchNorm_asOneOfTheFamily_isReferenceBatchNorm(Layout layout) {
-        int elements = (int) Normalizations.SHAPE.elements();
-        double[] x = Values.random(elements, 1);
-        double[] dy = Values.random(elements, 2);
-        double[] gamma = Values.random(4, 3);
-        double[] beta = Values.random(4, 4);
-        ReferenceBatchNorm.Forward forward = ReferenceBatchNorm.forwardTraining(
-                Normalizations.SHAPE, layout, x, null, Activation.NONE, gamma, beta, 0.1);
-        Gradients gradients = ReferenceBatchNorm.backward(
-                Normalizations.SHAPE,
-                layout,
-                false,
-                dy,
-                x,
-                null,
-                Activation.NONE,
-                gamma,
-                forward.mean(),
-                forward.inverseStandardDeviation());
-        Pass pass = Pass.of(Normalization.BATCH, Normalizations.SHAPE, layout, x, dy, gamma, beta, 0.1, null);
-
-        assertClose("y", pass.y, forward.y(), EXACT);
-        assertClose("dx", pass.gradients.dx(), gradients.dx(), 1e-14);
-        assertClose("dγ", pass.gradients.dgamma(), gradients.dgamma(), 1e-14);
-        assertClose("dβ", pass.gradients.dbeta(), gradients.dbeta(), 1e-14);
-        assertClose("largest term", pass.gradients.largestTerm(), gradients.largestTerm(), 1e-14);
-    }
-
-    @ParameterizedTest
-    @EnumSource(Layout.class)
     void instanceNorm_asVirtualBatchesOfOneSample_isTheSame(Layout layout) {
         assertSame(layout, group(4), ghost(1));
     }
