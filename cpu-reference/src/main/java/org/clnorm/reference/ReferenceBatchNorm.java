@@ -8,10 +8,12 @@ import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
+import org.clnorm.backend.Normalization;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
 
 /**
- * Batch normalization (Ioffe and Szegedy, 2015) in double precision, by plain loops over the logical indices batch n,
- * channel c and position s.
+ * Batch normalization (Ioffe and Szegedy, 2015) in double precision, which is {@link ReferenceNormalization} where
+ * channels are the groups; and the running statistics, which are per channel whatever the normalization.
  *
  * <p>Arrays of the shape (N, C, spatial...) are in the memory order of the given layout; {@code gamma}, {@code beta},
  * means and variances have one element per channel. No argument is changed. An array of the wrong length is an {@link
@@ -44,12 +46,13 @@ public final class ReferenceBatchNorm {
      * What a backward pass gives.
      *
      * @param dx of x's shape and layout
-     * @param dgamma per channel
-     * @param dbeta per channel
+     * @param dgamma as γ: per channel, of batch normalization
+     * @param dbeta likewise
      * @param dresidual of x's shape and layout: dy where the activation let it through, else 0
      * @param largestTerm the largest finite magnitude, over all elements, of the terms whose sum is dx: γ·invstd·dy',
-     *     γ·invstd·x̂·dγ/m and γ·invstd·dβ/m, of which frozen statistics have only the first. They may cancel, so that
-     *     a rounding error in dx is to be measured against this and not against dx; 0 where no term is finite
+     *     γ·invstd·x̂·dγ/m and γ·invstd·dβ/m, of which frozen statistics have only the first, and likewise of other
+     *     normalizations. They may cancel, so that a rounding error in dx is to be measured against this and not
+     *     against dx; 0 where no term is finite
      */
     public record Gradients(double[] dx, double[] dgamma, double[] dbeta, double[] dresidual, double largestTerm) {}
 
@@ -80,10 +83,10 @@ public final class ReferenceBatchNorm {
             double[] gamma,
             double[] beta,
             double epsilon) {
-        Moments moments = moments(shape, layout, x);
-        double[] invstd = inverseStandardDeviation(moments.variance, epsilon);
-        double[] y = normalize(shape, layout, x, residual, activation, gamma, beta, moments.mean, invstd);
-        return new Forward(y, moments.mean, moments.variance, invstd);
+        ReferenceNormalization normalization = of(shape, layout);
+        Statistics statistics = normalization.statistics(x, epsilon, null);
+        double[] y = normalization.normalize(x, residual, activation, gamma, beta, statistics);
+        return new Forward(y, statistics.mean(), statistics.variance(), statistics.inverseStandardDeviation());
     }
 
     /** The forward pass with given statistics: y as in {@link #forwardTraining}. */
@@ -104,41 +107,8 @@ public final class ReferenceBatchNorm {
 
     /** The mean and biased variance of each channel; NaN for a channel with no values, or with one that is not finite. */
     public static Moments moments(Shape shape, Layout layout, double[] x) {
-        Axes axes = Axes.of(shape, layout);
-        axes.check("x", x);
-        double[] mean = new double[axes.channels];
-        double[] variance = new double[axes.channels];
-        for (int c = 0; c < axes.channels; c++) {
-            double sum = 0;
-            for (int n = 0; n < axes.batch; n++) {
-                for (int s = 0; s < axes.spatial; s++) {
-                    sum += x[axes.index(n, c, s)];
-                }
-            }
-            double estimate = sum / axes.valuesPerChannel();
-
-            // The rounding errors of a long sum of large values grow with its length and with mean/σ. What is left
-            // after
-            // subtracting a mean that is nearly right is small, and so are the errors of its sum: adding its average
-            // makes the mean right to about its last bit.
-            double remainder = 0;
-            for (int n = 0; n < axes.batch; n++) {
-                for (int s = 0; s < axes.spatial; s++) {
-                    remainder += x[axes.index(n, c, s)] - estimate;
-                }
-            }
-            mean[c] = estimate + remainder / axes.valuesPerChannel();
-
-            double squares = 0;
-            for (int n = 0; n < axes.batch; n++) {
-                for (int s = 0; s < axes.spatial; s++) {
-                    double deviation = x[axes.index(n, c, s)] - mean[c];
-                    squares += deviation * deviation;
-                }
-            }
-            variance[c] = squares / axes.valuesPerChannel();
-        }
-        return new Moments(mean, variance);
+        Statistics statistics = of(shape, layout).statistics(x, 0, null);
+        return new Moments(statistics.mean(), statistics.variance());
     }
 
     /** 1/√(variance + ε) of each channel. */
@@ -163,27 +133,9 @@ public final class ReferenceBatchNorm {
             double[] beta,
             double[] mean,
             double[] inverseStandardDeviation) {
-        Axes axes = Axes.of(shape, layout);
-        axes.check("x", x);
-        axes.checkOptional("residual", residual);
-        axes.checkOptionalPerChannel("gamma", gamma);
-        axes.checkOptionalPerChannel("beta", beta);
-        axes.checkPerChannel("mean", mean);
-        axes.checkPerChannel("inverseStandardDeviation", inverseStandardDeviation);
-        double[] y = new double[x.length];
-        for (int c = 0; c < axes.channels; c++) {
-            double scale = gamma == null ? 1 : gamma[c];
-            double shift = beta == null ? 0 : beta[c];
-            for (int n = 0; n < axes.batch; n++) {
-                for (int s = 0; s < axes.spatial; s++) {
-                    int i = axes.index(n, c, s);
-                    double normalized = (x[i] - mean[c]) * inverseStandardDeviation[c];
-                    double added = residual == null ? 0 : residual[i];
-                    y[i] = activate(normalized * scale + shift + added, activation);
-                }
-            }
-        }
-        return y;
+        ReferenceNormalization normalization = of(shape, layout);
+        Statistics statistics = normalization.given(mean, inverseStandardDeviation);
+        return normalization.normalize(x, residual, activation, gamma, beta, statistics);
     }
 
     /**
@@ -214,46 +166,11 @@ public final class ReferenceBatchNorm {
             double[] gamma,
             double[] mean,
             double[] inverseStandardDeviation) {
-        Axes axes = Axes.of(shape, layout);
-        axes.check("dy", dy);
-        axes.check("x", x);
-        if (activation != Activation.NONE) {
-            axes.check("y", y);
-        }
-        axes.checkOptionalPerChannel("gamma", gamma);
-        axes.checkPerChannel("mean", mean);
-        axes.checkPerChannel("inverseStandardDeviation", inverseStandardDeviation);
-        double[] dx = new double[x.length];
-        double[] dgamma = new double[axes.channels];
-        double[] dbeta = new double[axes.channels];
-        double[] dresidual = new double[x.length];
-        double largestTerm = 0;
-        for (int c = 0; c < axes.channels; c++) {
-            for (int n = 0; n < axes.batch; n++) {
-                for (int s = 0; s < axes.spatial; s++) {
-                    int i = axes.index(n, c, s);
-                    boolean blocked = activation == Activation.RELU && y[i] <= 0;
-                    dresidual[i] = blocked ? 0 : dy[i];
-                    dbeta[c] += dresidual[i];
-                    dgamma[c] += dresidual[i] * ((x[i] - mean[c]) * inverseStandardDeviation[c]);
-                }
-            }
-            double factor = (gamma == null ? 1 : gamma[c]) * inverseStandardDeviation[c];
-            for (int n = 0; n < axes.batch; n++) {
-                for (int s = 0; s < axes.spatial; s++) {
-                    int i = axes.index(n, c, s);
-                    double normalized = (x[i] - mean[c]) * inverseStandardDeviation[c];
-                    double direct = factor * dresidual[i];
-                    double throughMean = frozen ? 0 : factor * dbeta[c] / axes.valuesPerChannel();
-                    double throughVariance = frozen ? 0 : factor * normalized * dgamma[c] / axes.valuesPerChannel();
-                    dx[i] = direct - throughMean - throughVariance;
-                    largestTerm = largerFinite(largestTerm, direct);
-                    largestTerm = largerFinite(largestTerm, throughMean);
-                    largestTerm = largerFinite(largestTerm, throughVariance);
-                }
-            }
-        }
-        return new Gradients(dx, dgamma, dbeta, dresidual, largestTerm);
+        ReferenceNormalization normalization = of(shape, layout);
+        Statistics statistics = frozen
+                ? normalization.given(mean, inverseStandardDeviation)
+                : new Statistics(mean, null, inverseStandardDeviation, null, null, new boolean[normalization.groups()]);
+        return normalization.backward(dy, x, y, activation, gamma, statistics);
     }
 
     /**
@@ -276,10 +193,10 @@ public final class ReferenceBatchNorm {
             RunningVariance estimate,
             NonFinitePolicy policy) {
         int channels = mean.length;
-        checkLength("variance", variance, channels);
-        checkLength("running mean", running.mean, channels);
-        checkLength("running variance", running.variance, channels);
-        checkLength("absorbed", running.absorbed, channels);
+        ReferenceNormalization.checkLength("variance", variance, channels);
+        ReferenceNormalization.checkLength("running mean", running.mean, channels);
+        ReferenceNormalization.checkLength("running variance", running.variance, channels);
+        ReferenceNormalization.checkLength("absorbed", running.absorbed, channels);
         if (estimate == RunningVariance.UNBIASED && valuesPerChannel < 2) {
             throw new IllegalArgumentException(
                     "The unbiased variance needs at least 2 values per channel, but there is " + valuesPerChannel);
@@ -334,64 +251,7 @@ public final class ReferenceBatchNorm {
         };
     }
 
-    private static double activate(double v, Activation activation) {
-        return switch (activation) {
-            case NONE -> v;
-            case RELU -> v <= 0 ? 0 : v;
-        };
-    }
-
-    private static double largerFinite(double largest, double term) {
-        return Double.isFinite(term) ? Math.max(largest, Math.abs(term)) : largest;
-    }
-
-    private static void checkLength(String name, double[] array, long expected) {
-        if (array == null || array.length != expected) {
-            throw new IllegalArgumentException(name + " must have " + expected + " elements, but "
-                    + (array == null ? "is null" : "has " + array.length));
-        }
-    }
-
-    /** The sizes of the logical axes, and where an element lies. */
-    private record Axes(Shape shape, Layout layout, int batch, int channels, int spatial) {
-        static Axes of(Shape shape, Layout layout) {
-            return new Axes(
-                    shape,
-                    layout,
-                    Math.toIntExact(shape.batch()),
-                    Math.toIntExact(shape.channels()),
-                    Math.toIntExact(shape.spatial()));
-        }
-
-        int index(int n, int c, int s) {
-            return switch (layout) {
-                case CHANNELS_FIRST -> (n * channels + c) * spatial + s;
-                case CHANNELS_LAST -> (n * spatial + s) * channels + c;
-            };
-        }
-
-        double valuesPerChannel() {
-            return (double) batch * spatial;
-        }
-
-        void check(String name, double[] array) {
-            checkLength(name, array, shape.elements());
-        }
-
-        void checkOptional(String name, double[] array) {
-            if (array != null) {
-                check(name, array);
-            }
-        }
-
-        void checkPerChannel(String name, double[] array) {
-            checkLength(name, array, channels);
-        }
-
-        void checkOptionalPerChannel(String name, double[] array) {
-            if (array != null) {
-                checkPerChannel(name, array);
-            }
-        }
+    private static ReferenceNormalization of(Shape shape, Layout layout) {
+        return new ReferenceNormalization(Normalization.BATCH, shape, layout);
     }
 }

@@ -106,14 +106,16 @@ public final class ReferenceNormalization {
         int spatial = Math.toIntExact(shape.spatial());
         for (int n = 0; n < shape.batch(); n++) {
             for (int c = 0; c < channels; c++) {
+                int group = grouping instanceof Grouping.Channels run
+                        ? n * run.groups() + c / (channels / run.groups())
+                        : (int) (n / ((Grouping.Batch) grouping).samples()) * channels + c;
+                int affine = normalization.perSample() ? n * channels + c : c;
                 for (int s = 0; s < spatial; s++) {
                     int i = layout == Layout.CHANNELS_FIRST
                             ? (n * channels + c) * spatial + s
                             : (n * spatial + s) * channels + c;
-                    groupOf[i] = grouping instanceof Grouping.Channels run
-                            ? n * run.groups() + c / (channels / run.groups())
-                            : (int) (n / ((Grouping.Batch) grouping).samples()) * channels + c;
-                    affineOf[i] = normalization.perSample() ? n * channels + c : c;
+                    groupOf[i] = group;
+                    affineOf[i] = affine;
                 }
             }
         }

@@ -28,12 +28,16 @@ import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.reference.ReferenceBatchNorm.Forward;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
+import org.clnorm.reference.ReferenceBatchNorm.Running;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -418,6 +422,198 @@ class ReferenceBackendTest {
         assertThat(guardedValues(running.mean(), 2)).containsExactly(read(saved.mean(), 2));
         assertThat(guardedValues(running.variance(), 2)).doesNotContain(1, Float.NaN);
         assertThat(guardedValues(running.absorbed(), 2)).containsExactly(1, 1);
+    }
+
+    @Test
+    void forwardAndBackward_everyNormalization_areTheReferenceRoundedOnce() {
+        Shape shape = Normalizations.SHAPE;
+        int elements = (int) shape.elements();
+        float[] x = toFloat(Values.random(elements, 1));
+        float[] dy = toFloat(Values.random(elements, 2));
+        for (Normalization kind : Normalizations.ALL) {
+            for (Layout layout : Layout.values()) {
+                ReferenceNormalization expected = new ReferenceNormalization(kind, shape, layout);
+                int affine = expected.affineElements();
+                float[] gamma = toFloat(Values.random(affine, 3));
+                float[] beta = toFloat(Values.random(affine, 4));
+                boolean running = kind.renormalization() != null;
+                Statistics statistics = expected.statistics(
+                        toDouble(x), EPSILON, running ? new Running(new double[4], ones(4), new double[4]) : null);
+                double[] expectedY = expected.normalize(
+                        toDouble(x), null, Activation.RELU, toDouble(gamma), toDouble(beta), statistics);
+                Gradients gradients = expected.backward(
+                        toDouble(dy), toDouble(x), expectedY, Activation.RELU, toDouble(gamma), statistics);
+                try (SavedStatistics own = backend.newSavedStatistics(kind, shape, layout)) {
+                    Operand y = operand(new float[elements]);
+                    backend.forward(new ForwardTraining(
+                            kind,
+                            shape,
+                            layout,
+                            operand(x),
+                            null,
+                            y,
+                            Activation.RELU,
+                            operand(gamma),
+                            operand(beta),
+                            EPSILON,
+                            own,
+                            running ? running(new float[4], toFloat(ones(4)), RunningAverage.exponential(0.5)) : null,
+                            NonFinitePolicy.PROPAGATE));
+                    Operand dx = operand(new float[elements]);
+                    Operand dgamma = operand(new float[affine]);
+                    Operand dbeta = operand(new float[affine]);
+                    backend.backward(new Backward(
+                            kind,
+                            shape,
+                            layout,
+                            false,
+                            operand(dy),
+                            operand(x),
+                            null,
+                            Activation.RELU,
+                            own,
+                            dx,
+                            null,
+                            dgamma,
+                            dbeta,
+                            true));
+
+                    assertThat(own.groups()).isEqualTo(expected.groups());
+                    assertThat(read(own.mean(), own.groups())).containsExactly(toFloat(statistics.mean()));
+                    assertThat(read(own.inverseStandardDeviation(), own.groups()))
+                            .containsExactly(toFloat(statistics.inverseStandardDeviation()));
+                    assertThat(read(y, elements)).containsExactly(toFloat(expectedY));
+                    assertThat(read(dx, elements)).as("dx of " + kind).containsExactly(toFloat(gradients.dx()));
+                    assertThat(read(dgamma, affine)).containsExactly(toFloat(gradients.dgamma()));
+                    assertThat(read(dbeta, affine)).containsExactly(toFloat(gradients.dbeta()));
+                }
+            }
+        }
+    }
+
+    private static double[] ones(int count) {
+        double[] ones = new double[count];
+        Arrays.fill(ones, 1);
+        return ones;
+    }
+
+    @Test
+    void renormalization_runningStatistics_areThoseBeforeTheUpdate() {
+        // x̂ = −1, −1, 1, 1 and, from running mean 1 and variance 1, r = 2 and d = 1: y = x − 1. The running mean
+        // becomes
+        // 1 + (2 − 1)/2, from which r and d would be others; dγ = Σ dy·(x̂·2 + 1) = −1 − 2 + 9 + 18.
+        Normalization kind = Normalizations.renormalization(Grouping.batch(), 3, 5);
+        Shape shape = Shape.of(4, 1);
+        RunningStatistics running = running(new float[] {1}, new float[] {1}, RunningAverage.exponential(0.5));
+        Operand x = operand(0, 0, 4, 4);
+        Operand y = operand(new float[4]);
+        backend.forward(new ForwardTraining(
+                kind,
+                shape,
+                FIRST,
+                x,
+                null,
+                y,
+                Activation.NONE,
+                null,
+                null,
+                0,
+                saved,
+                running,
+                NonFinitePolicy.PROPAGATE));
+        Operand dgamma = operand(0);
+        backend.backward(new Backward(
+                kind,
+                shape,
+                FIRST,
+                false,
+                operand(1, 2, 3, 6),
+                x,
+                null,
+                Activation.NONE,
+                saved,
+                operand(new float[4]),
+                null,
+                dgamma,
+                null,
+                false));
+
+        assertThat(read(y, 4)).containsExactly(-1, -1, 3, 3);
+        assertThat(read(running.mean(), 1)).containsExactly(1.5f);
+        assertThat(read(dgamma, 1)).containsExactly(24);
+    }
+
+    @Test
+    void forwardInferenceAndBackward_perSample_takeEachSamplesGamma() {
+        // Mean 1, variance 3, ε 1: x̂ = −0.5, 0, 3; the statistics are per channel, whatever is normalized together.
+        for (Grouping grouping : new Grouping[] {Grouping.batch(), new Grouping.Batch(2), new Grouping.Channels(1)}) {
+            Normalization kind = new Normalization(grouping, Normalization.Statistic.CENTERED, true, null);
+            Shape shape = Shape.of(3, 1);
+            Operand x = operand(0, 1, 7);
+            Operand y = operand(new float[3]);
+            backend.forward(new ForwardInference(
+                    kind,
+                    shape,
+                    FIRST,
+                    x,
+                    null,
+                    y,
+                    Activation.NONE,
+                    operand(4, 2, -2),
+                    operand(0, 5, 1),
+                    1,
+                    operand(1),
+                    operand(3),
+                    saved));
+            Operand dx = operand(new float[3]);
+            Operand dgamma = operand(new float[3]);
+            Operand dbeta = operand(7, 7, 7);
+            backend.backward(new Backward(
+                    kind,
+                    shape,
+                    FIRST,
+                    true,
+                    operand(1, 10, 100),
+                    x,
+                    null,
+                    Activation.NONE,
+                    saved,
+                    dx,
+                    null,
+                    dgamma,
+                    dbeta,
+                    true));
+
+            assertThat(read(y, 3)).containsExactly(-2, 5, -5);
+            assertThat(read(dx, 3)).containsExactly(2, 10, -100);
+            assertThat(read(dgamma, 3)).containsExactly(-0.5f, 0, 300);
+            assertThat(read(dbeta, 3)).containsExactly(8, 17, 107);
+        }
+    }
+
+    @Test
+    void forwardInference_emptyBatch_needsNoRoomForStatistics() {
+        Normalization kind = Normalizations.group(2);
+        Shape shape = Shape.of(0, 2);
+        try (SavedStatistics none = backend.newSavedStatistics(kind, shape, FIRST)) {
+            Operand empty = operand();
+            backend.forward(new ForwardInference(
+                    kind,
+                    shape,
+                    FIRST,
+                    empty,
+                    null,
+                    empty,
+                    Activation.NONE,
+                    null,
+                    null,
+                    1,
+                    operand(0, 0),
+                    operand(1, 1),
+                    none));
+
+            assertThat(none.groups()).isZero();
+        }
     }
 
     @Test

@@ -111,38 +111,21 @@ class ReferenceBatchNormGradientTest {
             return sum;
         };
 
-        assertClose("dx", gradients.dx(), differences(inputs.x, loss), 1e-9);
+        assertClose("dx", gradients.dx(), Values.differences(inputs.x, loss, STEP), 1e-9);
         if (options.residual) {
-            assertClose("dresidual", gradients.dresidual(), differences(inputs.residual, loss), 1e-9);
+            assertClose("dresidual", gradients.dresidual(), Values.differences(inputs.residual, loss, STEP), 1e-9);
         }
         if (options.gamma) {
-            assertClose("dγ", gradients.dgamma(), differences(inputs.gamma, loss), 1e-9);
+            assertClose("dγ", gradients.dgamma(), Values.differences(inputs.gamma, loss, STEP), 1e-9);
         }
         if (options.beta) {
-            assertClose("dβ", gradients.dbeta(), differences(inputs.beta, loss), 1e-9);
+            assertClose("dβ", gradients.dbeta(), Values.differences(inputs.beta, loss, STEP), 1e-9);
         }
         if (options.relu) {
             assertThat(gradients.dresidual())
                     .as("the activation blocks something, or it is not tested")
                     .contains(0);
         }
-    }
-
-    /** The five-point formula, whose error is of the order of the step's fourth power. */
-    private static double[] differences(double[] at, DoubleSupplier loss) {
-        double[] gradient = new double[at.length];
-        for (int i = 0; i < at.length; i++) {
-            double value = at[i];
-            double[] losses = new double[4];
-            double[] steps = {-2, -1, 1, 2};
-            for (int k = 0; k < 4; k++) {
-                at[i] = value + steps[k] * STEP;
-                losses[k] = loss.getAsDouble();
-            }
-            at[i] = value;
-            gradient[i] = (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * STEP);
-        }
-        return gradient;
     }
 
     @Test

@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
 import java.util.Random;
+import java.util.function.DoubleSupplier;
 
 /** Test data, and comparisons of it in which NaN is close to nothing. */
 final class Values {
@@ -69,6 +70,23 @@ final class Values {
             narrow[i] = (float) values[i];
         }
         return narrow;
+    }
+
+    /** ∂loss/∂at by the five-point formula, whose error is of the order of the step's fourth power. */
+    static double[] differences(double[] at, DoubleSupplier loss, double step) {
+        double[] gradient = new double[at.length];
+        for (int i = 0; i < at.length; i++) {
+            double value = at[i];
+            double[] losses = new double[4];
+            double[] steps = {-2, -1, 1, 2};
+            for (int k = 0; k < 4; k++) {
+                at[i] = value + steps[k] * step;
+                losses[k] = loss.getAsDouble();
+            }
+            at[i] = value;
+            gradient[i] = (losses[0] - 8 * losses[1] + 8 * losses[2] - losses[3]) / (12 * step);
+        }
+        return gradient;
     }
 
     static void assertClose(String why, double[] actual, double[] expected, double tolerance) {
