@@ -6,7 +6,7 @@ import java.util.Objects;
  * A normalization of tensors of shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) that has a γ and a β for each
  * channel. A call may bring its own, for each sample and channel, in their place.
  */
-public abstract sealed class ChannelNormalizer extends Normalizer permits RunningNormalizer {
+public abstract sealed class ChannelNormalizer extends Normalizer permits RunningNormalizer, GroupNorm {
     private final int channels;
 
     ChannelNormalizer(Device device, Options options, int channels, String what) {

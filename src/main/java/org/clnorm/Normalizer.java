@@ -36,7 +36,7 @@ import org.clnorm.backend.RunningStatistics;
  * {@link #eval} say which statistics normalize. A layer that is to be as it is for good has all three.
  */
 public abstract sealed class Normalizer implements AutoCloseable
-        permits ChannelNormalizer {
+        permits ChannelNormalizer, LayerNorm, RmsNorm, WeightNorm, L2Norm {
     /** By given statistics, with γ and β per sample. */
     static final Normalization CONDITIONAL =
             new Normalization(Grouping.batch(), Normalization.Statistic.CENTERED, true, null);

@@ -3,7 +3,7 @@ package org.clnorm;
 import java.util.Optional;
 
 /** A normalization that may keep running statistics: averages over the batches of training, for evaluation. */
-public abstract sealed class RunningNormalizer extends ChannelNormalizer permits BatchNorm {
+public abstract sealed class RunningNormalizer extends ChannelNormalizer permits BatchNorm, InstanceNorm {
     RunningNormalizer(Device device, Options options, int channels, String what) {
         super(device, options, channels, what);
     }
