@@ -30,7 +30,7 @@ record Room(
             return new Room(normalization, shape, layout, saved, null, null, null);
         }
         try {
-            Shape perGroup = Shape.of(saved.groups());
+            Shape perGroup = Shape.of(normalization.grouping().groups(shape, layout));
             Tensor holder = Tensor.owning(
                     device, perGroup, Layout.CHANNELS_FIRST, saved.mean().memory(), 0);
             return new Room(
