@@ -41,7 +41,7 @@ final class BatchNormSteadyTest {
         }
     }
 
-    private static void assertNoAllocation(String what, Device device, Runnable step) {
+    static void assertNoAllocation(String what, Device device, Runnable step) {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         repeat(500, device, step);
         // The JVM's compiler has a thread allocate now and then, once; a step that allocates does so in every round.

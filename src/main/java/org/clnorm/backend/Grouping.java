@@ -36,7 +36,7 @@ public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grou
     /** How many groups a tensor has. */
     default long groups(Shape shape, Layout layout) {
         if (this instanceof Batch batch) {
-            long virtual = batch.isVirtual() ? (shape.batch() + batch.samples - 1) / batch.samples : 1;
+            long virtual = batch.isVirtual() ? Math.max(0, shape.batch() - 1) / batch.samples + 1 : 1;
             return virtual * shape.channels();
         }
         if (this instanceof Channels channels) {

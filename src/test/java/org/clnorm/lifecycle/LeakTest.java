@@ -7,11 +7,18 @@ import java.time.Duration;
 import java.util.function.BooleanSupplier;
 import org.clnorm.BatchNorm;
 import org.clnorm.Device;
+import org.clnorm.LayerNorm;
 import org.clnorm.Layout;
+import org.clnorm.Normalizer;
 import org.clnorm.OnBothBackends;
+import org.clnorm.Recorder;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
 import org.clnorm.TestDevice;
+import org.clnorm.TestLayer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 /**
  * What is dropped without being closed is reported, with where it was made; what was closed is not. Objects are made and
@@ -95,6 +102,65 @@ final class LeakTest {
 
     private static Tensor dropLayer(Device device) {
         return BatchNorm.builder(3).build(device).gamma().orElseThrow().value();
+    }
+
+    /** Its saved statistics were made after the layer was. */
+    @ParameterizedTest
+    @EnumSource(TestLayer.class)
+    void layer_droppedAfterItsPasses_isReportedOnceAndReleased(TestLayer layer) throws InterruptedException {
+        Recorder recorder = new Recorder();
+        try (LogCapture log = new LogCapture();
+                Device device = recorder.open()) {
+            dropUsed(layer, device);
+            assertReported(log, layer.what(), "dropUsed");
+            assertThat(recorder.openRooms()).isZero();
+            closeUsed(layer, device);
+            collectAll(log);
+            assertThat(log.warnings("closeUsed")).isEmpty();
+            assertThat(recorder.openRooms()).isZero();
+        }
+    }
+
+    private static void dropUsed(TestLayer layer, Device device) {
+        Normalizer norm = layer.build(device);
+        step(norm);
+    }
+
+    private static void closeUsed(TestLayer layer, Device device) {
+        try (Normalizer norm = layer.build(device)) {
+            step(norm);
+        }
+    }
+
+    private static void step(Normalizer norm) {
+        try (Tensor x = norm.device().tensor(TestLayer.SHAPE, Layout.CHANNELS_FIRST);
+                Tensor y = norm.forward(x);
+                Tensor dx = norm.backward(y)) {
+            assertThat(dx.isClosed()).isFalse();
+        }
+    }
+
+    @Test
+    void room_replaced_isClosedAndNotReported() throws InterruptedException {
+        Recorder recorder = new Recorder();
+        try (LogCapture log = new LogCapture();
+                Device device = recorder.open()) {
+            replaceRooms(device);
+            collectAll(log);
+            assertThat(log.warnings("replaceRooms")).isEmpty();
+            assertThat(recorder.openRooms()).isZero();
+        }
+    }
+
+    private static void replaceRooms(Device device) {
+        try (LayerNorm norm = LayerNorm.builder(3).build(device)) {
+            for (int n = 1; n < 5; n++) {
+                try (Tensor x = device.tensor(Shape.of(n, 3), Layout.CHANNELS_FIRST);
+                        Tensor y = norm.forward(x)) {
+                    assertThat(y.isClosed()).isFalse();
+                }
+            }
+        }
     }
 
     @OnBothBackends

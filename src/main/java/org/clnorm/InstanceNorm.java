@@ -1,0 +1,115 @@
+package org.clnorm;
+
+import java.util.Objects;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Statistic;
+
+/**
+ * Instance normalization (Ulyanov et al., 2016) of tensors of shape (N, C, L), (N, C, H, W) or (N, C, D, H, W):
+ *
+ * <pre>y = act(γ·(x − mean)/√(variance + ε) + β + residual)</pre>
+ *
+ * with one mean and variance for each sample and channel, over the spatial dimensions, and one γ and β per channel. It
+ * may keep running statistics, the average of those over the samples, which then normalize in evaluation mode, also
+ * tensors of shape (N, C); else evaluation is the same as training.
+ */
+public final class InstanceNorm extends RunningNormalizer {
+    private static final Options DEFAULTS = new Options();
+
+    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    public static final class Builder {
+        private final int channels;
+        private final Options options;
+
+        private Builder(int channels, Options options) {
+            this.channels = channels;
+            this.options = options;
+        }
+
+        private Builder with(Options changed) {
+            return new Builder(channels, changed);
+        }
+
+        /** ε, added to the variance inside the square root; 1e-5 unless said. */
+        public Builder epsilon(double epsilon) {
+            return with(options.epsilon(epsilon));
+        }
+
+        /** Whether there is a γ; yes unless said (PyTorch has neither γ nor β unless {@code affine} is said). */
+        public Builder scale(boolean scale) {
+            return with(options.scale(scale));
+        }
+
+        /** Whether there is a β; yes unless said. */
+        public Builder shift(boolean shift) {
+            return with(options.shift(shift));
+        }
+
+        /** What is applied in the same pass; nothing unless said. */
+        public Builder activation(Activation activation) {
+            return with(options.activation(activation));
+        }
+
+        /**
+         * How a batch enters the running statistics; none are kept unless said. {@code exponential(0.1)} is PyTorch's
+         * {@code track_running_stats}.
+         */
+        public Builder runningAverage(RunningAverage runningAverage) {
+            return with(options.runningAverage(runningAverage));
+        }
+
+        /** Which variance enters the running variance; the unbiased one unless said. */
+        public Builder runningVariance(RunningVariance runningVariance) {
+            return with(options.runningVariance(runningVariance));
+        }
+
+        /** What NaN and infinite statistics do; they propagate unless said. */
+        public Builder nonFinite(NonFinitePolicy nonFinite) {
+            return with(options.nonFinite(nonFinite));
+        }
+
+        /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
+        public Builder accumulateGradients(boolean accumulateGradients) {
+            return with(options.accumulateGradients(accumulateGradients));
+        }
+
+        /** A layer in training mode on a device, with γ = 1, β = 0, and any running mean 0 and running variance 1. */
+        public InstanceNorm build(Device device) {
+            return new InstanceNorm(this, Objects.requireNonNull(device, "device"));
+        }
+    }
+
+    private final Normalization own;
+    private final Normalization conditional;
+
+    private InstanceNorm(Builder builder, Device device) {
+        super(device, builder.options, builder.channels, "instance normalization of " + builder.channels + " channels");
+        Grouping grouping = new Grouping.Channels(builder.channels);
+        this.own = new Normalization(grouping, Statistic.CENTERED);
+        this.conditional = new Normalization(grouping, Statistic.CENTERED, true, null);
+    }
+
+    /**
+     * A layer over so many channels, without running statistics; see the setters.
+     *
+     * @throws IllegalArgumentException for fewer than one
+     */
+    public static Builder builder(int channels) {
+        return new Builder(Options.count("channels", channels), DEFAULTS);
+    }
+
+    @Override
+    Normalization normalization(Shape shape, boolean perSample) {
+        return perSample ? conditional : own;
+    }
+
+    @Override
+    void checkCount(Shape shape) {
+        if (shape.spatial() == 1) {
+            throw new IllegalArgumentException(
+                    "Instance statistics need more than one value per sample and channel, but x has shape " + shape
+                            + "; only running statistics, in evaluation mode, normalize such a tensor");
+        }
+    }
+}

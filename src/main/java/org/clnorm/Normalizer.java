@@ -1,0 +1,688 @@
+package org.clnorm;
+
+import static org.clnorm.TensorChecks.like;
+import static org.clnorm.TensorChecks.noOverlap;
+import static org.clnorm.TensorChecks.onDevice;
+import static org.clnorm.TensorChecks.unchanged;
+
+import java.util.List;
+import java.util.Optional;
+import java.util.stream.Stream;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.RunningStatistics;
+
+/**
+ * What all normalization layers have in common. A layer computes
+ *
+ * <pre>y = act(γ·x̂ + β + residual)</pre>
+ *
+ * where x̂ is x with each group of its elements normalized; the layers differ in what a group is and by what it is divided.
+ *
+ * <p>The layer owns γ, β, their gradients and any running statistics, all on its device. {@link #backward} is of the
+ * last {@link #forward} and needs that x (and y, where there were both a residual and an activation) to be unchanged;
+ * it says so when they are not. The caller owns every tensor that it gives or gets. A layer is used by one thread at a
+ * time. Calls do not wait for the device, except under {@link NonFinitePolicy#THROW}.
+ *
+ * <p>In place: y may be x where running statistics are used (there is no backward pass then) and may be the residual
+ * always; dx or dresidual may be dy. Any other overlap is refused.
+ *
+ * <p>Freezing is three switches, each on its own: {@link Parameter#freeze} of γ or β ends the computation of its
+ * gradient; {@link RunningNormalizer#trackRunning} says whether batches enter the running statistics; {@link #train} and
+ * {@link #eval} say which statistics normalize. A layer that is to be as it is for good has all three.
+ */
+public abstract sealed class Normalizer implements AutoCloseable
+        permits ChannelNormalizer, LayerNorm, RmsNorm, WeightNorm, L2Norm {
+    /** By given statistics, with γ and β per sample. */
+    static final Normalization CONDITIONAL =
+            new Normalization(Grouping.batch(), Normalization.Statistic.CENTERED, true, null);
+
+    /** What {@link #backward} needs of a {@link #forward}. */
+    private record Memo(
+            boolean frozen, boolean residual, Tensor x, Tensor.Watch xWatch, Tensor y, Tensor.Watch yWatch) {
+        Memo(boolean frozen, boolean residual, Tensor x, Tensor y) {
+            this(frozen, residual, x, x.watch(), y, y.watch());
+        }
+
+        boolean isOf(boolean frozen, boolean residual, Tensor x, Tensor y) {
+            return this.frozen == frozen && this.residual == residual && this.x == x && this.y == y;
+        }
+
+        /** From here on, writes count; that of y too, which may take x's place. */
+        void begin() {
+            xWatch.begin();
+            y.touch();
+            yWatch.begin();
+        }
+
+        void end() {
+            xWatch.end();
+            yWatch.end();
+        }
+    }
+
+    private final Options options;
+    private final Device device;
+    private final Parameter gamma;
+    private final Parameter beta;
+    private final Running running;
+    private final Belongings own;
+    private final Lease lease;
+
+    private boolean training = true;
+    private Memo memo;
+    /** Whether there is a forward pass to go back through, that of the memo. */
+    private boolean forwarded;
+
+    // Of that forward pass, beside the memo: these may differ from step to step over the same tensors.
+    private Normalization normalization;
+    private boolean conditional;
+    private boolean scaled;
+    private boolean shifted;
+
+    // The last passes, each used again as long as the operands stay the same.
+    private ForwardTraining trainingPass;
+    private ForwardInference inferencePass;
+    private Backward backwardPass;
+
+    /**
+     * A layer in training mode.
+     *
+     * @param affine of γ and β, as far as the options have them, and of running statistics, likewise
+     * @param what it is, for messages
+     */
+    Normalizer(Device device, Options options, Shape affine, String what) {
+        this.device = device;
+        this.options = options;
+        this.own = new Belongings(device);
+        try {
+            this.gamma = options.scale ? own.parameter("weight", affine) : null;
+            this.beta = options.shift ? own.parameter("bias", affine) : null;
+            this.running = options.runningAverage.isTracked() ? own.running(affine, options) : null;
+            initialize();
+        } catch (RuntimeException e) {
+            own.close();
+            throw e;
+        }
+        this.lease = Lease.of(this, what, device.lease(), own::close);
+    }
+
+    /** What a pass over x's own statistics is. The same object for the same pass. */
+    abstract Normalization normalization(Shape shape, boolean perSample);
+
+    /** Refuses an x that the layer is not for. */
+    abstract void checkShape(Tensor x);
+
+    /** Refuses an x that has too few values for statistics of its own. */
+    void checkCount(Shape shape) {}
+
+    /** The device it works on. */
+    public final Device device() {
+        return device;
+    }
+
+    /** ε, as the builder has it. */
+    public final double epsilon() {
+        return options.epsilon;
+    }
+
+    /** What is applied in the same pass. */
+    public final Activation activation() {
+        return options.activation;
+    }
+
+    /** Normalizes with the statistics of what it is given from now on. */
+    public final void train() {
+        lease.check();
+        training = true;
+    }
+
+    /**
+     * Normalizes with the running statistics from now on; where none are kept, with the statistics of what it is given, as
+     * in training.
+     */
+    public final void eval() {
+        lease.check();
+        training = false;
+    }
+
+    /** Whether it is in training mode. */
+    public final boolean isTraining() {
+        return training;
+    }
+
+    /** Sets γ = 1, β = 0, their gradients 0, running mean 0, running variance 1, and no batch tracked. */
+    public final void reset() {
+        lease.check();
+        initialize();
+        forget();
+    }
+
+    private void initialize() {
+        if (gamma != null) {
+            gamma.value().fill(1);
+            gamma.zeroGradient();
+        }
+        if (beta != null) {
+            beta.value().fill(0);
+            beta.zeroGradient();
+        }
+        if (running != null) {
+            running.reset();
+        }
+    }
+
+    /** The last forward pass is no longer to be gone back through. */
+    private void forget() {
+        forwarded = false;
+        trainingPass = null;
+        inferencePass = null;
+        backwardPass = null;
+        if (memo != null) {
+            memo.end();
+            memo = null;
+        }
+    }
+
+    /**
+     * Normalizes.
+     *
+     * @param x of a shape that the layer is for
+     * @return y, of x's shape and layout; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or another device, and for one that has too few values
+     *     for statistics of its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}
+     */
+    public final Tensor forward(Tensor x) {
+        checkInput(x);
+        Tensor y = device.allocate(x.shape(), x.layout());
+        try {
+            forward(x, y);
+        } catch (RuntimeException e) {
+            y.close();
+            throw e;
+        }
+        return y;
+    }
+
+    /** Normalizes x into y; see {@link #forward(Tensor)} and the class comment on in-place use. */
+    public final void forward(Tensor x, Tensor y) {
+        forward(x, null, y);
+    }
+
+    /**
+     * Normalizes x, adds the residual, applies the activation, all in one pass, into y.
+     *
+     * @param residual of x's shape and layout, or null for none
+     */
+    public final void forward(Tensor x, Tensor residual, Tensor y) {
+        normalize(x, residual, y, null);
+    }
+
+    /** A forward pass, with γ and β per sample or, for null, the layer's own. */
+    final void normalize(Tensor x, Tensor residual, Tensor y, SampleAffine affine) {
+        checkInput(x);
+        like("y", y, "x", x);
+        boolean frozen = !training && running != null;
+        noOverlap("y", y, "x", x, frozen);
+        if (residual != null) {
+            like("residual", residual, "x", x);
+            noOverlap("y", y, "residual", residual, true);
+        }
+        if (affine != null) {
+            checkPerSample("scale", affine.scale(), x.shape());
+            checkPerSample("shift", affine.shift(), x.shape());
+            noOverlapIfGiven("y", y, "scale", affine.scale());
+            noOverlapIfGiven("y", y, "shift", affine.shift());
+        }
+        own.refuse("y", y);
+        Shape shape = x.shape();
+        if (!frozen) {
+            checkCount(shape);
+        }
+
+        boolean perSample = affine != null;
+        Normalization now = !frozen ? normalization(shape, perSample) : perSample ? CONDITIONAL : Normalization.BATCH;
+        Room room = shape.elements() > 0 ? own.roomFor(now, shape, x.layout()) : null;
+        if (memo != null && !memo.isOf(frozen, residual != null, x, y)) {
+            forget();
+        }
+        forwarded = false;
+        normalization = now;
+        conditional = perSample;
+        scaled = perSample && affine.scale() != null;
+        shifted = perSample && affine.shift() != null;
+        if (room != null) {
+            own.settle(room);
+            Operand scale = perSample ? operandOf(affine.scale()) : valueOf(gamma);
+            Operand shift = perSample ? operandOf(affine.shift()) : valueOf(beta);
+            if (frozen) {
+                inferencePass = inference(inferencePass, x, operandOf(residual), y.operand(), scale, shift, room);
+                device.backend().forward(inferencePass);
+            } else {
+                normalizeByItself(x, operandOf(residual), y.operand(), scale, shift, room);
+            }
+        }
+        if (memo == null) {
+            memo = new Memo(frozen, residual != null, x, y);
+        }
+        memo.begin();
+        forwarded = true;
+    }
+
+    private void normalizeByItself(Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
+        boolean update = training && running != null && running.isTracking();
+        trainingPass = training(trainingPass, x, residual, y, scale, shift, room, update ? running.operands : null);
+        device.backend().forward(trainingPass);
+        if (update) {
+            running.count();
+        }
+    }
+
+    /**
+     * The last pass, if it has these operands, or a new one. An operand is a tensor's own, so that its identity is the
+     * tensor's; asking for it checks that the tensor is open.
+     */
+    private ForwardTraining training(
+            ForwardTraining last,
+            Tensor x,
+            Operand residual,
+            Operand y,
+            Operand scale,
+            Operand shift,
+            Room room,
+            RunningStatistics update) {
+        return last != null
+                        && last.normalization() == normalization
+                        && last.x() == x.operand()
+                        && last.residual() == residual
+                        && last.y() == y
+                        && last.gamma() == scale
+                        && last.beta() == shift
+                        && last.saved() == room.saved()
+                        && last.running() == update
+                ? last
+                : new ForwardTraining(
+                        normalization,
+                        x.shape(),
+                        x.layout(),
+                        x.operand(),
+                        residual,
+                        y,
+                        options.activation,
+                        scale,
+                        shift,
+                        options.epsilon,
+                        room.saved(),
+                        update,
+                        options.nonFinite);
+    }
+
+    private ForwardInference inference(
+            ForwardInference last, Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
+        return last != null
+                        && last.normalization() == normalization
+                        && last.x() == x.operand()
+                        && last.residual() == residual
+                        && last.y() == y
+                        && last.gamma() == scale
+                        && last.beta() == shift
+                        && last.mean() == running.mean.operand()
+                        && last.variance() == running.variance.operand()
+                        && last.saved() == room.saved()
+                ? last
+                : new ForwardInference(
+                        normalization,
+                        x.shape(),
+                        x.layout(),
+                        x.operand(),
+                        residual,
+                        y,
+                        options.activation,
+                        scale,
+                        shift,
+                        options.epsilon,
+                        running.mean.operand(),
+                        running.variance.operand(),
+                        room.saved());
+    }
+
+    private Backward gradient(
+            Backward last, Tensor dy, Operand y, Operand dx, Operand dresidual, Operand dscale, Operand dshift) {
+        Room room = own.room();
+        return last != null
+                        && last.normalization() == normalization
+                        && last.frozen() == memo.frozen
+                        && last.dy() == dy.operand()
+                        && last.x() == memo.x.operand()
+                        && last.y() == y
+                        && last.saved() == room.saved()
+                        && last.dx() == dx
+                        && last.dresidual() == dresidual
+                        && last.dgamma() == dscale
+                        && last.dbeta() == dshift
+                ? last
+                : new Backward(
+                        normalization,
+                        dy.shape(),
+                        dy.layout(),
+                        memo.frozen,
+                        dy.operand(),
+                        memo.x.operand(),
+                        y,
+                        options.activation,
+                        room.saved(),
+                        dx,
+                        dresidual,
+                        dscale,
+                        dshift,
+                        options.accumulateGradients);
+    }
+
+    /**
+     * The gradients of the last forward pass: sets (or adds to) those of γ and β, except of one that is frozen, and returns
+     * that of x.
+     *
+     * <p>It may be called again for the same forward pass: the same dy gives the same dx, and the gradients of γ and β once
+     * more, which a layer that accumulates adds. Gradients are numbers and no functions: there are no gradients of gradients.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @return dx, of the same shape and layout; the caller closes it
+     * @throws IllegalStateException without a forward pass, or when x was written since
+     */
+    public final Tensor backward(Tensor dy) {
+        checkGradient(dy);
+        Tensor dx = device.allocate(dy.shape(), dy.layout());
+        try {
+            backward(dy, dx);
+        } catch (RuntimeException e) {
+            dx.close();
+            throw e;
+        }
+        return dx;
+    }
+
+    /** Writes the gradient of x into dx; see {@link #backward(Tensor)}. */
+    public final void backward(Tensor dy, Tensor dx) {
+        backward(dy, dx, null);
+    }
+
+    /**
+     * Writes the gradients of x and of the residual; see {@link #backward(Tensor)}.
+     *
+     * @param dresidual of dy's shape and layout, or null when it is not wanted
+     */
+    public final void backward(Tensor dy, Tensor dx, Tensor dresidual) {
+        goBack(dy, dx, dresidual, null);
+    }
+
+    /** A backward pass; of a forward pass with γ and β per sample, their gradients are as wanted. */
+    final void goBack(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
+        checkGradient(dy);
+        boolean needsY = needsY();
+        checkInputGradient(dy, dx, needsY);
+        if (dresidual != null) {
+            if (!memo.residual) {
+                throw new IllegalArgumentException("dresidual was given, but the last forward pass had no residual");
+            }
+            like("dresidual", dresidual, "dy", dy);
+            noOverlap("dresidual", dresidual, "dx", dx, false);
+            checkInputGradientPlace("dresidual", dresidual, dy, needsY);
+        }
+        Tensor dscale = gradients == null ? null : gradients.scale();
+        Tensor dshift = gradients == null ? null : gradients.shift();
+        checkSampleGradient("gradient of scale", dscale, scaled, dy, dx, dresidual, needsY);
+        checkSampleGradient("gradient of shift", dshift, shifted, dy, dx, dresidual, needsY);
+        if (dscale != null && dshift != null) {
+            noOverlap("gradient of scale", dscale, "gradient of shift", dshift, false);
+        }
+
+        if (dy.shape().elements() > 0) {
+            backwardPass = gradient(
+                    backwardPass,
+                    dy,
+                    needsY ? memo.y.operand() : null,
+                    dx.operand(),
+                    operandOf(dresidual),
+                    conditional ? operandOf(dscale) : gradientOf(gamma),
+                    conditional ? operandOf(dshift) : gradientOf(beta));
+            device.backend().backward(backwardPass);
+        } else if (!options.accumulateGradients) {
+            zeroGradients(dscale, dshift);
+        }
+        dx.touch();
+        touch(dresidual);
+        touch(dscale);
+        touch(dshift);
+    }
+
+    /** Of no elements. */
+    private void zeroGradients(Tensor dscale, Tensor dshift) {
+        if (!conditional) {
+            parameterStream().filter(parameter -> !parameter.isFrozen()).forEach(Parameter::zeroGradient);
+        }
+        if (dscale != null) {
+            dscale.fill(0);
+        }
+        if (dshift != null) {
+            dshift.fill(0);
+        }
+    }
+
+    /** γ, if the layer has it: PyTorch's {@code weight}. */
+    public final Optional<Parameter> gamma() {
+        lease.check();
+        return Optional.ofNullable(gamma);
+    }
+
+    /** β, if the layer has it: PyTorch's {@code bias}. */
+    public final Optional<Parameter> beta() {
+        lease.check();
+        return Optional.ofNullable(beta);
+    }
+
+    /** What an optimizer updates: γ and β, those that there are, frozen or not. */
+    public final List<Parameter> parameters() {
+        lease.check();
+        return parameterStream().toList();
+    }
+
+    private Stream<Parameter> parameterStream() {
+        return Stream.of(Optional.ofNullable(gamma), Optional.ofNullable(beta)).flatMap(Optional::stream);
+    }
+
+    /**
+     * γ, β, the running statistics and the number of batches in them, those that there are: {@code weight}, {@code
+     * bias}, {@code running_mean}, {@code running_var} and {@code num_batches_tracked}. Waits for the device.
+     */
+    public final StateDict stateDict() {
+        return state().save();
+    }
+
+    /**
+     * Sets what {@link #stateDict} gives, by name. The state of a layer with the same options gives its outputs, bit for
+     * bit. With {@code num_batches_tracked}, every channel's running statistics count as of that many batches (also a
+     * channel that sat some out, under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without, counts stay as they are.
+     * Arrays may be of any floating-point type; float64 is rounded to float32. Gradients stay, and {@link #backward}
+     * needs another forward pass.
+     *
+     * @throws IllegalArgumentException when a name is missing or unexpected, or an array has another shape or type; the
+     *     message lists all that is wrong, and nothing was changed
+     */
+    public final void loadState(StateDict state) {
+        load(state, true);
+    }
+
+    /**
+     * The same for the names that the layer and the state have in common.
+     *
+     * @return the names that they do not
+     * @throws IllegalArgumentException when an array has another shape or type; nothing was changed
+     */
+    public final StateDict.Difference loadStateLeniently(StateDict state) {
+        return load(state, false);
+    }
+
+    private StateDict.Difference load(StateDict state, boolean strict) {
+        LayerState.Loading loading = state().check(state, strict);
+        forget();
+        long batches = loading.upload();
+        if (running != null) {
+            running.loaded(batches);
+        }
+        return loading.difference();
+    }
+
+    private LayerState state() {
+        return new LayerState(parameters(), running, running == null ? 0 : running.batches());
+    }
+
+    /** The running statistics; null where none are kept. */
+    final Running running() {
+        return running;
+    }
+
+    /** The mean of each group of the last forward pass over elements. */
+    final Tensor shownMean() {
+        return shown().mean();
+    }
+
+    /** What the last forward pass over elements multiplied each group by. */
+    final Tensor shownInvstd() {
+        return shown().invstd();
+    }
+
+    private Room shown() {
+        checkOpen();
+        Room last = own.room();
+        if (last == null) {
+            throw new IllegalStateException("There are no saved statistics before a forward pass");
+        }
+        if (last.mean() == null) {
+            throw new IllegalStateException(
+                    "The last forward pass was over virtual batches, each with statistics of its own that are not shown");
+        }
+        return last;
+    }
+
+    /** Has room for a pass from the start, so that its statistics can be asked for. */
+    final void prepare(Normalization normalization, Shape shape) {
+        try {
+            own.settle(own.roomFor(normalization, shape, Layout.CHANNELS_FIRST));
+        } catch (RuntimeException e) {
+            close();
+            throw e;
+        }
+    }
+
+    /** Closes the parameters and statistics too. Closing twice is harmless. */
+    @Override
+    public final void close() {
+        lease.close();
+        forget();
+    }
+
+    /** @throws IllegalStateException when closed */
+    final void checkOpen() {
+        lease.check();
+    }
+
+    /** Open, on the device, and of a shape that the layer is for. */
+    final void checkInput(Tensor x) {
+        lease.check();
+        onDevice("x", x, device);
+        checkShape(x);
+    }
+
+    private void checkGradient(Tensor dy) {
+        lease.check();
+        if (!forwarded) {
+            throw new IllegalStateException("backward needs a forward pass before it");
+        }
+        unchanged("x", memo.x, memo.xWatch);
+        if (needsY()) {
+            unchanged("y", memo.y, memo.yWatch);
+        }
+        like("dy", dy, "x", memo.x);
+    }
+
+    /** Whether the activation's mask is had from y, and not from x. */
+    private boolean needsY() {
+        return memo.residual && options.activation != Activation.NONE;
+    }
+
+    private void checkInputGradient(Tensor dy, Tensor dx, boolean needsY) {
+        like("dx", dx, "dy", dy);
+        checkInputGradientPlace("dx", dx, dy, needsY);
+    }
+
+    /** Where a gradient of dy's shape may lie. */
+    private void checkInputGradientPlace(String name, Tensor output, Tensor dy, boolean needsY) {
+        noOverlap(name, output, "dy", dy, true);
+        noOverlap(name, output, "x", memo.x, false);
+        own.refuse(name, output);
+        if (needsY) {
+            noOverlap(name, output, "y", memo.y, false);
+        }
+    }
+
+    private void checkSampleGradient(
+            String name, Tensor gradient, boolean had, Tensor dy, Tensor dx, Tensor dresidual, boolean needsY) {
+        if (gradient == null) {
+            return;
+        }
+        if (!had) {
+            throw new IllegalArgumentException(
+                    "A " + name + " was given, but the last forward pass had none per sample to be the gradient of");
+        }
+        checkPerSample(name, gradient, dy.shape());
+        noOverlap(name, gradient, "dy", dy, false);
+        noOverlap(name, gradient, "x", memo.x, false);
+        noOverlap(name, gradient, "dx", dx, false);
+        noOverlapIfGiven(name, gradient, "dresidual", dresidual);
+        noOverlapIfGiven(name, gradient, "y", needsY ? memo.y : null);
+        own.refuse(name, gradient);
+    }
+
+    private void checkPerSample(String name, Tensor tensor, Shape of) {
+        if (tensor == null) {
+            return;
+        }
+        onDevice(name, tensor, device);
+        Shape shape = tensor.shape();
+        if (shape.rank() != 2 || shape.batch() != of.batch() || shape.channels() != of.channels()) {
+            throw new IllegalArgumentException(name + " must have shape (N, C) = " + Shape.of(of.batch(), of.channels())
+                    + ", but given was " + shape);
+        }
+    }
+
+    private static void noOverlapIfGiven(String name, Tensor output, String otherName, Tensor other) {
+        if (other != null) {
+            noOverlap(name, output, otherName, other, false);
+        }
+    }
+
+    private static void touch(Tensor tensor) {
+        if (tensor != null) {
+            tensor.touch();
+        }
+    }
+
+    private static Operand operandOf(Tensor tensor) {
+        return tensor == null ? null : tensor.operand();
+    }
+
+    private static Operand valueOf(Parameter parameter) {
+        return parameter == null ? null : parameter.value().operand();
+    }
+
+    private static Operand gradientOf(Parameter parameter) {
+        return parameter == null || parameter.isFrozen()
+                ? null
+                : parameter.gradient().operand();
+    }
+}

@@ -1,0 +1,98 @@
+package org.clnorm;
+
+import java.util.Objects;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Statistic;
+
+/**
+ * Root mean square layer normalization (Zhang and Sennrich, 2019) of tensors of 2 to 5 dimensions:
+ *
+ * <pre>y = act(γ·x/√(mean of x² + ε) + residual)</pre>
+ *
+ * with one mean for each row, that is over the last dimensions in the order of memory, and one γ for each element of a row;
+ * see {@link LayerNorm} on rows. Training and evaluation are the same.
+ */
+public final class RmsNorm extends Normalizer {
+    private static final Options DEFAULTS =
+            new Options().shift(false).epsilon(0x1p-23); // the distance from 1 to the next float32
+
+    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    public static final class Builder {
+        private final RowShape row;
+        private final Options options;
+
+        private Builder(RowShape row, Options options) {
+            this.row = row;
+            this.options = options;
+        }
+
+        private Builder with(Options changed) {
+            return new Builder(row, changed);
+        }
+
+        /** ε, added to the mean inside the square root; 2⁻²³ ≈ 1.2e-7 unless said, as PyTorch for float32. */
+        public Builder epsilon(double epsilon) {
+            return with(options.epsilon(epsilon));
+        }
+
+        /** Whether there is a γ; yes unless said. */
+        public Builder scale(boolean scale) {
+            return with(options.scale(scale));
+        }
+
+        /** What is applied in the same pass; nothing unless said. */
+        public Builder activation(Activation activation) {
+            return with(options.activation(activation));
+        }
+
+        /** Whether backward passes add to the gradient of γ; they overwrite unless said. */
+        public Builder accumulateGradients(boolean accumulateGradients) {
+            return with(options.accumulateGradients(accumulateGradients));
+        }
+
+        /** A layer on a device, with γ = 1. */
+        public RmsNorm build(Device device) {
+            return new RmsNorm(this, Objects.requireNonNull(device, "device"));
+        }
+    }
+
+    private final RowShape row;
+    private final Normalization own;
+
+    private RmsNorm(Builder builder, Device device) {
+        super(device, builder.options, builder.row.shape(), "root mean square normalization over " + builder.row);
+        this.row = builder.row;
+        this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.ROOT_MEAN_SQUARE);
+    }
+
+    /**
+     * A layer over rows of these dimensions, with the field's defaults; see the setters.
+     *
+     * @param normalizedDimensions in the order of memory; γ is of this shape
+     * @throws IllegalArgumentException for none or more than five, or one below 1
+     */
+    public static Builder builder(long... normalizedDimensions) {
+        return new Builder(new RowShape(normalizedDimensions), DEFAULTS);
+    }
+
+    /**
+     * 1/√(mean of x² + ε) of each row of the last forward pass over elements, of shape (rows). The next pass overwrites it;
+     * one over another shape or layout closes it.
+     *
+     * @throws IllegalStateException before there was one
+     */
+    public Tensor savedInverseRootMeanSquare() {
+        return shownInvstd();
+    }
+
+    @Override
+    Normalization normalization(Shape shape, boolean perSample) {
+        return own;
+    }
+
+    @Override
+    void checkShape(Tensor x) {
+        row.check(x);
+    }
+}
