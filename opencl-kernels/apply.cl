@@ -14,17 +14,17 @@
 #include "sweep.clh"
 
 typedef struct {
-    __global const float *x;
-    __global const float *residual;
-    __global float *y;
+    const_array_of(X) x;
+    const_array_of(RES) residual;
+    array_of(Y) y;
     row_affine row;
 } forward_arrays;
 
-#define FORWARD_ARRAYS IN(x), IN(residual), OUT(y) ROW_ARGS
+#define FORWARD_ARRAYS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y) ROW_ARGS
 #define SHIFT_FORWARD x_offset += block_start, residual_offset += block_start, y_offset += block_start
 
 INLINE forward_arrays forward_of(
-        __global const float *x, __global const float *residual, __global float *y) {
+        const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y) {
     forward_arrays a;
     a.x = x;
     a.residual = residual;
@@ -34,23 +34,26 @@ INLINE forward_arrays forward_of(
 }
 
 INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {
-    a.y[at] = scalar_forward(a.x[at], RESIDUAL ? a.residual[at] : 0.0f, at_element(c, a.row, at));
+    float residual = RESIDUAL ? get_as(RES, a.residual + at) : 0.0f;
+    put_as(Y, scalar_forward(get_as(X, a.x + at), residual, at_element(c, a.row, at)), a.y + at);
 }
 
 INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    store_if_aligned(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
+    vec residual = RESIDUAL ? load_as(RES, a.residual + at) : (vec)(0.0f);
+    store_if_aligned_as(Y, vector_forward(load_as(X, a.x + at), residual, c), a.y + at);
 }
 
 INLINE void forward_aligned(forward_arrays a, long at, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    store_aligned(vector_forward(load(a.x + at), RESIDUAL ? load(a.residual + at) : (vec)(0.0f), c), a.y + at);
+    vec residual = RESIDUAL ? load_as(RES, a.residual + at) : (vec)(0.0f);
+    store_aligned_as(Y, vector_forward(load_as(X, a.x + at), residual, c), a.y + at);
 }
 
 INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
-    vec x = load_before(a.x + at, a.x + at + valid);
-    vec residual = RESIDUAL ? load_before(a.residual + at, a.residual + at + valid) : (vec)(0.0f);
-    store_first(vector_forward(x, residual, c), valid, a.y + at);
+    vec x = load_before_as(X, a.x + at, a.x + at + valid);
+    vec residual = RESIDUAL ? load_before_as(RES, a.residual + at, a.residual + at + valid) : (vec)(0.0f);
+    store_first_as(Y, vector_forward(x, residual, c), valid, a.y + at);
 }
 
 // What the step reads of a vector, and what it does with that once several such reads are under way.
@@ -60,16 +63,16 @@ typedef struct {
 
 INLINE forward_loaded forward_load(forward_arrays a, long at) {
     forward_loaded in;
-    in.x = load(a.x + at);
-    in.residual = RESIDUAL ? load(a.residual + at) : (vec)(0.0f);
+    in.x = load_as(X, a.x + at);
+    in.residual = RESIDUAL ? load_as(RES, a.residual + at) : (vec)(0.0f);
     return in;
 }
 
 INLINE void forward_store(forward_arrays a, long at, forward_loaded in, vector_coefficients c) {
-    store(vector_forward(in.x, in.residual, at_elements(c, a.row, at)), a.y + at);
+    store_as(Y, vector_forward(in.x, in.residual, at_elements(c, a.row, at)), a.y + at);
 }
 
-DEFINE_SWEEPS(forward, y)
+DEFINE_SWEEPS(forward, Y, y)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
         FORWARD_ARRAYS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {

@@ -140,9 +140,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
 INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
     EACH_OF_SHARE {
         if (i < s.count) {
-            in[i].dy = load(from.dy + s.at[i]);
-            in[i].x = load(from.x + s.at[i]);
-            in[i].y = READS_Y ? load(from.y + s.at[i]) : (vec)(0.0f);
+            in[i].dy = load_as(DY, from.dy + s.at[i]);
+            in[i].x = load_as(X, from.x + s.at[i]);
+            in[i].y = READS_Y ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
         } else {
             in[i].dy = in[i].x = in[i].y = (vec)(0.0f);
         }
@@ -163,9 +163,9 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
 INLINE void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
     EACH_OF_SHARE {
         if (i < s.count) {
-            store(vector_backward(in[i].dy, in[i].x, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
+            store_as(DX, vector_backward(in[i].dy, in[i].x, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
             if (RESIDUAL) {
-                store(in[i].dy, a.dresidual + s.at[i]);
+                store_as(DRES, in[i].dy, a.dresidual + s.at[i]);
             }
         }
     }

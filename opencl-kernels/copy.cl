@@ -12,13 +12,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void copy(
     long at = get_group_id(0) * per_slice;
     long end = LONG_MIN_OF(elements, at + per_slice);
     if (WG == 1) {
-        for (int lead = elements_to_line(y + at, (int)LONG_MIN_OF(end - at, LINE)); lead > 0; lead--, at++) {
+        for (int lead = elements_to_line(y + at, (int)LONG_MIN_OF(end - at, LINE), sizeof(float)); lead > 0; lead--, at++) {
             y[at] = x[at];
         }
     }
     for (at += (long)LOCAL_ITEM * VW; at + VW <= end; at += WG * VW) {
         if (WG == 1) {
-            store_aligned(load(x + at), y + at);
+            store_aligned_0(load(x + at), y + at);
         } else {
             store(load(x + at), y + at);
         }

@@ -29,8 +29,8 @@ INLINE run run_if(int there, run r) {
 // Numbers of the groups that a CPU's work-item folds at a time.
 #define HELD (STRIPE + VW)
 
-DEFINE_PIPELINE(moments, forward, y)
-DEFINE_PIPELINE(sums, backward, dx)
+DEFINE_PIPELINE(moments, forward, Y, y)
+DEFINE_PIPELINE(sums, backward, DX, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
         FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,

@@ -13,20 +13,20 @@
 #include "sweep.clh"
 
 typedef struct {
-    __global const float *dy;
-    __global const float *x;
-    __global const float *y;
-    __global float *dx;
-    __global float *dresidual;
+    const_array_of(DY) dy;
+    const_array_of(X) x;
+    const_array_of(Y) y;
+    array_of(DX) dx;
+    array_of(DRES) dresidual;
     row_affine row;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS OUT(dx), OUT(dresidual) ROW_ARGS
+#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS
 #define SHIFT_OUTPUTS dx_offset += block_start, dresidual_offset += block_start
 
 INLINE backward_arrays backward_of(
-        __global const float *dy, __global const float *x, __global const float *y, __global float *dx,
-        __global float *dresidual) {
+        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx,
+        array_of(DRES) dresidual) {
     backward_arrays a;
     a.dy = dy;
     a.x = x;
@@ -40,41 +40,41 @@ INLINE backward_arrays backward_of(
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     c = at_element(c, a.row, at);
-    float x = READS_X ? a.x[at] : 0.0f;
-    float dy = scalar_masked(a.dy[at], x, READS_Y ? a.y[at] : 0.0f, c);
-    a.dx[at] = scalar_backward(dy, x, c);
+    float x = READS_X ? get_as(X, a.x + at) : 0.0f;
+    float dy = scalar_masked(get_as(DY, a.dy + at), x, READS_Y ? get_as(Y, a.y + at) : 0.0f, c);
+    put_as(DX, scalar_backward(dy, x, c), a.dx + at);
     if (RESIDUAL) {
-        a.dresidual[at] = dy;
+        put_as(DRES, dy, a.dresidual + at);
     }
 }
 
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
-    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
-    store_if_aligned(vector_backward(dy, x, c), a.dx + at);
+    vec x = READS_X ? load_as(X, a.x + at) : (vec)(0.0f);
+    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f), c);
+    store_if_aligned_as(DX, vector_backward(dy, x, c), a.dx + at);
     if (RESIDUAL) {
-        store_if_aligned(dy, a.dresidual + at);
+        store_if_aligned_as(DRES, dy, a.dresidual + at);
     }
 }
 
 INLINE void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    vec x = READS_X ? load(a.x + at) : (vec)(0.0f);
-    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load(a.y + at) : (vec)(0.0f), c);
-    store_aligned(vector_backward(dy, x, c), a.dx + at);
+    vec x = READS_X ? load_as(X, a.x + at) : (vec)(0.0f);
+    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f), c);
+    store_aligned_as(DX, vector_backward(dy, x, c), a.dx + at);
     if (RESIDUAL) {
-        store_if_aligned(dy, a.dresidual + at);
+        store_if_aligned_as(DRES, dy, a.dresidual + at);
     }
 }
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
-    vec x = READS_X ? load_before(a.x + at, a.x + at + valid) : (vec)(0.0f);
-    vec y = READS_Y ? load_before(a.y + at, a.y + at + valid) : (vec)(0.0f);
-    vec dy = vector_masked(load_before(a.dy + at, a.dy + at + valid), x, y, c);
-    store_first(vector_backward(dy, x, c), valid, a.dx + at);
+    vec x = READS_X ? load_before_as(X, a.x + at, a.x + at + valid) : (vec)(0.0f);
+    vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, c);
+    store_first_as(DX, vector_backward(dy, x, c), valid, a.dx + at);
     if (RESIDUAL) {
-        store_first(dy, valid, a.dresidual + at);
+        store_first_as(DRES, dy, valid, a.dresidual + at);
     }
 }
 
@@ -85,25 +85,25 @@ typedef struct {
 
 INLINE backward_loaded backward_load(backward_arrays a, long at) {
     backward_loaded in;
-    in.dy = load(a.dy + at);
-    in.x = READS_X ? load(a.x + at) : (vec)(0.0f);
-    in.y = READS_Y ? load(a.y + at) : (vec)(0.0f);
+    in.dy = load_as(DY, a.dy + at);
+    in.x = READS_X ? load_as(X, a.x + at) : (vec)(0.0f);
+    in.y = READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
     return in;
 }
 
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
     c = at_elements(c, a.row, at);
     vec dy = vector_masked(in.dy, in.x, in.y, c);
-    store(vector_backward(dy, in.x, c), a.dx + at);
+    store_as(DX, vector_backward(dy, in.x, c), a.dx + at);
     if (RESIDUAL) {
-        store(dy, a.dresidual + at);
+        store_as(DRES, dy, a.dresidual + at);
     }
 }
 
-DEFINE_SWEEPS(backward, dx)
+DEFINE_SWEEPS(backward, DX, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
-        IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_INPUTS, SHIFT_OUTPUTS;
     segments = (int)RUNS_OF_BLOCK(segments);
@@ -115,7 +115,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_seg
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
-        IN(dy), IN(x), IN(y), BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_INPUTS, SHIFT_OUTPUTS;
     backward_flat(

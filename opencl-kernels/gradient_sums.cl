@@ -17,9 +17,9 @@
 typedef lane_sums sums_numbers;
 
 typedef struct {
-    __global const float *dy;
-    __global const float *x;
-    __global const float *y;
+    const_array_of(DY) dy;
+    const_array_of(X) x;
+    const_array_of(Y) y;
     __global const float *coefficients;
     int pitch;
     const float *table; // of coefficients by column from `left` on, or null for one group to a column
@@ -29,10 +29,8 @@ typedef struct {
     long ahead;
 } sums_inputs;
 
-#define GRADIENT_INPUTS IN(dy), IN(x), IN(y)
-
 INLINE sums_inputs sums_inputs_of(
-        __global const float *dy, __global const float *x, __global const float *y,
+        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y,
         __global const float *coefficients, int pitch) {
     sums_inputs in;
     in.dy = dy;
@@ -62,8 +60,8 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
     for (int i = 0; i < TILE; i++) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
-        vec x = load(in.x + at[i]);
-        vec y = READS_Y ? load(in.y + at[i]) : (vec)(0.0f);
+        vec x = load_as(X, in.x + at[i]);
+        vec y = READS_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
         dy[i] = vector_weighted(vector_masked(LOAD_DY(in.dy + at[i]), x, y, c), c);
         dyx[i] = dy[i] * (x - in.c.hi);
@@ -76,10 +74,10 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     vec dy = (vec)(0.0f);
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
-        vec x = load_before(in.x + at, in.x + end);
-        vec y = READS_Y ? load_before(in.y + at, in.y + end) : (vec)(0.0f);
+        vec x = load_before_as(X, in.x + at, in.x + end);
+        vec y = READS_Y ? load_before_as(Y, in.y + at, in.y + end) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
-        vec masked = vector_weighted(vector_masked(load_before(in.dy + at, in.dy + end), x, y, c), c);
+        vec masked = vector_weighted(vector_masked(load_before_as(DY, in.dy + at, in.dy + end), x, y, c), c);
         dy += masked;
         dyx = multiply_add(masked, x - in.c.hi, dyx);
     }
@@ -107,9 +105,9 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             long here = at + (long)row * columns + i;
             fetch_ahead(in.dy + here + AHEAD * VW);
             fetch_ahead(in.x + here + AHEAD * VW);
-            vec x = load_before(in.x + here, in.x + end);
-            vec y = READS_Y ? load_before(in.y + here, in.y + end) : (vec)(0.0f);
-            vec masked = first_lanes(vector_masked(load_before(in.dy + here, in.dy + end), x, y, in.c), width - i);
+            vec x = load_before_as(X, in.x + here, in.x + end);
+            vec y = READS_Y ? load_before_as(Y, in.y + here, in.y + end) : (vec)(0.0f);
+            vec masked = first_lanes(vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.c), width - i);
             dy += masked;
             dyx += first_lanes(masked * (x - in.c.hi), width - i);
         }

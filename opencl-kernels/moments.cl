@@ -15,11 +15,11 @@
 typedef lane_moments moments_numbers;
 
 typedef struct {
-    __global const float *x;
+    const_array_of(X) x;
     long ahead;
 } moments_inputs;
 
-INLINE moments_inputs moments_inputs_of(__global const float *x) {
+INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
     moments_inputs in;
     in.x = x;
     in.ahead = 0;
@@ -33,7 +33,7 @@ INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
 #pragma unroll
     for (int i = 0; i < TILE; i++) {
         fetch_ahead(in.x + at[i] + in.ahead);
-        tile[i] = load(in.x + at[i]);
+        tile[i] = load_as(X, in.x + at[i]);
     }
     add_tile(to, tile);
 }
@@ -42,12 +42,12 @@ INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step
     vec first = (vec)(0.0f);
     if (to->n + to->open == 0.0f) {
         for (int i = 0; i < count; i++) {
-            first += load_before(in.x + at + i * step, in.x + end);
+            first += load_before_as(X, in.x + at + i * step, in.x + end);
         }
     }
     OPEN_FOR(to, count, first);
     for (int i = 0; i < count; i++) {
-        vec d = load_before(in.x + at + i * step, in.x + end) - to->hi;
+        vec d = load_before_as(X, in.x + at + i * step, in.x + end) - to->hi;
         to->sum += d;
         to->squares = multiply_add(d, d, to->squares);
     }
@@ -69,18 +69,18 @@ INLINE moments moments_of_few_rows(moments_inputs in, long at, int columns, int 
     all.n = (float)rows * (float)width;
     vec sum = (vec)(0.0f);
     for (int row = 0; row < rows; row++) {
-        __global const float *x = in.x + at + (long)row * columns;
+        const_array_of(X) x = in.x + at + (long)row * columns;
         for (int i = 0; i < width; i += VW) {
             fetch_ahead(x + i + AHEAD * VW);
-            sum += first_lanes(load_before(x + i, in.x + end), width - i);
+            sum += first_lanes(load_before_as(X, x + i, in.x + end), width - i);
         }
     }
     float hi = sum_lanes(sum) / all.n;
     vec rest = (vec)(0.0f), squares = (vec)(0.0f);
     for (int row = 0; row < rows; row++) {
-        __global const float *x = in.x + at + (long)row * columns;
+        const_array_of(X) x = in.x + at + (long)row * columns;
         for (int i = 0; i < width; i += VW) {
-            vec d = first_lanes(load_before(x + i, in.x + end) - (vec)(hi), width - i);
+            vec d = first_lanes(load_before_as(X, x + i, in.x + end) - (vec)(hi), width - i);
             rest += d;
             squares = multiply_add(d, d, squares);
         }
@@ -93,7 +93,7 @@ INLINE moments moments_of_few_rows(moments_inputs in, long at, int columns, int 
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
-        IN(x), long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
     ENTER_BLOCK(get_group_id(0));
     x_offset += block_start;
@@ -116,7 +116,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
-        IN(x), long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
     ENTER_BLOCK(get_group_id(0));
     x_offset += block_start;

@@ -8,6 +8,7 @@ import java.util.Map;
 import java.util.Objects;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operand;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.reference.ReferenceBackend;
 import org.slf4j.Logger;
@@ -191,17 +192,27 @@ public final class Device implements AutoCloseable {
      * @throws IllegalArgumentException when it is larger than the device allows
      */
     public Tensor tensor(Shape shape, Layout layout) {
-        Tensor tensor = allocate(shape, layout);
+        return tensor(shape, layout, DataType.FLOAT32);
+    }
+
+    /** A new tensor of zeros, stored as said; see {@link #tensor(Shape, Layout)}. */
+    public Tensor tensor(Shape shape, Layout layout, DataType type) {
+        Tensor tensor = allocate(shape, layout, type);
         tensor.fill(0);
         return tensor;
     }
 
     /**
-     * A new tensor of the given elements.
+     * A new tensor of the given elements, rounded to nearest even where they are stored in 16 bits.
      *
      * @param from in memory order of {@code layout}
      * @throws IllegalArgumentException when the length is not that of the shape
      */
+    public Tensor upload(float[] from, Shape shape, Layout layout, DataType type) {
+        return upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")), shape, layout, type);
+    }
+
+    /** A new tensor of float32 elements; see {@link #upload(float[], Shape, Layout, DataType)}. */
     public Tensor upload(float[] from, Shape shape, Layout layout) {
         return upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")), shape, layout);
     }
@@ -213,13 +224,17 @@ public final class Device implements AutoCloseable {
      * @throws IllegalArgumentException when the length is not that of the shape
      */
     public Tensor upload(FloatBuffer from, Shape shape, Layout layout) {
+        return upload(from, shape, layout, DataType.FLOAT32);
+    }
+
+    private Tensor upload(FloatBuffer from, Shape shape, Layout layout, DataType type) {
         Objects.requireNonNull(from, "from");
         Objects.requireNonNull(shape, "shape");
         if (from.remaining() != shape.elements()) {
             throw new IllegalArgumentException("from must have the " + shape.elements() + " elements of shape " + shape
                     + ", but given were " + from.remaining());
         }
-        Tensor tensor = allocate(shape, layout);
+        Tensor tensor = allocate(shape, layout, type);
         tensor.upload(from);
         return tensor;
     }
@@ -248,15 +263,21 @@ public final class Device implements AutoCloseable {
 
     /** A new tensor whose content is undefined. */
     Tensor allocate(Shape shape, Layout layout) {
+        return allocate(shape, layout, DataType.FLOAT32);
+    }
+
+    /** The same, stored as said. */
+    Tensor allocate(Shape shape, Layout layout, DataType type) {
         Objects.requireNonNull(shape, "shape");
+        Objects.requireNonNull(type, "type");
         Objects.requireNonNull(layout, "layout");
-        long most = info.maxAllocationBytes() / Float.BYTES;
+        long most = info.maxAllocationBytes() / type.bytes();
         if (shape.elements() > most) {
             throw new IllegalArgumentException("A tensor on " + info.name() + " has at most " + most
                     + " elements, but given was shape " + shape + " with " + shape.elements());
         }
-        Memory memory = backend().allocate(shape.elements());
-        return Tensor.owning(this, shape, layout, memory, 0);
+        Memory memory = backend().allocate(shape.elements(), type);
+        return Tensor.owning(this, shape, layout, new Operand(memory, 0, type));
     }
 
     Lease lease() {

@@ -199,7 +199,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      */
     public final Tensor forward(Tensor x) {
         checkInput(x);
-        Tensor y = device.allocate(x.shape(), x.layout());
+        Tensor y = device.allocate(x.shape(), x.layout(), x.type());
         try {
             forward(x, y);
         } catch (RuntimeException e) {
@@ -396,7 +396,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      */
     public final Tensor backward(Tensor dy) {
         checkGradient(dy);
-        Tensor dx = device.allocate(dy.shape(), dy.layout());
+        Tensor dx = device.allocate(dy.shape(), dy.layout(), memo.x.type());
         try {
             backward(dy, dx);
         } catch (RuntimeException e) {
@@ -657,6 +657,9 @@ public abstract sealed class Normalizer implements AutoCloseable
         if (shape.rank() != 2 || shape.batch() != of.batch() || shape.channels() != of.channels()) {
             throw new IllegalArgumentException(name + " must have shape (N, C) = " + Shape.of(of.batch(), of.channels())
                     + ", but given was " + shape);
+        }
+        if (tensor.type() != DataType.FLOAT32) {
+            throw new IllegalArgumentException(name + " must be float32, but given was " + tensor.type());
         }
     }
 

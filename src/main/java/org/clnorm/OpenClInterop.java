@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Objects;
+import org.clnorm.backend.Operand;
 import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.opencl.OpenClMemory;
 import org.jocl.cl_command_queue;
@@ -36,13 +37,20 @@ public final class OpenClInterop {
      * @throws IllegalArgumentException when the buffer is too small, or the device is not an OpenCL one
      */
     public static Tensor tensor(Device device, cl_mem buffer, long offset, Shape shape, Layout layout) {
+        return tensor(device, buffer, offset, shape, layout, DataType.FLOAT32);
+    }
+
+    /** The same over a buffer of elements of any type. */
+    public static Tensor tensor(Device device, cl_mem buffer, long offset, Shape shape, Layout layout, DataType type) {
         Objects.requireNonNull(buffer, "buffer");
-        OpenClMemory memory = backend(device).wrap(buffer);
+        Objects.requireNonNull(type, "type");
+        OpenClMemory memory = backend(device).wrap(buffer, type);
         if (offset < 0 || offset > memory.elements() || shape.elements() > memory.elements() - offset) {
             throw new IllegalArgumentException("The buffer must hold shape " + shape + " at offset " + offset
-                    + ", but it has " + memory.elements() + " float32 elements");
+                    + ", but it has " + memory.elements() + " " + type + " elements");
         }
-        return Tensor.owning(device, shape, Objects.requireNonNull(layout, "layout"), memory, offset);
+        return Tensor.owning(
+                device, shape, Objects.requireNonNull(layout, "layout"), new Operand(memory, offset, type));
     }
 
     /** The buffer that a tensor lies in; it stays the tensor's. See {@link #offset}. */

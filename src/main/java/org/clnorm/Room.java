@@ -31,8 +31,7 @@ record Room(
         }
         try {
             Shape perGroup = Shape.of(normalization.grouping().groups(shape, layout));
-            Tensor holder = Tensor.owning(
-                    device, perGroup, Layout.CHANNELS_FIRST, saved.mean().memory(), 0);
+            Tensor holder = Tensor.owning(device, perGroup, Layout.CHANNELS_FIRST, saved.mean());
             return new Room(
                     normalization,
                     shape,

@@ -1,15 +1,15 @@
 package org.clnorm;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.Objects;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.clnorm.backend.Backend;
-import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 
 /**
- * Float32 elements on a {@link Device}, with a {@link Shape} and a {@link Layout}. Arrays given and taken are in memory
+ * Elements on a {@link Device}, with a {@link Shape}, a {@link Layout} and a {@link DataType}. Arrays given and taken are in memory
  * order: for shape (N, C, H, W), index ((n·C + c)·H + h)·W + w channels-first and ((n·H + h)·W + w)·C + c channels-last.
  *
  * <p>A tensor is used in the order of the calls made on its device. Two slices of one tensor may be used by two threads;
@@ -27,13 +27,13 @@ public final class Tensor implements AutoCloseable {
     /** Of the owner: who wants to know of writes to which part. The array is replaced, never written. */
     private final AtomicReference<Watch[]> watches = new AtomicReference<>(new Watch[0]);
 
-    private Tensor(Device device, Shape shape, Layout layout, Memory memory, long offset) {
+    private Tensor(Device device, Shape shape, Layout layout, Operand operand) {
         this.device = device;
         this.shape = shape;
         this.layout = layout;
-        this.operand = new Operand(memory, offset);
+        this.operand = operand;
         this.owner = this;
-        this.lease = Lease.of(this, "tensor " + shape, device.lease(), memory::close);
+        this.lease = Lease.of(this, "tensor " + shape, device.lease(), operand.memory()::close);
     }
 
     private Tensor(Tensor owner, Shape shape, Layout layout, Operand operand) {
@@ -45,9 +45,9 @@ public final class Tensor implements AutoCloseable {
         this.lease = owner.lease;
     }
 
-    /** A tensor that owns {@code memory}. */
-    static Tensor owning(Device device, Shape shape, Layout layout, Memory memory, long offset) {
-        return new Tensor(device, shape, layout, memory, offset);
+    /** A tensor that owns the operand's memory. */
+    static Tensor owning(Device device, Shape shape, Layout layout, Operand operand) {
+        return new Tensor(device, shape, layout, operand);
     }
 
     /** A tensor over memory that is closed with {@code owner}. */
@@ -70,8 +70,13 @@ public final class Tensor implements AutoCloseable {
         return layout;
     }
 
+    /** How its elements are stored. */
+    public DataType type() {
+        return operand.type();
+    }
+
     /**
-     * Copies all elements from an array, which may be changed at once.
+     * Copies all elements from an array, which may be changed at once; 16-bit elements are rounded to nearest even.
      *
      * @throws IllegalArgumentException when the lengths differ
      */
@@ -88,8 +93,46 @@ public final class Tensor implements AutoCloseable {
     public void upload(FloatBuffer from) {
         Objects.requireNonNull(from, "from");
         checkLength("from", from.remaining());
-        backend().write(operand, from.duplicate());
+        if (type() == DataType.FLOAT32) {
+            backend().write(operand, from.duplicate());
+        } else {
+            ShortBuffer bits = ShortBuffer.allocate(from.remaining());
+            type().half().encode(from, bits);
+            backend().write(operand, bits);
+        }
         touch();
+    }
+
+    /**
+     * Copies all elements from the bits of 16-bit elements of this tensor's type.
+     *
+     * @throws IllegalArgumentException when the lengths differ, or the type is float32
+     */
+    public void upload(short[] from) {
+        Objects.requireNonNull(from, "from");
+        checkBits();
+        checkLength("from", from.length);
+        backend().write(operand, ShortBuffer.wrap(from));
+        touch();
+    }
+
+    /**
+     * All elements, as the bits of this tensor's 16-bit type. Waits for the work asked for so far.
+     *
+     * @throws IllegalArgumentException when the type is float32
+     */
+    public short[] downloadBits() {
+        checkBits();
+        short[] to = new short[Math.toIntExact(shape.elements())];
+        backend().read(operand, ShortBuffer.wrap(to));
+        return to;
+    }
+
+    private void checkBits() {
+        if (type() == DataType.FLOAT32) {
+            throw new IllegalArgumentException(
+                    "Bits go to and from tensors of 16-bit elements, but this is of float32");
+        }
     }
 
     /** All elements, as a new array. Waits for the work asked for so far. */
@@ -120,7 +163,13 @@ public final class Tensor implements AutoCloseable {
         if (to.isReadOnly()) {
             throw new IllegalArgumentException("to must be writable, but given was a read-only buffer");
         }
-        backend().read(operand, to.duplicate());
+        if (type() == DataType.FLOAT32) {
+            backend().read(operand, to.duplicate());
+        } else {
+            ShortBuffer bits = ShortBuffer.allocate(to.remaining());
+            backend().read(operand, bits);
+            type().half().decode(bits, to);
+        }
     }
 
     /** Sets every element. */
@@ -146,7 +195,7 @@ public final class Tensor implements AutoCloseable {
                 owner,
                 shape,
                 Objects.requireNonNull(layout, "layout"),
-                new Operand(operand.memory(), operand.offset() + offset));
+                new Operand(operand.memory(), operand.offset() + offset, operand.type()));
     }
 
     /** Whether it, or the tensor it is a slice of, was closed. */
@@ -234,6 +283,7 @@ public final class Tensor implements AutoCloseable {
 
     @Override
     public String toString() {
-        return "Tensor" + shape + " " + layout + " on " + device.info().name();
+        return "Tensor" + shape + " " + layout + (type() == DataType.FLOAT32 ? "" : " " + type()) + " on "
+                + device.info().name();
     }
 }

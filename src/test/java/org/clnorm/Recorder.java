@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Backend;
@@ -95,13 +96,23 @@ public final class Recorder implements Backend {
     }
 
     @Override
-    public Memory allocate(long elements) {
-        return memory.allocate(elements);
+    public Memory allocate(long elements, DataType type) {
+        return memory.allocate(elements, type);
     }
 
     @Override
     public void write(Operand to, FloatBuffer from) {
         memory.write(to, from);
+    }
+
+    @Override
+    public void write(Operand operand, ShortBuffer from) {
+        memory.write(operand, from);
+    }
+
+    @Override
+    public void read(Operand operand, ShortBuffer into) {
+        memory.read(operand, into);
     }
 
     @Override

@@ -1,6 +1,8 @@
 package org.clnorm.backend;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
+import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -13,8 +15,13 @@ public interface Backend extends AutoCloseable {
     /** Who does the work. */
     DeviceInfo info();
 
-    /** New memory, its content undefined. Zero elements are allowed. */
-    Memory allocate(long elements);
+    /** New memory for float32 elements, its content undefined. Zero elements are allowed. */
+    default Memory allocate(long elements) {
+        return allocate(elements, DataType.FLOAT32);
+    }
+
+    /** The same for elements of any type. */
+    Memory allocate(long elements, DataType type);
 
     /** Copies what remains of {@code from} into memory. {@code from} may be changed as soon as this returns. */
     void write(Operand to, FloatBuffer from);
@@ -22,10 +29,16 @@ public interface Backend extends AutoCloseable {
     /** Fills what remains of {@code to} from memory; waits. */
     void read(Operand from, FloatBuffer to);
 
+    /** {@link #write(Operand, FloatBuffer)} of the bits of 16-bit elements. */
+    void write(Operand to, ShortBuffer from);
+
+    /** {@link #read(Operand, FloatBuffer)} of the bits of 16-bit elements. */
+    void read(Operand from, ShortBuffer to);
+
     /** Sets {@code count} elements. */
     void fill(Operand to, long count, float value);
 
-    /** Copies {@code count} elements; the two may not overlap. */
+    /** Copies {@code count} elements of the same type; the two may not overlap. */
     void copy(Operand from, Operand to, long count);
 
     /** Waits for all that was asked for. */

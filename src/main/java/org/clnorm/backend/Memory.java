@@ -1,6 +1,6 @@
 package org.clnorm.backend;
 
-/** A run of float32 elements in a backend's memory. Closing it twice is harmless. */
+/** A run of elements of one type in a backend's memory. Closing it twice is harmless. */
 public interface Memory extends AutoCloseable {
     /** How many elements it holds. */
     long elements();

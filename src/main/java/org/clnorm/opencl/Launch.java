@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.util.List;
 import java.util.stream.Stream;
+import org.clnorm.DataType;
 
 /**
  * A kernel and what it is launched with, before any device is asked.
@@ -18,6 +19,20 @@ record Launch(String kernel, Strategy strategy, String macros, long workGroups, 
                 .flatMap(part -> part instanceof List<?> list ? list.stream() : Stream.of(part))
                 .map(Object.class::cast)
                 .toList();
+    }
+
+    /** The same with the macros that say how its tensors are stored; the most usual way needs none. */
+    Launch storing(DataType[] types) {
+        StringBuilder all = new StringBuilder(macros);
+        for (Object argument : arguments) {
+            if (argument instanceof Place place && place.storage() != null) {
+                DataType type = types[place.ordinal()];
+                if (type != null && type != DataType.FLOAT32) {
+                    all.append(" -D").append(place.storage()).append("_T=").append(type.ordinal());
+                }
+            }
+        }
+        return new Launch(kernel, strategy, all.toString(), workGroups, arguments);
     }
 
     /** Work-items in all. */

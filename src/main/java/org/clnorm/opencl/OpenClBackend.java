@@ -1,6 +1,7 @@
 package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.Arrays;
 import java.util.HashSet;
 import java.util.Map;
@@ -11,6 +12,7 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ObjLongConsumer;
+import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
@@ -189,9 +191,9 @@ public final class OpenClBackend implements Backend {
     }
 
     @Override
-    public OpenClMemory allocate(long elements) {
+    public OpenClMemory allocate(long elements, DataType type) {
         int[] status = new int[1];
-        long bytes = Math.max(1, elements) * Sizeof.cl_float;
+        long bytes = Math.max(1, elements) * type.bytes();
         cl_mem handle = CL.clCreateBuffer(context, CL.CL_MEM_READ_WRITE, bytes, null, status);
         OpenClException.check(status[0], "Allocating " + bytes + " bytes on " + facts.name());
         OpenClMemory memory = OpenClMemory.owned(handle, elements, live::remove);
@@ -206,12 +208,12 @@ public final class OpenClBackend implements Backend {
     }
 
     /** Memory over a caller's buffer, which stays the caller's. */
-    public OpenClMemory wrap(cl_mem buffer) {
+    public OpenClMemory wrap(cl_mem buffer, DataType type) {
         long[] bytes = new long[1];
         OpenClException.check(
                 CL.clGetMemObjectInfo(buffer, CL.CL_MEM_SIZE, Sizeof.size_t, Pointer.to(bytes), null),
                 "Asking for the size of a buffer");
-        return OpenClMemory.borrowed(buffer, bytes[0] / Sizeof.cl_float);
+        return OpenClMemory.borrowed(buffer, bytes[0] / type.bytes());
     }
 
     private static cl_mem handle(Memory memory) {
@@ -223,6 +225,18 @@ public final class OpenClBackend implements Backend {
         synchronized (lock) {
             transfers.write(handle(to.memory()), to.offset(), from.duplicate());
         }
+    }
+
+    @Override
+    public void write(Operand to, ShortBuffer from) {
+        synchronized (lock) {
+            transfers.write(handle(to.memory()), to.offset(), from.duplicate());
+        }
+    }
+
+    @Override
+    public void read(Operand from, ShortBuffer to) {
+        transfers.read(handle(from.memory()), from.offset(), to);
     }
 
     @Override
@@ -238,10 +252,12 @@ public final class OpenClBackend implements Backend {
                     CL.clEnqueueFillBuffer(
                             queue,
                             handle(to.memory()),
-                            Pointer.to(new float[] {value}),
-                            Sizeof.cl_float,
-                            to.offset() * Sizeof.cl_float,
-                            count * Sizeof.cl_float,
+                            to.type() == DataType.FLOAT32
+                                    ? Pointer.to(new float[] {value})
+                                    : Pointer.to(new short[] {to.type().half().encode(value)}),
+                            to.type().bytes(),
+                            to.offset() * to.type().bytes(),
+                            count * to.type().bytes(),
                             0,
                             null,
                             null),
@@ -251,6 +267,22 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public void copy(Operand from, Operand to, long count) {
+        if (from.type() != DataType.FLOAT32) {
+            int bytes = from.type().bytes();
+            OpenClException.check(
+                    CL.clEnqueueCopyBuffer(
+                            queue,
+                            handle(from.memory()),
+                            handle(to.memory()),
+                            from.offset() * bytes,
+                            to.offset() * bytes,
+                            count * bytes,
+                            0,
+                            null,
+                            null),
+                    "Copying " + count + " elements");
+            return;
+        }
         copy(from, to, count, strategyForCopies());
     }
 
@@ -278,7 +310,7 @@ public final class OpenClBackend implements Backend {
 
     private SavedStatistics newSavedStatistics(int groups, int blocks) {
         long elements = (long) OpenClSavedStatistics.ROWS * OpenClSavedStatistics.pitch(groups, blocks);
-        OpenClMemory memory = allocate(elements);
+        OpenClMemory memory = allocate(elements, DataType.FLOAT32);
         // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
         fill(new Operand(memory, 0), elements, 0);
         Plans plans = newPlans();
@@ -388,7 +420,7 @@ public final class OpenClBackend implements Backend {
                 partials.memory().close(); // the device keeps it until the launches that use it are done
                 partials = null;
             }
-            partials = new Operand(allocate(elements), 0);
+            partials = new Operand(allocate(elements, DataType.FLOAT32), 0);
         }
         return partials;
     }

@@ -8,12 +8,12 @@ import org.clnorm.backend.Operand;
  * reduce step leaves to the fold step.
  */
 enum Place {
-    X,
-    RESIDUAL,
-    Y,
-    DY,
-    DX,
-    DRESIDUAL,
+    X("X"),
+    RESIDUAL("RES"),
+    Y("Y"),
+    DY("DY"),
+    DX("DX"),
+    DRESIDUAL("DRES"),
     GAMMA,
     BETA,
     /** γ and β that go by the element of a row. */
@@ -32,6 +32,21 @@ enum Place {
     NONE,
     COEFFICIENTS,
     PARTIALS;
+
+    private final String storage;
+
+    Place() {
+        this(null);
+    }
+
+    Place(String storage) {
+        this.storage = storage;
+    }
+
+    /** What the kernels' macros call it that say how it is stored, as storage.clh has them; null where it is float32. */
+    String storage() {
+        return storage;
+    }
 
     /** Whether kernels take a buffer and an offset; else they take a buffer. */
     boolean hasOffset() {

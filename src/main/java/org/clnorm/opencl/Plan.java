@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.util.ArrayList;
 import java.util.List;
+import org.clnorm.DataType;
 import org.clnorm.backend.Operand;
 import org.clnorm.view.View;
 
@@ -11,7 +12,9 @@ final class Plan<P> {
     private final PassKind<P> kind;
     private final P made;
     private final ReduceFoldApply over;
-    private final boolean[] present = new boolean[Place.values().length];
+    /** Of the operands; null where there is none. */
+    private final DataType[] types = new DataType[Place.values().length];
+
     private final long partials;
     private final List<Kernel> launches = new ArrayList<>();
 
@@ -27,13 +30,13 @@ final class Plan<P> {
         boolean aligned = ReduceFoldApply.isAligned(view, strategy, kind.tensors(), places);
         this.over = new ReduceFoldApply(
                 view, strategy, computeUnits, aligned, kind.byElement().test(pass));
-        for (int i = 0; i < present.length; i++) {
-            present[i] = places[i] != null;
+        for (int i = 0; i < types.length; i++) {
+            types[i] = places[i] == null ? null : places[i].type();
         }
         ReduceFoldApply.Steps steps = kind.steps().apply(pass, over);
         this.partials = steps.partials();
         try {
-            steps.launches().forEach(launch -> launches.add(kernels.prepare(launch)));
+            steps.launches().forEach(launch -> launches.add(kernels.prepare(launch.storing(types))));
         } catch (RuntimeException e) {
             release();
             throw e;
@@ -46,8 +49,8 @@ final class Plan<P> {
         if (owner != kernels || this.kind != kind || !this.kind.alike().test(made, (P) pass)) {
             return false;
         }
-        for (int i = 0; i < present.length; i++) {
-            if (present[i] != (places[i] != null)) {
+        for (int i = 0; i < types.length; i++) {
+            if (types[i] != (places[i] == null ? null : places[i].type())) {
                 return false;
             }
         }

@@ -3,9 +3,11 @@ package org.clnorm.opencl;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Iterator;
+import java.util.function.Consumer;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -45,26 +47,38 @@ final class Transfers {
     }
 
     void write(cl_mem to, long offset, FloatBuffer from) {
-        long bytes = (long) from.remaining() * Sizeof.cl_float;
+        write(to, offset, from.remaining(), Sizeof.cl_float, staging -> staging.asFloatBuffer()
+                .put(from));
+    }
+
+    void write(cl_mem to, long offset, ShortBuffer from) {
+        write(to, offset, from.remaining(), Sizeof.cl_short, staging -> staging.asShortBuffer()
+                .put(from));
+    }
+
+    private void write(cl_mem to, long offset, int count, int size, Consumer<ByteBuffer> fill) {
+        long bytes = (long) count * size;
         if (bytes == 0) {
             return;
         }
         Staging staging = take(bytes);
-        staging.bytes.asFloatBuffer().put(from);
+        fill.accept(staging.bytes);
         staging.event = new cl_event();
         OpenClException.check(
                 CL.clEnqueueWriteBuffer(
-                        queue,
-                        to,
-                        waits,
-                        offset * Sizeof.cl_float,
-                        bytes,
-                        Pointer.to(staging.bytes),
-                        0,
-                        null,
-                        staging.event),
+                        queue, to, waits, offset * size, bytes, Pointer.to(staging.bytes), 0, null, staging.event),
                 "Writing " + bytes + " bytes");
         inFlight.addLast(staging);
+    }
+
+    void read(cl_mem from, long offset, ShortBuffer to) {
+        short[] copy = new short[to.remaining()];
+        if (copy.length == 0) {
+            OpenClException.check(CL.clFinish(queue), "Waiting");
+            return;
+        }
+        read(from, offset * Sizeof.cl_short, (long) copy.length * Sizeof.cl_short, Pointer.to(copy));
+        to.duplicate().put(copy);
     }
 
     void read(cl_mem from, long offset, FloatBuffer to) {
@@ -77,21 +91,21 @@ final class Transfers {
         if (to.hasArray()) {
             read(
                     from,
-                    offset,
+                    offset * Sizeof.cl_float,
                     bytes,
                     Pointer.to(to.array()).withByteOffset((long) (to.arrayOffset() + to.position()) * Sizeof.cl_float));
         } else if (direct) {
-            read(from, offset, bytes, Pointer.to(to.slice()));
+            read(from, offset * Sizeof.cl_float, bytes, Pointer.to(to.slice()));
         } else {
             float[] copy = new float[to.remaining()];
-            read(from, offset, bytes, Pointer.to(copy));
+            read(from, offset * Sizeof.cl_float, bytes, Pointer.to(copy));
             to.duplicate().put(copy);
         }
     }
 
-    private void read(cl_mem from, long offset, long bytes, Pointer to) {
+    private void read(cl_mem from, long firstByte, long bytes, Pointer to) {
         OpenClException.check(
-                CL.clEnqueueReadBuffer(queue, from, true, offset * Sizeof.cl_float, bytes, to, 0, null, null),
+                CL.clEnqueueReadBuffer(queue, from, true, firstByte, bytes, to, 0, null, null),
                 "Reading " + bytes + " bytes");
     }
 

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.backend.Memory;
@@ -322,7 +323,7 @@ class OpenClBackendTest {
 
     @Test
     void close_backend_releasesWhatIsStillOpen() {
-        OpenClMemory memory = backend.allocate(4);
+        OpenClMemory memory = backend.allocate(4, DataType.FLOAT32);
         SavedStatistics saved = backend.newSavedStatistics(3);
         cl_mem statistics = ((OpenClMemory) saved.mean().memory()).handle();
         backend.finish(); // a command under way holds a reference too
@@ -341,7 +342,7 @@ class OpenClBackendTest {
 
     @Test
     void close_memory_releasesItOnce() {
-        OpenClMemory memory = backend.allocate(4);
+        OpenClMemory memory = backend.allocate(4, DataType.FLOAT32);
         cl_mem buffer = memory.handle();
         CL.clRetainMemObject(buffer);
 
@@ -359,7 +360,7 @@ class OpenClBackendTest {
             cl_mem buffer = CL.clCreateBuffer(caller.context, CL.CL_MEM_READ_WRITE, 24, null, status);
             assertThat(status[0]).isZero();
             OpenClBackend over = OpenClBackend.over(caller.context, caller.device, caller.queue, null);
-            OpenClMemory wrapped = over.wrap(buffer);
+            OpenClMemory wrapped = over.wrap(buffer, DataType.FLOAT32);
             assertThat(wrapped.elements()).isEqualTo(6);
             over.write(new Operand(wrapped, 2), FloatBuffer.wrap(new float[] {5, 6}));
             wrapped.close();
@@ -378,9 +379,9 @@ class OpenClBackendTest {
 
     @Test
     void wrap_sameBufferTwice_isTheSameMemory() {
-        OpenClMemory memory = backend.allocate(4);
+        OpenClMemory memory = backend.allocate(4, DataType.FLOAT32);
 
-        assertThat(backend.wrap(memory.handle()))
+        assertThat(backend.wrap(memory.handle(), DataType.FLOAT32))
                 .as("or an overlap would go unnoticed")
                 .isEqualTo(memory)
                 .hasSameHashCodeAs(memory);

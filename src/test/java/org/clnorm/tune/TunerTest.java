@@ -3,10 +3,12 @@ package org.clnorm.tune;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
+import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
@@ -44,13 +46,23 @@ class TunerTest {
         }
 
         @Override
-        public Memory allocate(long elements) {
-            return to.allocate(elements);
+        public Memory allocate(long elements, DataType type) {
+            return to.allocate(elements, type);
         }
 
         @Override
         public void write(Operand operand, FloatBuffer from) {
             to.write(operand, from);
+        }
+
+        @Override
+        public void write(Operand operand, ShortBuffer from) {
+            to.write(operand, from);
+        }
+
+        @Override
+        public void read(Operand operand, ShortBuffer into) {
+            to.read(operand, into);
         }
 
         @Override

@@ -3,6 +3,7 @@ package org.clnorm.verify;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -10,6 +11,7 @@ import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
+import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
@@ -469,13 +471,23 @@ class VerifierRunTest {
         }
 
         @Override
-        public Memory allocate(long elements) {
-            return reference.allocate(elements);
+        public Memory allocate(long elements, DataType type) {
+            return reference.allocate(elements, type);
         }
 
         @Override
         public void write(Operand to, FloatBuffer from) {
             reference.write(to, from);
+        }
+
+        @Override
+        public void write(Operand operand, ShortBuffer from) {
+            reference.write(operand, from);
+        }
+
+        @Override
+        public void read(Operand operand, ShortBuffer into) {
+            reference.read(operand, into);
         }
 
         @Override

@@ -1,8 +1,10 @@
 package org.clnorm.reference;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.Arrays;
 import org.clnorm.Activation;
+import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -45,7 +47,7 @@ public final class ReferenceBackend implements Backend {
     }
 
     @Override
-    public synchronized Memory allocate(long elements) {
+    public synchronized Memory allocate(long elements, DataType type) {
         checkOpen();
         if (elements < 0 || elements > MAX_ELEMENTS) {
             throw new IllegalArgumentException("The CPU reference holds 0 to " + MAX_ELEMENTS
@@ -70,8 +72,22 @@ public final class ReferenceBackend implements Backend {
         target.put(slice.array, slice.offset, slice.count);
     }
 
+    /** {@inheritDoc} Elements are kept as the float32 values that they stand for. */
     @Override
-    public synchronized void fill(Operand to, long count, float value) {
+    public synchronized void write(Operand to, ShortBuffer from) {
+        Slice slice = slice(to, from.remaining());
+        to.type().half().decode(from, FloatBuffer.wrap(slice.array, slice.offset, slice.count));
+    }
+
+    @Override
+    public synchronized void read(Operand from, ShortBuffer to) {
+        Slice slice = slice(from, to.remaining());
+        from.type().half().encode(FloatBuffer.wrap(slice.array, slice.offset, slice.count), to);
+    }
+
+    @Override
+    public synchronized void fill(Operand to, long count, float given) {
+        float value = to.type().round(given);
         Slice slice = slice(to, count);
         Arrays.fill(slice.array, slice.offset, slice.offset + slice.count, value);
     }
@@ -214,7 +230,7 @@ public final class ReferenceBackend implements Backend {
         }
         Slice slice = slice(to, values.length);
         for (int i = 0; i < values.length; i++) {
-            slice.array[slice.offset + i] = (float) values[i];
+            slice.array[slice.offset + i] = to.type().round((float) values[i]);
         }
     }
 
