@@ -101,9 +101,10 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
         FORWARD_ARRAYS, FLAT_ARGS, int length, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_FORWARD;
+    long from = in_block * per_slice;
+    long end = LONG_MIN_OF(RUNS_OF_BLOCK(rows) * groups * length, from + per_slice);
     forward_planes(
-            forward_of(AT(x), AT(residual), AT(y)), RUNS_OF_BLOCK(rows) * groups * length, in_block, per_slice, groups,
-            length, OF_BLOCK(coefficients), pitch);
+            forward_of(AT(x), AT(residual), AT(y)), from, end, groups, length, OF_BLOCK(coefficients), pitch);
 }
 #endif
 

@@ -91,30 +91,39 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
 #if WG == 1
     TABLE(table);
     float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW];
+    if (FEW_ROWS(rows)) {
+        in.ahead = stripe;
+        for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
+            int right = min(left + stripe, LAST_COLUMN), held = (right - left) / width;
+            moments_of_few_rows(in, left, columns, (int)rows, width, held, elements, hi, lo, m2);
+            fold_held(f, hi, lo, m2, (float)rows * (float)width, joined, left / width, held);
+            for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
+                forward_planes(arrays, row + left, row + right, groups, width, coefficients, pitch);
+            }
+        }
+        return;
+    }
     // The stripe that is applied, and the next one; at first there is none to apply, at last none to gather.
     int left = FIRST_COLUMN, right = left, next_right = min(left + stripe, LAST_COLUMN);
     for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
-        int first = left / width, held = (right - left) / width;
-        for (int b = 0; !FEW_ROWS(rows) && column_of(left, b) < right; b++) {
+        int held = (right - left) / width;
+        for (int b = 0; column_of(left, b) < right; b++) {
             store_lanes(mine[b].hi, hi + b * VW);
             store_lanes(mine[b].lo, lo + b * VW);
             store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
         }
         for (int g = 0; g < held; g++) { // in place: a group's number is at most its first column's
             int c = g * width;
-            moments all = FEW_ROWS(rows)
-                    ? moments_of_few_rows(in, left + c, columns, (int)rows, width, elements)
-                    : across_columns((float)rows, hi + c, lo + c, m2 + c, width);
+            moments all = across_columns((float)rows, hi + c, lo + c, m2 + c, width);
             hi[g] = all.hi;
             lo[g] = all.lo;
             m2[g] = all.m2;
         }
-        fold_held(f, hi, lo, m2, (float)rows * (float)width, joined, first, held);
+        fold_held(f, hi, lo, m2, (float)rows * (float)width, joined, left / width, held);
         put_forward_columns(table, left, right, width, coefficients, pitch);
-        int gather_right = FEW_ROWS(rows) ? right : next_right;
-        no_column_moments(mine, gather_right - right);
+        no_column_moments(mine, next_right - right);
         forward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, gather_right, rows, columns, elements);
+                arrays, left, right, table, mine, in, right, next_right, rows, columns, elements);
     }
 #else
     LOCAL_COLUMNS(room);
@@ -190,33 +199,42 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     TABLE(table);
     TABLE(forward_table);
     float dy[TABLE_ROW], dyx[TABLE_ROW], scaled_dy[TABLE_ROW], scaled_dyx[TABLE_ROW];
-    in.table = forward_table;
-    int left = FIRST_COLUMN, right = left, next_right = min(left + stripe, LAST_COLUMN);
-    for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
-        int first = left / width, held = (right - left) / width;
-        for (int b = 0; !FEW_ROWS(rows) && column_of(left, b) < right; b++) {
-            store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
-            store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
-        }
-        for (int g = 0; g < held; g++) {
-            if (FEW_ROWS(rows)) {
+    if (FEW_ROWS(rows)) {
+        in.ahead = stripe;
+        for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
+            int right = min(left + stripe, LAST_COLUMN), first = left / width, held = (right - left) / width;
+            for (int g = 0; g < held; g++) {
                 in.c = every_lane(forward_of_group(coefficients, pitch, first + g));
                 sums all = sums_of_few_rows(in, left + g * width, columns, (int)rows, width, elements);
                 dy[g] = all.dy;
                 dyx[g] = all.dyx;
-            } else {
-                dy[g] = sum_columns(dy + g * width, width);
-                dyx[g] = sum_columns(dyx + g * width, width);
             }
+            fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
+            for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
+                backward_planes(arrays, row + left, row + right, groups, width, coefficients, pitch);
+            }
+        }
+        return;
+    }
+    in.table = forward_table;
+    int left = FIRST_COLUMN, right = left, next_right = min(left + stripe, LAST_COLUMN);
+    for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
+        int first = left / width, held = (right - left) / width;
+        for (int b = 0; column_of(left, b) < right; b++) {
+            store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
+            store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
+        }
+        for (int g = 0; g < held; g++) {
+            dy[g] = sum_columns(dy + g * width, width);
+            dyx[g] = sum_columns(dyx + g * width, width);
         }
         fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
         put_backward_columns(table, left, right, width, coefficients, pitch);
-        int gather_right = FEW_ROWS(rows) ? right : next_right;
         in.left = right;
-        put_forward_columns(forward_table, right, gather_right, width, coefficients, pitch);
-        no_column_sums(mine, gather_right - right);
+        put_forward_columns(forward_table, right, next_right, width, coefficients, pitch);
+        no_column_sums(mine, next_right - right);
         backward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, gather_right, rows, columns, elements);
+                arrays, left, right, table, mine, in, right, next_right, rows, columns, elements);
     }
 #else
     LOCAL_COLUMN_SUMS(room);

@@ -99,17 +99,25 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
 
 // Of a group of few rows of `width` columns, directly; see moments_of_few_rows.
 INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int width, long end) {
+    int whole = width / VW * VW;
     vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
     for (int row = 0; row < rows; row++) {
-        for (int i = 0; i < width; i += VW) {
-            long here = at + (long)row * columns + i;
-            fetch_ahead(in.dy + here + AHEAD * VW);
-            fetch_ahead(in.x + here + AHEAD * VW);
+        long here = at + (long)row * columns;
+        for (int i = 0; i < whole; i += VW, here += VW) {
+            fetch_ahead(in.dy + here + in.ahead);
+            fetch_ahead(in.x + here + in.ahead);
+            vec x = load_as(X, in.x + here);
+            vec y = READS_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
+            vec masked = vector_masked(LOAD_DY(in.dy + here), x, y, in.c);
+            dy += masked;
+            dyx = multiply_add(masked, x - in.c.hi, dyx);
+        }
+        if (whole < width) {
             vec x = load_before_as(X, in.x + here, in.x + end);
             vec y = READS_Y ? load_before_as(Y, in.y + here, in.y + end) : (vec)(0.0f);
-            vec masked = first_lanes(vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.c), width - i);
-            dy += masked;
-            dyx += first_lanes(masked * (x - in.c.hi), width - i);
+            vec masked = vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.c);
+            dy += first_lanes(masked, width - whole);
+            dyx += first_lanes(masked * (x - in.c.hi), width - whole);
         }
     }
     sums all;

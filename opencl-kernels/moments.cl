@@ -61,35 +61,66 @@ INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     return join(across_lanes(body, VW), across_lanes(edge, r.length % VW));
 }
 
-// A group of few rows of `width` columns, directly: two passes over what the second one finds in the cache. Columns on
-// their own would be more numbers than there are elements.
+// Groups of few rows of `width` columns are gone over directly, in two passes, the second of which finds in the cache what
+// the first one read: columns on their own would be more numbers than there are elements.
 #define FEW_ROWS(rows) ((rows) < TILE)
-INLINE moments moments_of_few_rows(moments_inputs in, long at, int columns, int rows, int width, long end) {
-    moments all;
-    all.n = (float)rows * (float)width;
-    vec sum = (vec)(0.0f);
-    for (int row = 0; row < rows; row++) {
-        const_array_of(X) x = in.x + at + (long)row * columns;
-        for (int i = 0; i < width; i += VW) {
-            fetch_ahead(x + i + AHEAD * VW);
-            sum += first_lanes(load_before_as(X, x + i, in.x + end), width - i);
-        }
+
+// The sum over a group's vectors of f(vector), whose lanes past the group's end are 0. `ahead` is fetched in time.
+#define EACH_OF_FEW_ROWS(x, at, columns, rows, width, end, ahead, body) \
+    for (int row = 0; row < rows; row++) { \
+        const_array_of(X) p = (x) + (at) + (long)row * columns; \
+        int i = 0; \
+        for (; i + VW <= width; i += VW) { \
+            if (ahead) { \
+                fetch_ahead(p + i + ahead); \
+            } \
+            body(load_as(X, p + i), VW); \
+        } \
+        if (i < width) { \
+            if (ahead) { \
+                fetch_ahead(p + i + ahead); \
+            } \
+            body(load_before_as(X, p + i, (x) + (end)), width - i); \
+        } \
     }
-    float hi = sum_lanes(sum) / all.n;
-    vec rest = (vec)(0.0f), squares = (vec)(0.0f);
-    for (int row = 0; row < rows; row++) {
-        const_array_of(X) x = in.x + at + (long)row * columns;
-        for (int i = 0; i < width; i += VW) {
-            vec d = first_lanes(load_before_as(X, x + i, in.x + end) - (vec)(hi), width - i);
-            rest += d;
-            squares = multiply_add(d, d, squares);
-        }
+
+// The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
+// Each step is taken for all of them, so that no group waits for its own sums.
+INLINE void moments_of_few_rows(
+        moments_inputs in, long at, int columns, int rows, int width, int held, long end, float *hi, float *lo,
+        float *m2) {
+    float n = (float)(rows * width);
+    for (int g = 0; g < held; g++) {
+        vec sum = (vec)(0.0f);
+#define ADD(v, valid) sum += first_lanes(v, valid)
+        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, in.ahead, ADD)
+#undef ADD
+        hi[g] = sum_lanes(sum);
     }
-    float left = sum_lanes(rest);
-    float lo = left / all.n;
-    all.m2 = fma(-left, lo, sum_lanes(squares));
-    two_sum_scalar(hi, lo, &all.hi, &all.lo);
-    return all;
+    for (int g = 0; g < held; g += VW) {
+        store_lanes(load_lanes(hi + g) / (vec)(n), hi + g);
+    }
+    for (int g = 0; g < held; g++) {
+        vec rest = (vec)(0.0f), squares = (vec)(0.0f);
+        vec mean = (vec)(hi[g]);
+#define ADD(v, valid) \
+    vec d = first_lanes((v) - mean, valid); \
+    rest += d; \
+    squares = multiply_add(d, d, squares)
+        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, 0, ADD)
+#undef ADD
+        lo[g] = sum_lanes(rest);
+        m2[g] = sum_lanes(squares);
+    }
+    for (int g = 0; g < held; g += VW) {
+        vec rest = load_lanes(lo + g);
+        vec small = rest / (vec)(n);
+        vec mean, mean_lo;
+        two_sum(load_lanes(hi + g), small, &mean, &mean_lo);
+        store_lanes(mean, hi + g);
+        store_lanes(mean_lo, lo + g);
+        store_lanes(fma(-rest, small, load_lanes(m2 + g)), m2 + g);
+    }
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(

@@ -1,15 +1,18 @@
 // dgamma and dbeta of rows whose gamma and beta go by the element (layer norm, RMS norm): sums down the columns of the
 // matrix of rows, each row with its own coefficients.
 //
-//   kernel         launches  bytes moved        chosen when
-//   affine_sums    1         dy, x, y (MASK 2)  gamma or beta of rows is to have a gradient
+//   kernel         launches  bytes moved                         chosen when
+//   affine_sums    1         dy, x, y (MASK 2)                   gamma or beta of rows is to have a gradient
+//   gradient_rows  1         dy, x, y (MASK 2), dx, dresidual    the same and dx, by work-groups of one item
 //
-// Output: partials[(slice * 2 + k) * parts_pitch + column], k = sum(dy' xhat), sum(dy'), for sum_parts in fold.cl. It goes
+// Output: partials[(slice * 2 + k) * parts_pitch + column], k = sum(dy' xhat), sum(dy'), for sum_parts in fold.cl. affine_sums goes
 // before dx is written, which may be dy.
 
 #ifndef ROW_GRADIENTS_CL
 #define ROW_GRADIENTS_CL
 
+#include "fold.cl"
+#include "gradient_apply.cl"
 #include "gradient_sums.cl"
 
 // What is added to a column's sums from one row.
@@ -59,5 +62,103 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
         }
     }
 }
+
+#if WG == 1
+// Vectors of a row that are taken together.
+#define PANEL 4
+
+INLINE void add_to_column(__global float *to_gamma, __global float *to_beta, int column, vec gamma, vec beta) {
+    store(load(to_gamma + column) + gamma, to_gamma + column);
+    store(load(to_beta + column) + beta, to_beta + column);
+}
+
+// A work-item takes a slice of the rows, VW of them at a time: their sums row by row, from memory; their fold, as one
+// vector; and then, from the cache, column by column, dx and what dgamma and dbeta get of these rows. A column's sums are
+// added up VW rows at a time, so that a slice of some hundred rows has some ten roundings.
+__kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, int groups, int columns, int rows_per_slice, GRADIENT_ARGS,
+        __global float *coefficients, int pitch, __global float *partials, int parts_pitch) {
+    const int block = 0, blocks = 1;
+    unfolding u = UNFOLDING;
+    int first = (int)get_group_id(0) * rows_per_slice;
+    int last = min(first + rows_per_slice, groups);
+    long elements = (long)groups * columns;
+    sums_inputs in = INPUTS;
+    backward_arrays a = BACKWARD_ARRAYS;
+    __global float *to_gamma = partials + get_group_id(0) * 2 * (long)parts_pitch;
+    __global float *to_beta = to_gamma + parts_pitch;
+    for (int column = 0; column < columns; column += VW) {
+        store((vec)(0.0f), to_gamma + column);
+        store((vec)(0.0f), to_beta + column);
+    }
+    for (; first < last; first += VW) {
+        int held = min(last - first, VW);
+        float dy[VW], dyx[VW], scaled_dy[VW], scaled_dyx[VW];
+        for (int i = 0; i < held; i++) {
+            run row;
+            row.start = (long)(first + i) * columns;
+            row.stride = row.length = columns;
+            row.count = 1;
+            in.c = every_lane(forward_of_group(coefficients, pitch, first + i));
+            in.row = ROW_AFFINE(row.start, columns);
+            lane_sums body = no_lane_sums(), edge = no_lane_sums();
+            sums_of_run(&body, &edge, in, row, elements);
+            sums all = sums_of_lanes(body, edge, row);
+            dy[i] = all.dy;
+            dyx[i] = all.dyx;
+        }
+        fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, 1, first, held);
+        row_affine affine = ROW_AFFINE(0, columns);
+        int column = 0;
+        for (; column + PANEL * VW <= columns; column += PANEL * VW) {
+            vec gamma[PANEL], beta[PANEL];
+#pragma unroll
+            for (int v = 0; v < PANEL; v++) {
+                gamma[v] = beta[v] = (vec)(0.0f);
+            }
+            for (int i = 0; i < held; i++) {
+                vector_coefficients c = every_lane(backward_of_group(coefficients, pitch, first + i));
+                long at = (long)(first + i) * columns + column;
+#pragma unroll
+                for (int v = 0; v < PANEL; v++) {
+                    vector_coefficients cs = at_elements(c, affine, column + v * VW);
+                    vec x = load_as(X, a.x + at + v * VW);
+                    vec y = READS_Y ? load_as(Y, a.y + at + v * VW) : (vec)(0.0f);
+                    vec dy = vector_masked(LOAD_DY(a.dy + at + v * VW), x, y, cs);
+                    gamma[v] = multiply_add(dy, (x - cs.hi) * cs.scale + cs.shift, gamma[v]);
+                    beta[v] += dy;
+                    store_if_aligned_as(DX, vector_backward(dy, x, cs), a.dx + at + v * VW);
+                    if (RESIDUAL) {
+                        store_if_aligned_as(DRES, dy, a.dresidual + at + v * VW);
+                    }
+                }
+            }
+#pragma unroll
+            for (int v = 0; v < PANEL; v++) {
+                add_to_column(to_gamma, to_beta, column + v * VW, gamma[v], beta[v]);
+            }
+        }
+        for (; column < columns; column += VW) {
+            int valid = min(columns - column, VW);
+            vec gamma = (vec)(0.0f), beta = (vec)(0.0f);
+            for (int i = 0; i < held; i++) {
+                vector_coefficients cs = every_lane(backward_of_group(coefficients, pitch, first + i));
+                cs = at_last_elements(cs, affine, column);
+                long at = (long)(first + i) * columns + column;
+                vec x = load_before_as(X, a.x + at, a.x + at + valid);
+                vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
+                vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, cs);
+                gamma = multiply_add(dy, (x - cs.hi) * cs.scale + cs.shift, gamma);
+                beta += dy;
+                store_first_as(DX, vector_backward(dy, x, cs), valid, a.dx + at);
+                if (RESIDUAL) {
+                    store_first_as(DRES, dy, valid, a.dresidual + at);
+                }
+            }
+            add_to_column(to_gamma, to_beta, column, gamma, beta);
+        }
+    }
+}
+#endif
 
 #endif

@@ -41,6 +41,9 @@ record Geometry(
     /** What the groups that a work-item folds at a time should take of a core's own cache; it gathers as many meanwhile. */
     private static final long CACHED_TURN_BYTES = 1 << 17;
 
+    /** So many rows' numbers are added up without compensation, a vector of rows at a time. */
+    private static final int MOST_ROWS = 512;
+
     /** The partials' 4 floats per slice and group are to be no more than this, 1 MB, or a hundredth of the tensor. */
     private static final long SMALL_PARTIALS = 1 << 18;
 
@@ -67,6 +70,12 @@ record Geometry(
                 : Math.min(ceil(slices, view.segments()), most / view.segments());
         int chunk = (int) Math.min(view.length(), roundUp(ceil(view.length(), chunks), LINE_ELEMENTS));
         return segmented(view, view.segments() * (int) ceil(view.length(), chunk), 1, chunk);
+    }
+
+    /** Rows of a work-item that sums down their columns: of several work-items for each compute unit, some hundreds. */
+    static int rowsPerSlice(Strategy strategy, View.Segmented rows, int computeUnits) {
+        long slices = Math.max((long) Math.max(1, computeUnits) * ITEMS_IN_TURN, ceil(rows.groups(), MOST_ROWS));
+        return (int) roundUp(ceil(rows.groups(), slices), strategy.vectorWidth());
     }
 
     private static long mostSlices(View view) {

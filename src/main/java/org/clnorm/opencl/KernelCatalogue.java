@@ -88,6 +88,12 @@ public final class KernelCatalogue {
             new Entry("fold_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
             new Entry("fold_joined_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
             new Entry("sum_parts", "fold.cl", FOLD, NO_MACROS, SUMS),
+            new Entry(
+                    "gradient_rows",
+                    "row_gradients.cl",
+                    FUSED,
+                    union(BACKWARD_MACROS, ROW_MACROS),
+                    union(SUMS, GRADIENTS)),
             new Entry("affine_sums", "row_gradients.cl", REDUCE, union(SUMS_MACROS, ROW_MACROS), SUMS),
             new Entry(
                     "gradient_apply_segmented",

@@ -257,6 +257,9 @@ final class Passes {
         String macros =
                 sumMacros + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=" + flag(pass.frozen());
         Steps steps = over.all(BACKWARD, fold, sumMacros, macros);
+        if (byElement && affine && over.strategy().fused() && over.strategy().items() == 1) {
+            return over.rowGradients(fold, macros, flag(pass.accumulate()));
+        }
         if (byElement && affine) {
             return over.rowGradients(sumMacros, flag(pass.accumulate())).and(steps);
         }

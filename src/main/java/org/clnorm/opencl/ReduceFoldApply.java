@@ -244,6 +244,36 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 2L * geometry.slices() * pitch);
     }
 
+    /**
+     * The same together with dx, in one launch and the sum of its parts.
+     *
+     * @param fold as of {@link #all}
+     */
+    Steps rowGradients(List<Object> fold, String macros, int accumulate) {
+        View.Segmented rows = (View.Segmented) view;
+        int pitch = OpenClSavedStatistics.pitch(rows.length(), 1);
+        int perSlice = Geometry.rowsPerSlice(strategy, rows, computeUnits);
+        int slices = (rows.groups() + perSlice - 1) / perSlice;
+        return new Steps(
+                List.of(
+                        launch(
+                                "gradient_rows",
+                                macros,
+                                slices,
+                                Direction.BACKWARD.tensors,
+                                rowAffine(),
+                                rows.groups(),
+                                rows.length(),
+                                perSlice,
+                                fold,
+                                COEFFICIENTS,
+                                pitch(),
+                                PARTIALS,
+                                pitch),
+                        sumParts(PARTIALS, 0, pitch, slices, 2L * pitch, rows.length(), accumulate)),
+                2L * slices * pitch);
+    }
+
     /** How many work-groups have a block's groups, so many items of each having a vector of groups. */
     private long foldGroups(int items) {
         long each = (long) items * strategy.vectorWidth();
