@@ -41,6 +41,9 @@ record Geometry(
     /** What the groups that a work-item folds at a time should take of a core's own cache; it gathers as many meanwhile. */
     private static final long CACHED_TURN_BYTES = 1 << 17;
 
+    /** Columns of few rows that a work-item should take at a time: what its first-level cache has room for. */
+    private static final long FEW_ROWS_STRIPE = 4096;
+
     /** So many rows' numbers are added up without compensation, a vector of rows at a time. */
     private static final int MOST_ROWS = 512;
 
@@ -112,16 +115,26 @@ record Geometry(
         if (strategy.items() > 1) {
             return strategy.stripe();
         }
-        long room = Math.min(strategy.stripe(), CACHED_STRIPE_BYTES / (Float.BYTES * view.rows()));
+        long most = mostStripe(strategy, view);
+        long room = Math.min(Math.min(most, FEW_ROWS_STRIPE), CACHED_STRIPE_BYTES / (Float.BYTES * view.rows()));
         int width = view.width() * view.joined();
         long wanted = (long) Math.max(1, computeUnits) * (width == 1 ? 1 : GROUPS_PER_UNIT);
         long share = ceil(view.columns() * (long) view.blocks().count(), wanted);
         int line = LINE_ELEMENTS / gcd(LINE_ELEMENTS, width);
         long unit = (long) line * width;
-        if (unit > strategy.stripe()) {
+        if (unit > most) {
             unit = width;
         }
         return (int) (unit * Math.max(1, Math.min(room, share) / unit));
+    }
+
+    /**
+     * Columns that a work-group has room for: it keeps numbers by column; or, of a view of few rows (FEW_ROWS in
+     * moments.cl), by group.
+     */
+    static long mostStripe(Strategy strategy, View.Columnar view) {
+        boolean few = strategy.items() == 1 && view.rows() < strategy.tile();
+        return (long) strategy.stripe() * (few ? view.width() : 1);
     }
 
     /**

@@ -278,7 +278,7 @@ public record Strategy(
     View reshape(View view) {
         return fused && items() == 1
                 ? smallPlanes(view)
-                        .filter(planes -> (long) planes.width() * planes.joined() <= stripe())
+                        .filter(planes -> (long) planes.width() * planes.joined() <= Geometry.mostStripe(this, planes))
                         .map(View.class::cast)
                         .orElse(view)
                 : view;

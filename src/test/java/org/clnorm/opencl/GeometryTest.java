@@ -175,10 +175,10 @@ class GeometryTest {
                 }
                 for (int units : new int[] {1, 2, 64}) {
                     int stripe = Geometry.fusedStripe(choice.strategy, view, units);
-                    if (stripe < 1 || stripe > choice.strategy.stripe() || stripe % width != 0) {
+                    if (stripe < 1 || stripe > Geometry.mostStripe(choice.strategy, view) || stripe % width != 0) {
                         assertThat(stripe)
                                 .as("stripe of %s under %s with %d units", view, choice.strategy, units)
-                                .isBetween(1, choice.strategy.stripe())
+                                .isBetween(1, (int) Geometry.mostStripe(choice.strategy, view))
                                 .matches(columns -> columns % width == 0, "whole groups");
                     }
                 }

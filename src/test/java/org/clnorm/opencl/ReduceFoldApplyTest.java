@@ -68,7 +68,7 @@ class ReduceFoldApplyTest {
                 SOMEWHERE,
                 null,
                 Activation.RELU,
-                null,
+                new OpenClSavedStatistics((int) shape.channels(), 1, SOMEWHERE, new Plans(), () -> {}),
                 SOMEWHERE,
                 null,
                 SOMEWHERE,
@@ -153,7 +153,6 @@ class ReduceFoldApplyTest {
 
         Passes.TRAINING.place().accept(pass, places);
 
-        assertThat(Place.RUNNING_MEAN.of(places)).isNull();
         assertThat(steps(Passes.TRAINING, pass, fused, facts).launches().get(0).arguments())
                 .as("kind 0: none")
                 .containsSequence(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED, 0);
