@@ -56,8 +56,9 @@ final class TrainCommand implements Callable<Integer> {
             names = "--rates",
             paramLabel = "SMALL,LARGE",
             split = ",",
-            defaultValue = "0.02,4",
-            description = "The two learning rates. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "The two learning rates. Default: 0.02,4; the larger one is 2 for layer, rms and group, and 1 for"
+                            + " instance, which 4 would overthrow.")
     private List<Double> rates;
 
     @Option(
@@ -104,6 +105,9 @@ final class TrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (rates == null) {
+            rates = List.of(0.02, norm.largeRate());
+        }
         if (rates.size() != 2) {
             throw new IllegalArgumentException("--rates takes two numbers, SMALL,LARGE, but given were " + rates);
         }

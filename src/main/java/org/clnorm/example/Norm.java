@@ -54,6 +54,15 @@ public enum Norm {
         return kind;
     }
 
+    /** A large learning rate at which it was seen to learn: those of single digits bear less than those of batches. */
+    public double largeRate() {
+        return switch (this) {
+            case BATCH, GHOST, RENORM, NONE -> 4;
+            case LAYER, RMS, GROUP -> 2;
+            case INSTANCE -> 1;
+        };
+    }
+
     /** Whether evaluation is by running statistics. */
     boolean isOfBatches() {
         return this == BATCH || this == GHOST || this == RENORM;

@@ -147,7 +147,7 @@ final class TrainCommandTest {
                 .isZero();
         assertThat(out.toString())
                 .contains("dense 128, instance normalization of 8 channels of 16 values or none, ReLU")
-                .contains("instance normalization and ReLU of (100, 8, 16):", "instance-normalized, rate 4");
+                .contains("instance normalization and ReLU of (100, 8, 16):", "instance-normalized, rate 1");
         assertThat(Files.readString(report().resolve("index.html")))
                 .contains("Learning with and without instance normalization");
     }
