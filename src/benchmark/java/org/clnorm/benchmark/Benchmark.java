@@ -9,7 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
 import org.clnorm.Shape;
-import org.clnorm.bench.Workload;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 import org.clnorm.opencl.OpenCl;
@@ -19,10 +19,7 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 
 /** Measures clnorm and its peers side by side and writes a page about it. */
-@Command(
-        name = "benchmark",
-        mixinStandardHelpOptions = true,
-        description = "Batch normalization side by side with peers.")
+@Command(name = "benchmark", mixinStandardHelpOptions = true, description = "Normalizations side by side with peers.")
 final class Benchmark implements Callable<Integer> {
     /** What there is beside clnorm and the copies. */
     enum Part {
@@ -46,6 +43,13 @@ final class Benchmark implements Callable<Integer> {
 
     /** A run's measurements, for {@code --from}. */
     private static final Path KEPT = BUILT.resolve("cpu.csv");
+
+    @Option(
+            names = "--norm",
+            paramLabel = "NORM",
+            split = ",",
+            description = "${COMPLETION-CANDIDATES}; may be repeated. All unless given.")
+    private List<Norm> norms = List.of(Norm.values());
 
     @Option(
             names = "--shape",
@@ -111,13 +115,10 @@ final class Benchmark implements Callable<Integer> {
             render(Measurements.read(from));
             return 0;
         }
-        List<Shape> chosen = shapes.isEmpty()
-                ? Workload.SHAPES
-                : shapes.stream().map(Benchmark::parse).toList();
-        List<Direction> passes = directions.isEmpty() ? List.of(Direction.values()) : directions;
+        List<Shape> asked = shapes.stream().map(Benchmark::parse).toList();
         OpenCl.Candidate candidate = OpenCl.require(OpenCl.devices(), device);
         System.out.println("benchmark: on " + candidate.describe());
-        List<Figure> figures = figures(candidate, chosen);
+        List<Figure> figures = figures(candidate, shapes(Norm.BATCH, asked));
         List<Contest.Result> results = new ArrayList<>();
         Measurements measurements;
         if (parts.stream().allMatch(part -> part == Part.MEMORY || part == Part.STARTUP)) {
@@ -152,12 +153,14 @@ final class Benchmark implements Callable<Integer> {
                 peers.add(dl4j.copy());
             }
             Contest contest = new Contest(new Arena(backend), peers, streamed, rounds);
-            for (Direction direction : passes) {
-                for (Shape shape : chosen) {
-                    List<Fusion> fusions = FUSED.contains(shape) ? List.of(Fusion.values()) : List.of(Fusion.NONE);
-                    Contest.Result result = contest.run(shape, direction, fusions);
-                    results.add(result);
-                    print(result);
+            for (Norm norm : norms) {
+                for (Direction direction : passes(norm)) {
+                    for (Shape shape : shapes(norm, asked)) {
+                        List<Fusion> fusions = FUSED.contains(shape) ? norm.fusions() : List.of(Fusion.NONE);
+                        Contest.Result result = contest.run(norm, shape, direction, fusions);
+                        results.add(result);
+                        print(result);
+                    }
                 }
             }
             System.out.printf(
@@ -173,6 +176,22 @@ final class Benchmark implements Callable<Integer> {
                     contest.worstErrors());
         }
         return keep(measurements);
+    }
+
+    private List<Direction> passes(Norm norm) {
+        return norm.directions().stream()
+                .filter(direction -> directions.isEmpty() || directions.contains(direction))
+                .toList();
+    }
+
+    /** Those asked for that it is for, as rows of (N, C) where it is one of rows. */
+    private static List<Shape> shapes(Norm norm, List<Shape> asked) {
+        boolean rows = norm == Norm.LAYER || norm == Norm.RMS || norm == Norm.L2;
+        return asked.isEmpty()
+                ? norm.shapes()
+                : asked.stream()
+                        .filter(shape -> norm.objection(shape).isEmpty() && (!rows || shape.rank() == 2))
+                        .toList();
     }
 
     private int keep(Measurements measurements) throws IOException {
@@ -251,7 +270,7 @@ final class Benchmark implements Callable<Integer> {
     }
 
     private static void print(Contest.Result result) {
-        System.out.println(result.direction() + " " + result.shape());
+        System.out.println(result.norm() + " " + result.direction() + " " + result.shape());
         for (Timing timing : result.timings()) {
             System.out.printf(
                     "    %-18s %-15s %-10s %9.4f ms%n",

@@ -3,6 +3,7 @@ package org.clnorm.benchmark;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
@@ -48,7 +49,8 @@ final class Chart {
     private final List<Contest.Result> results;
 
     Chart(List<Contest.Result> results) {
-        this.results = results;
+        this.results =
+                results.stream().filter(result -> result.norm() == Norm.BATCH).toList();
     }
 
     String svg() {

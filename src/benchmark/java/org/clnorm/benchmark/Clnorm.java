@@ -8,9 +8,11 @@ import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.opencl.OpenClBackend;
 
@@ -34,24 +36,30 @@ final class Clnorm implements Peer {
     public boolean supports(Task task) {
         // Larger tensors take so long that a wait costs nothing beside.
         boolean small = task.shape().elements() <= 1 << 18;
-        return task.form() != Form.BLOCKED && (queued == 1 || small);
+        return task.form() != Form.BLOCKED
+                && task.norm().layouts(task.shape()).contains(task.form().layout())
+                && (queued == 1 || small);
     }
 
     @Override
     public Call prepare(Task task, Sets sets) {
         int count = sets.count();
         Runnable[] calls = new Runnable[count];
-        Operand gamma = vector(task.gamma());
-        Operand beta = vector(task.beta());
-        Operand dgamma = vector(new float[task.channels()]);
-        Operand dbeta = vector(new float[task.channels()]);
-        RunningStatistics running = new RunningStatistics(
-                vector(task.runningMean()),
-                vector(task.runningVariance()),
-                vector(new float[task.channels()]),
-                RunningAverage.exponential(Task.MOMENTUM),
-                RunningVariance.UNBIASED);
-        SavedStatistics saved = backend.newSavedStatistics(task.channels());
+        Norm norm = task.norm();
+        Operand gamma = norm.hasScale() ? vector(task.gamma()) : null;
+        Operand beta = norm.hasShift() ? vector(task.beta()) : null;
+        Operand dgamma = norm.hasScale() ? vector(task.gamma()) : null;
+        Operand dbeta = norm.hasShift() ? vector(task.beta()) : null;
+        RunningStatistics running = !norm.hasRunning()
+                ? null
+                : new RunningStatistics(
+                        vector(task.runningMean()),
+                        vector(task.runningVariance()),
+                        vector(new float[task.channels()]),
+                        RunningAverage.exponential(Task.MOMENTUM),
+                        RunningVariance.UNBIASED);
+        SavedStatistics saved = backend.newSavedStatistics(
+                norm.normalization(task.shape()), task.shape(), task.form().layout());
         Activation activation = task.relu() ? Activation.RELU : Activation.NONE;
         for (int set = 0; set < count; set++) {
             calls[set] = call(task, sets, set, activation, gamma, beta, dgamma, dbeta, running, saved);
@@ -96,10 +104,12 @@ final class Clnorm implements Peer {
             RunningStatistics running,
             SavedStatistics saved) {
         Arena arena = sets.arena();
+        Normalization normalization = task.norm().normalization(task.shape());
         Operand x = arena.deviceInput(sets.x(set));
         boolean backward = task.direction() == Direction.BACKWARD;
         Operand residual = task.residual() ? arena.deviceInput(sets.residual(set)) : null;
         ForwardTraining forward = new ForwardTraining(
+                normalization,
                 task.shape(),
                 task.form().layout(),
                 x,
@@ -116,6 +126,7 @@ final class Clnorm implements Peer {
             case FORWARD -> () -> backend.forward(forward);
             case INFERENCE -> {
                 ForwardInference inference = new ForwardInference(
+                        normalization,
                         task.shape(),
                         task.form().layout(),
                         x,
@@ -135,6 +146,7 @@ final class Clnorm implements Peer {
                     backend.forward(forward); // all sets go by the statistics of the first
                 }
                 Backward pass = new Backward(
+                        normalization,
                         task.shape(),
                         task.form().layout(),
                         false,

@@ -12,6 +12,7 @@ import java.util.stream.Collectors;
 import org.bytedeco.javacpp.PointerScope;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
@@ -22,8 +23,8 @@ import org.clnorm.bench.Workload.Fusion;
  * not help it does not count.
  */
 final class Contest {
-    /** What came out for one shape and direction. */
-    record Result(Shape shape, Direction direction, List<Timing> timings) {
+    /** What came out for one normalization, shape and direction. */
+    record Result(Norm norm, Shape shape, Direction direction, List<Timing> timings) {
         /** The timing of a peer's task, if it has one that counts. */
         Optional<Timing> find(String peer, Form form, Fusion fusion) {
             return timings.stream()
@@ -101,16 +102,17 @@ final class Contest {
 
     private record Entry(String peer, Task task, Peer.Call call, int calls) {}
 
-    Result run(Shape shape, Direction direction, List<Fusion> fusions) {
+    Result run(Norm norm, Shape shape, Direction direction, List<Fusion> fusions) {
         Sets sets = new Sets(arena, shape, direction);
         try (PointerScope scope = new PointerScope()) {
             List<Entry> entries = new ArrayList<>();
             for (Fusion fusion : fusions) {
                 for (Form form : Form.values()) {
-                    Task task = new Task(shape, form, direction, fusion);
+                    Task task = new Task(norm, shape, form, direction, fusion);
+                    Expected expected = new Expected(task, sets);
                     for (Peer peer : peers) {
                         if (form.fits(shape) && peer.supports(task)) {
-                            entries.add(prepare(peer, task, sets));
+                            entries.add(prepare(peer, task, sets, expected));
                         }
                     }
                 }
@@ -125,13 +127,12 @@ final class Contest {
             for (int i = 0; i < entries.size(); i++) {
                 timings.add(new Timing(entries.get(i).peer, entries.get(i).task, seconds[i]));
             }
-            return new Result(shape, direction, timings);
+            return new Result(norm, shape, direction, timings);
         }
     }
 
-    private Entry prepare(Peer peer, Task task, Sets sets) {
+    private Entry prepare(Peer peer, Task task, Sets sets, Expected expected) {
         Peer.Call call = peer.prepare(task, sets);
-        Expected expected = new Expected(task, sets);
         if (peer.copies()) {
             expected.checkCopy(peer.name(), call.result());
         } else {

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.concurrent.TimeUnit;
 import java.util.function.Predicate;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Fusion;
 
 /**
@@ -42,12 +43,18 @@ final class Guest implements AutoCloseable {
 
     /** What it is here for, for the tasks that it can do; nothing is fused. */
     Peer peer(Predicate<Task> can) {
-        return new Turn(name, false, task -> task.fusion() == Fusion.NONE && can.test(task));
+        return new Turn(
+                name, false, task -> task.norm() == Norm.BATCH && task.fusion() == Fusion.NONE && can.test(task));
     }
 
     /** The copy in its process. */
     Peer copy() {
-        return new Turn(copyOf(name), true, task -> task.fusion() == Fusion.NONE && task.form() == Form.CHANNELS_FIRST);
+        return new Turn(
+                copyOf(name),
+                true,
+                task -> task.norm() == Norm.BATCH
+                        && task.fusion() == Fusion.NONE
+                        && task.form() == Form.CHANNELS_FIRST);
     }
 
     /** The name of the copy in the process of a guest. */

@@ -8,6 +8,7 @@ import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 
 /** What one would write in Java without a library: float arrays, several accumulators, two threads. */
@@ -29,7 +30,7 @@ final class JavaLoop implements Peer {
 
     @Override
     public boolean supports(Task task) {
-        return task.form() != Form.BLOCKED && !task.relu();
+        return task.norm() == Norm.BATCH && task.form() != Form.BLOCKED && !task.relu();
     }
 
     @Override

@@ -9,7 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
-import org.clnorm.Shape;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
@@ -40,6 +40,7 @@ record Measurements(
             for (Timing timing : result.timings()) {
                 lines.add(String.join(
                         ";",
+                        result.norm().name(),
                         result.direction().name(),
                         Arrays.stream(result.shape().toArray())
                                 .mapToObj(Long::toString)
@@ -67,21 +68,21 @@ record Measurements(
             }
             String[] parts = line.split(";");
             Task task = new Task(
-                    Benchmark.parse(parts[1]),
-                    Form.valueOf(parts[2]),
-                    Direction.valueOf(parts[0]),
-                    Fusion.valueOf(parts[3]));
-            double[] seconds = Arrays.stream(parts[5].split(","))
+                    Norm.valueOf(parts[0]),
+                    Benchmark.parse(parts[2]),
+                    Form.valueOf(parts[3]),
+                    Direction.valueOf(parts[1]),
+                    Fusion.valueOf(parts[4]));
+            double[] seconds = Arrays.stream(parts[6].split(","))
                     .mapToDouble(Double::parseDouble)
                     .toArray();
-            byResult.computeIfAbsent(parts[0] + parts[1], key -> new ArrayList<>())
-                    .add(new Timing(parts[4], task, seconds));
+            byResult.computeIfAbsent(parts[0] + parts[1] + parts[2], key -> new ArrayList<>())
+                    .add(new Timing(parts[5], task, seconds));
         }
         List<Contest.Result> results = byResult.values().stream()
                 .map(timings -> {
                     Task task = timings.get(0).task();
-                    Shape shape = task.shape();
-                    return new Contest.Result(shape, task.direction(), timings);
+                    return new Contest.Result(task.norm(), task.shape(), task.direction(), timings);
                 })
                 .toList();
         return new Measurements(

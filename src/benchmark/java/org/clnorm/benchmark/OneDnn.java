@@ -10,6 +10,7 @@ import org.bytedeco.dnnl.memory;
 import org.bytedeco.dnnl.primitive;
 import org.bytedeco.dnnl.stream;
 import org.bytedeco.javacpp.FloatPointer;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
@@ -25,12 +26,15 @@ final class OneDnn implements Peer {
 
     @Override
     public boolean supports(Task task) {
-        return task.fusion() != Fusion.ADD_RELU;
+        return task.norm() == Norm.BATCH ? task.fusion() != Fusion.ADD_RELU : OneDnnNorms.supports(task);
     }
 
     /** In the caller's scope, which frees it all. */
     @Override
     public Call prepare(Task task, Sets sets) {
+        if (task.norm() != Norm.BATCH) {
+            return OneDnnNorms.prepare(this, engine, stream, task, sets);
+        }
         memory.desc tensor = tensor(task);
         Arena arena = sets.arena();
         int flags = dnnl_use_scale | dnnl_use_shift | (task.relu() ? dnnl_fuse_norm_relu : 0);
@@ -88,7 +92,8 @@ final class OneDnn implements Peer {
         return call(new batch_normalization_backward(description), arguments, sets);
     }
 
-    private Call call(primitive primitive, IntMemoryMap[] arguments, Sets sets) {
+    /** The call that executes a primitive with the arguments of each set. */
+    Call call(primitive primitive, IntMemoryMap[] arguments, Sets sets) {
         return new Call() {
             @Override
             public void run(int set) {
@@ -106,7 +111,7 @@ final class OneDnn implements Peer {
         };
     }
 
-    private static memory.desc tensor(Task task) {
+    static memory.desc tensor(Task task) {
         memory.format_tag tag =
                 switch (task.form()) {
                     case CHANNELS_FIRST -> task.shape().rank() == 2 ? memory.format_tag.nc : memory.format_tag.nchw;
@@ -116,7 +121,7 @@ final class OneDnn implements Peer {
         return new memory.desc(task.shape().toArray(), memory.data_type.f32, tag);
     }
 
-    private memory vector(float[] values) {
+    memory vector(float[] values) {
         memory.desc description =
                 new memory.desc(new long[] {values.length}, memory.data_type.f32, memory.format_tag.x);
         FloatPointer content = new FloatPointer(values);

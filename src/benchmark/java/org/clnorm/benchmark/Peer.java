@@ -1,6 +1,6 @@
 package org.clnorm.benchmark;
 
-/** A library that does batch normalization. */
+/** A library that normalizes. */
 interface Peer extends AutoCloseable {
     /** A task made ready: nothing is allocated for the first time, or compiled, in a measured call. */
     interface Call {

@@ -13,6 +13,7 @@ import org.bytedeco.pytorch.T_TensorTensorTensor_T;
 import org.bytedeco.pytorch.Tensor;
 import org.bytedeco.pytorch.TensorOptional;
 import org.bytedeco.pytorch.TensorOptions;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 
 /** PyTorch on the CPU: the functions that its layer calls, without what the layer and autograd put around them. */
@@ -31,6 +32,9 @@ final class PyTorch implements Peer {
 
     @Override
     public boolean supports(Task task) {
+        if (task.norm() != Norm.BATCH) {
+            return PyTorchNorms.supports(task);
+        }
         boolean fusedBackward = task.relu() && task.direction() == Direction.BACKWARD;
         return task.form() != Form.BLOCKED && !fusedBackward;
     }
@@ -38,6 +42,9 @@ final class PyTorch implements Peer {
     /** In the caller's scope, which frees it all. */
     @Override
     public Call prepare(Task task, Sets sets) {
+        if (task.norm() != Norm.BATCH) {
+            return PyTorchNorms.prepare(task, sets);
+        }
         int count = sets.count();
         Arena arena = sets.arena();
         boolean backward = task.direction() == Direction.BACKWARD;

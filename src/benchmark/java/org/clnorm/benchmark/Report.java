@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
 import java.util.stream.Stream;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 import org.clnorm.opencl.OpenCl;
@@ -47,7 +48,7 @@ final class Report {
     String page(String note) {
         StringBuilder page = new StringBuilder();
         page.append("""
-                # Batch normalization on a CPU, side by side
+                # Normalization on a CPU, side by side
 
                 Written by `ci/benchmark`. Milliseconds are of this run on this machine; the ratios are what carries over. A ratio says
                 how many times as long as clnorm the other takes: above 1, clnorm is the quicker one.
@@ -85,13 +86,17 @@ final class Report {
                     .append(fused)
                     .append('\n');
         }
+        String others = others();
+        if (!others.isEmpty()) {
+            page.append("## Other normalizations\n\n").append(others).append('\n');
+        }
         page.append(method());
         return page.toString();
     }
 
     private List<Contest.Result> of(Direction direction) {
         return measurements.results().stream()
-                .filter(result -> result.direction() == direction)
+                .filter(result -> result.norm() == Norm.BATCH && result.direction() == direction)
                 .toList();
     }
 
@@ -199,6 +204,44 @@ final class Report {
                 .orElse(NOTHING);
     }
 
+    /** A row for each case of those that are not batch normalization; nothing if there are none. */
+    private String others() {
+        StringBuilder table = new StringBuilder();
+        for (Contest.Result result : measurements.results()) {
+            if (result.norm() == Norm.BATCH) {
+                continue;
+            }
+            for (Form form : List.of(Form.CHANNELS_FIRST, Form.CHANNELS_LAST)) {
+                result.find(CLNORM, form, Fusion.NONE).ifPresent(ours -> {
+                    boolean layouts = result.norm().layouts(result.shape()).size() > 1;
+                    table.append("| ").append(result.norm());
+                    table.append(" | ").append(result.direction());
+                    table.append(" | ").append(result.shape());
+                    table.append(" | ").append(layouts ? form : NOTHING);
+                    table.append(" | ").append(milliseconds(ours));
+                    table.append(" | ").append(Targets.percent(result.ofCopy(ours, Copy.STREAMED)));
+                    table.append(" | ").append(Targets.percent(result.ofCopy(ours, Copy.PLAIN)));
+                    for (String peer : List.of("PyTorch", "oneDNN")) {
+                        Optional<Timing> timing = result.find(peer, form, Fusion.NONE);
+                        table.append(" | ").append(against(ours, timing));
+                        timing.ifPresent(t -> table.append(", ")
+                                .append(percent(result.ofCopy(t, Copy.STREAMED)))
+                                .append(" of a streamed copy"));
+                    }
+                    table.append(" |\n");
+                });
+            }
+        }
+        return table.isEmpty() ? "" : """
+                Group normalization has 32 groups; ghost is batch normalization in virtual batches of 8 samples, renorm batch
+                renormalization; rows of layer, rms and l2 are of (N, C) along C, those of weight all but the first dimension. An
+                evaluation that is like training, or like batch normalization's, is not measured again.
+
+                | normalization | pass | shape | layout | clnorm | of a streamed copy | of a plain copy | PyTorch, same layout | oneDNN, same layout |
+                |---|---|---|---|---|---|---|---|---|
+                """ + table;
+    }
+
     private String fused() {
         StringBuilder table = new StringBuilder(
                 "| pass | shape | layout | fused | clnorm | time against not fused | of a streamed copy | PyTorch | oneDNN, best layout |\n"
@@ -253,6 +296,12 @@ final class Report {
                   backward is not measured. oneDNN 3.8.1: in the layouts nchw, nhwc and nChw16c, with
                   its own fusion of ReLU; one with a residual is not measured. Its plain nchw with ReLU is a slow reference. The
                   Java loop: float arrays, eight accumulators, as many threads as cores.
+                - The other normalizations: PyTorch's are `native_layer_norm`, `native_group_norm` and their backward functions, `rms_norm`
+                  and `normalize`, all of which allocate their results, and for instance normalization, as its layer does it,
+                  `native_batch_norm_out` and `native_batch_norm_backward` of a view (1, N·C, H, W). Its gradients of RMS and L2
+                  normalization are autograd's from several operations, and not measured. oneDNN's are its primitives of layer and
+                  group normalization, with as many groups as channels for instance normalization; its backward pass of the latter
+                  two is not measured, since its results are wrong in this version (its issue 3543).
                 - DL4J 1.0.0-M2.1 (its layer BatchNormalization, without workspaces) and the C loops are processes of their own, which
                   take their turns in the same rounds, beside a copy of their own each: DL4J's is of Java arrays. DL4J's
                   backward pass uses up what its forward pass left, so one goes before it that is not timed. A call that takes 30 ms

@@ -7,6 +7,7 @@ import java.util.Optional;
 import java.util.function.BiFunction;
 import java.util.function.DoubleFunction;
 import org.clnorm.Shape;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
@@ -37,6 +38,7 @@ final class Targets {
     Targets(List<Contest.Result> results) {
         this.results = results;
         judge();
+        judgeOthers();
     }
 
     /** Whether nothing was measured that has a target. */
@@ -90,6 +92,7 @@ final class Targets {
                     NO_TARGET);
             row(
                     which + "(128, 128), 20 queued",
+                    Norm.BATCH,
                     Report.QUEUED,
                     direction,
                     LAUNCH_BOUND,
@@ -100,7 +103,7 @@ final class Targets {
                     NO_TARGET);
         }
         for (Direction direction : Direction.values()) {
-            Cases relu = new Cases(direction, PLANES, BOTH, List.of(Fusion.RELU));
+            Cases relu = new Cases(Norm.BATCH, direction, PLANES, BOTH, List.of(Fusion.RELU));
             criterion(
                     (direction == Direction.INFERENCE ? "" : "training ") + direction + " with ReLU",
                     "without ReLU",
@@ -114,8 +117,24 @@ final class Targets {
         }
     }
 
+    /** The others: as quick as PyTorch at least, and at such a share of a streamed copy. */
+    private void judgeOthers() {
+        List<Shape> rows = Norm.LAYER.shapes();
+        other("layer norm forward", Norm.LAYER, Direction.FORWARD, rows, 0.90);
+        other("layer norm backward", Norm.LAYER, Direction.BACKWARD, rows, 0.65);
+        other("RMS norm forward", Norm.RMS, Direction.FORWARD, rows, NO_TARGET);
+        other("group norm forward, channels-first", Norm.GROUP, Direction.FORWARD, PLANES, 30.0 / 48);
+        other("group norm backward, channels-first", Norm.GROUP, Direction.BACKWARD, PLANES, 27.0 / 48);
+        other("instance norm forward, channels-first", Norm.INSTANCE, Direction.FORWARD, PLANES, 30.0 / 48);
+        other("instance norm backward, channels-first", Norm.INSTANCE, Direction.BACKWARD, PLANES, NO_TARGET);
+    }
+
+    private void other(String work, Norm norm, Direction direction, List<Shape> shapes, double copy) {
+        row(work, norm, Report.CLNORM, direction, shapes, FIRST, PLAIN, 1.0, NO_TARGET, copy);
+    }
+
     /** What a target is about. */
-    private record Cases(Direction direction, List<Shape> shapes, List<Form> forms, List<Fusion> fusions) {}
+    private record Cases(Norm norm, Direction direction, List<Shape> shapes, List<Form> forms, List<Fusion> fusions) {}
 
     /** What is held against a target. */
     private interface Value extends BiFunction<Contest.Result, Timing, Optional<Double>> {}
@@ -129,11 +148,12 @@ final class Targets {
             double pyTorch,
             double oneDnn,
             double copy) {
-        row(work, Report.CLNORM, direction, shapes, forms, fusions, pyTorch, oneDnn, copy);
+        row(work, Norm.BATCH, Report.CLNORM, direction, shapes, forms, fusions, pyTorch, oneDnn, copy);
     }
 
     private void row(
             String work,
+            Norm norm,
             String peer,
             Direction direction,
             List<Shape> shapes,
@@ -142,7 +162,7 @@ final class Targets {
             double pyTorch,
             double oneDnn,
             double copy) {
-        Cases cases = new Cases(direction, shapes, forms, fusions);
+        Cases cases = new Cases(norm, direction, shapes, forms, fusions);
         Value againstPyTorch = (result, timing) -> result.find(
                         "PyTorch", timing.task().form(), timing.task().fusion())
                 .map(timing::advantageOver);
@@ -163,7 +183,9 @@ final class Targets {
     private List<Double> values(Cases cases, String peer, Value value) {
         List<Double> values = new ArrayList<>();
         for (Contest.Result result : results) {
-            if (result.direction() == cases.direction && cases.shapes.contains(result.shape())) {
+            if (result.norm() == cases.norm
+                    && result.direction() == cases.direction
+                    && cases.shapes.contains(result.shape())) {
                 for (Form form : cases.forms) {
                     for (Fusion fusion : cases.fusions) {
                         result.find(peer, form, fusion)

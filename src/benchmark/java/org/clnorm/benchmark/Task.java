@@ -1,11 +1,12 @@
 package org.clnorm.benchmark;
 
 import org.clnorm.Shape;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
 /** What a peer is asked to do. */
-record Task(Shape shape, Form form, Direction direction, Fusion fusion) {
+record Task(Norm norm, Shape shape, Form form, Direction direction, Fusion fusion) {
     static final double EPSILON = 1e-5;
     static final double MOMENTUM = 0.1;
 
@@ -29,18 +30,23 @@ record Task(Shape shape, Form form, Direction direction, Fusion fusion) {
         return fusion == Fusion.ADD_RELU;
     }
 
-    /** γ of each channel. */
+    /** How many γ and β there are: one for each channel, which is an element of a row, or for each row of weights. */
+    private int affine() {
+        return norm == Norm.WEIGHT ? batch() : channels();
+    }
+
+    /** γ. */
     float[] gamma() {
-        float[] gamma = new float[channels()];
+        float[] gamma = new float[affine()];
         for (int c = 0; c < gamma.length; c++) {
             gamma[c] = 0.5f + c % 7 * 0.25f;
         }
         return gamma;
     }
 
-    /** β of each channel. */
+    /** β. */
     float[] beta() {
-        float[] beta = new float[channels()];
+        float[] beta = new float[affine()];
         for (int c = 0; c < beta.length; c++) {
             beta[c] = c % 5 * 0.2f - 0.4f;
         }

@@ -1,2 +1,2 @@
-/** Batch normalization side by side with other libraries, on one CPU and in one process. */
+/** Normalizations side by side with other libraries, on one CPU and in one process. */
 package org.clnorm.benchmark;

@@ -10,6 +10,7 @@ import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
@@ -223,26 +224,25 @@ public final class Bench {
             this.backend = backend;
             this.workload = workload;
             long elements = workload.shape().elements();
-            int channels = (int) workload.shape().channels();
+            Norm norm = workload.norm();
+            Normalization normalization = norm.normalization(workload.shape());
+            long affine = normalization.grouping().affine(workload.shape(), workload.layout());
             operands = new Operands(backend, elements);
             Activation activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
-            Operand gamma = operands.filled(channels, 1);
-            Operand beta = operands.filled(channels, 0.1f);
-            Operand dgamma = operands.filled(channels, 0);
-            Operand dbeta = operands.filled(channels, 0);
-            RunningStatistics running = new RunningStatistics(
-                    operands.filled(channels, 0),
-                    operands.filled(channels, 1),
-                    operands.filled(channels, 0),
-                    RunningAverage.exponential(0.1),
-                    RunningVariance.UNBIASED);
-            this.saved = backend.newSavedStatistics(channels);
+            Operand gamma = norm.hasScale() ? operands.filled(affine, 1) : null;
+            Operand beta = norm.hasShift() ? operands.filled(affine, 0.1f) : null;
+            Operand dgamma = norm.hasScale() ? operands.filled(affine, 0) : null;
+            Operand dbeta = norm.hasShift() ? operands.filled(affine, 0) : null;
+            RunningStatistics running =
+                    norm.hasRunning() ? running(workload.shape().channels()) : null;
+            this.saved = backend.newSavedStatistics(normalization, workload.shape(), workload.layout());
             int sets = (int) Math.max(2, Math.min(MOST_SETS, rotation / Math.max(1, workload.minimalBytes())));
             for (int set = 0; set < sets; set++) {
                 Operand x = operands.normal(elements);
                 Operand y = operands.filled(elements, 0);
                 Operand residual = workload.hasResidual() ? operands.normal(elements) : null;
                 ForwardTraining forward = new ForwardTraining(
+                        normalization,
                         workload.shape(),
                         workload.layout(),
                         x,
@@ -260,6 +260,7 @@ public final class Bench {
                     case FORWARD -> calls.add(() -> backend.forward(forward));
                     case INFERENCE -> {
                         ForwardInference inference = new ForwardInference(
+                                normalization,
                                 workload.shape(),
                                 workload.layout(),
                                 x,
@@ -280,6 +281,7 @@ public final class Bench {
                         Operand dy = operands.normal(elements);
                         Operand dx = operands.filled(elements, 0);
                         Backward backward = new Backward(
+                                normalization,
                                 workload.shape(),
                                 workload.layout(),
                                 false,
@@ -297,6 +299,15 @@ public final class Bench {
                     }
                 }
             }
+        }
+
+        private RunningStatistics running(long channels) {
+            return new RunningStatistics(
+                    operands.filled(channels, 0),
+                    operands.filled(channels, 1),
+                    operands.filled(channels, 0),
+                    RunningAverage.exponential(0.1),
+                    RunningVariance.UNBIASED);
         }
 
         void call(int i) {

@@ -12,8 +12,8 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.clnorm.Layout;
-import org.clnorm.Shape;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 import org.clnorm.report.Markup;
@@ -39,7 +39,7 @@ final class BenchPage {
             .all th, .all td { padding: 4px 0 4px 14px; }
             .all th:first-child, .all td:first-child { padding-left: 0; }
             .all th { white-space: normal; }
-            .all th:nth-child(-n+3), .all td:nth-child(-n+3) { text-align: left; }
+            .all th:nth-child(-n+4), .all td:nth-child(-n+4) { text-align: left; }
             .all tr.first td { border-top: 1px solid var(--quiet); }
             ol, ul { margin: 8px 0; padding-left: 24px; max-width: 75ch; } li { margin: 4px 0; }
             """;
@@ -51,7 +51,11 @@ final class BenchPage {
 
     static String html(BenchReport report) {
         List<Markup> body = new ArrayList<>();
-        body.add(element("h1").text("Batch normalization against the device’s own copy"));
+        body.add(element("h1")
+                .text(
+                        isBatchAlone(report)
+                                ? "Batch normalization against the device’s own copy"
+                                : "Normalizations against the device’s own copy"));
         body.add(
                 element("p")
                         .text(
@@ -65,6 +69,10 @@ final class BenchPage {
         body.addAll(method(report));
         body.addAll(Page.reproduce(report.command()));
         return Page.html("clnorm bench", STYLE, body);
+    }
+
+    private static boolean isBatchAlone(BenchReport report) {
+        return report.measurements().stream().allMatch(m -> m.workload().norm() == Norm.BATCH);
     }
 
     private static Map<String, String> facts(BenchReport report) {
@@ -119,16 +127,37 @@ final class BenchPage {
         Markup panels = element("div", "class", "panels");
         for (Direction direction : Direction.values()) {
             for (Layout layout : Layout.values()) {
-                List<Measurement> those = measurements.stream()
-                        .filter(m -> m.workload().direction() == direction
-                                && m.workload().layout() == layout)
-                        .toList();
-                if (!those.isEmpty()) {
-                    panels.add(panel(title(direction) + ", " + layout, highest, those));
-                }
+                panel(
+                        panels,
+                        title(direction) + ", " + layout,
+                        highest,
+                        BenchPage::shape,
+                        m -> label(m.workload().fusion()),
+                        measurements.stream()
+                                .filter(m -> m.workload().norm() == Norm.BATCH
+                                        && m.workload().direction() == direction
+                                        && m.workload().layout() == layout));
+            }
+        }
+        for (Norm norm : Norm.values()) {
+            if (norm != Norm.BATCH) {
+                panel(
+                        panels,
+                        norm.title(),
+                        highest,
+                        m -> shape(m)
+                                + (norm.layouts(m.workload().shape()).size() > 1
+                                        ? ", " + m.workload().layout()
+                                        : ""),
+                        m -> m.workload().operation(),
+                        measurements.stream().filter(m -> m.workload().norm() == norm));
             }
         }
         return panels;
+    }
+
+    private static String shape(Measurement m) {
+        return m.workload().shape().toString();
     }
 
     private static String title(Direction direction) {
@@ -139,38 +168,50 @@ final class BenchPage {
         };
     }
 
-    private static Markup panel(String title, double highest, List<Measurement> measurements) {
-        double[] shares = measurements.stream()
+    /** Adds one, unless there is nothing to show in it. */
+    private static void panel(
+            Markup panels,
+            String title,
+            double highest,
+            Function<Measurement, String> group,
+            Function<Measurement, String> label,
+            Stream<Measurement> measurements) {
+        Map<String, List<Measurement>> byGroup =
+                measurements.collect(Collectors.groupingBy(group, LinkedHashMap::new, Collectors.toList()));
+        if (byGroup.isEmpty()) {
+            return;
+        }
+        double[] shares = byGroup.values().stream()
+                .flatMap(List::stream)
                 .mapToDouble(Measurement::ofCeiling)
                 .sorted()
                 .toArray();
-        Map<Shape, List<BarChart.Bar>> byShape = measurements.stream()
-                .collect(Collectors.groupingBy(
-                        m -> m.workload().shape(),
-                        LinkedHashMap::new,
-                        Collectors.mapping(BenchPage::bar, Collectors.toList())));
-        List<BarChart.Group> groups = byShape.entrySet().stream()
-                .map(entry -> new BarChart.Group(entry.getKey().toString(), entry.getValue()))
+        List<BarChart.Group> groups = byGroup.entrySet().stream()
+                .map(entry -> new BarChart.Group(
+                        entry.getKey(),
+                        entry.getValue().stream()
+                                .map(m -> bar(m, label.apply(m)))
+                                .toList()))
                 .toList();
-        return element("section", "class", "panel")
+        panels.add(element("section", "class", "panel")
                 .add(
                         element("h2").text(title),
                         element("p", "class", "quiet")
                                 .text("Median " + BarChart.percent(Bench.median(shares)) + " of the ceiling, from "
                                         + BarChart.percent(shares[0]) + " to "
                                         + BarChart.percent(shares[shares.length - 1]) + "."),
-                        new BarChart(title + ", shares of the ceiling", highest, groups).svg());
+                        new BarChart(title + ", shares of the ceiling", highest, groups).svg()));
     }
 
-    private static BarChart.Bar bar(Measurement m) {
+    private static BarChart.Bar bar(Measurement m, String label) {
         return new BarChart.Bar(
-                label(m.workload().fusion()),
+                label,
                 m.ofCeiling(),
                 m.ofCeiling() / m.ofCopy(),
                 m.ofCeiling() / m.ofStreamedCopy(),
                 rate(m.gigabytesPerSecond()),
-                m.workload().operation() + " " + m.workload().shape() + " "
-                        + m.workload().layout() + ": "
+                m.workload().norm() + " " + m.workload().operation() + " "
+                        + m.workload().shape() + " " + m.workload().layout() + ": "
                         + milliseconds(m.queuedMilliseconds()) + " ms queued, " + milliseconds(m.waitedMilliseconds())
                         + " ms waited for, " + milliseconds(m.kernelMilliseconds()) + " ms of kernels; "
                         + rate(m.gigabytesPerSecond()) + " GB/s, copies " + rate(m.copyGigabytesPerSecond())
@@ -189,6 +230,7 @@ final class BenchPage {
     private record Column(String name, Function<Measurement, String> cell) {}
 
     private static final List<Column> COLUMNS = List.of(
+            new Column("norm", m -> m.workload().norm().toString()),
             new Column("shape", m -> m.workload().shape().toString()),
             new Column("layout", m -> m.workload().layout().toString()),
             new Column("pass", m -> m.workload().operation()),
@@ -207,10 +249,11 @@ final class BenchPage {
         Markup head = element("tr")
                 .add(COLUMNS.stream().map(c -> element("th").text(c.name())).toList());
         Markup table = element("table", "class", "all").add(head);
-        Shape above = null;
+        String above = null;
         for (Measurement m : measurements) {
-            boolean first = above != null && !above.equals(m.workload().shape());
-            above = m.workload().shape();
+            String block = m.workload().norm() + shape(m);
+            boolean first = above != null && !above.equals(block);
+            above = block;
             table.add((first ? element("tr", "class", "first") : element("tr"))
                     .add(COLUMNS.stream()
                             .map(c -> element("td").text(c.cell().apply(m)))
@@ -243,7 +286,7 @@ final class BenchPage {
                         "GB/s counts each input read once and each output written once, in 10⁹ bytes: training forward"
                                 + " and inference read x and write y; backward reads x and dy and writes dx. A residual"
                                 + " is one tensor more to read in a forward pass; in a backward pass y is one more to"
-                                + " read, and the residual’s gradient one to write.",
+                                + " read, and the residual’s gradient one to write. γ, β and statistics do not count.",
                         "Calls go round through " + (rotation >> 20) + " MiB of such inputs and outputs, but at most "
                                 + Bench.MOST_SETS + " sets. So large shapes are read from memory each time; the"
                                 + " smallest may stay in a cache, and their times are those of launches.",

@@ -45,6 +45,7 @@ public record BenchReport(
         List<Map<String, Object>> rows = new ArrayList<>();
         for (Measurement m : measurements) {
             Map<String, Object> row = new LinkedHashMap<>();
+            row.put("norm", m.workload().norm().toString());
             row.put("shape", m.workload().shape().toArray());
             row.put("layout", m.workload().layout().toString());
             row.put("pass", m.workload().operation());

@@ -14,8 +14,11 @@ import org.clnorm.Shape;
  *
  * @param fusion what is fused with the normalization
  */
-public record Workload(Direction direction, Shape shape, Layout layout, Fusion fusion) {
-    /** The shapes that are timed unless others are asked for; from the file {@code shapes}, which ci/gpu-kit takes too. */
+public record Workload(Norm norm, Direction direction, Shape shape, Layout layout, Fusion fusion) {
+    /**
+     * The shapes at which batch normalization is timed unless others are asked for; from the file {@code shapes}, which
+     * ci/gpu-kit takes too.
+     */
     public static final List<Shape> SHAPES = readShapes();
 
     private static List<Shape> readShapes() {
@@ -29,6 +32,11 @@ public record Workload(Direction direction, Shape shape, Layout layout, Fusion f
         } catch (IOException e) {
             throw new UncheckedIOException("The list of shapes cannot be read", e);
         }
+    }
+
+    /** Of batch normalization. */
+    public Workload(Direction direction, Shape shape, Layout layout, Fusion fusion) {
+        this(Norm.BATCH, direction, shape, layout, fusion);
     }
 
     /** Which pass. */
@@ -79,7 +87,7 @@ public record Workload(Direction direction, Shape shape, Layout layout, Fusion f
         return fusion == Fusion.ADD_RELU;
     }
 
-    /** The bytes that any implementation must move: each input read once, each output written once. */
+    /** The bytes that any implementation must move: each input read once, each output written once; not γ, β. */
     public long minimalBytes() {
         int more = !hasResidual() ? 0 : direction == Direction.BACKWARD ? 2 : 1;
         return (direction.tensors + more) * shape.elements() * Float.BYTES;

@@ -7,12 +7,14 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.bench.Bench;
 import org.clnorm.bench.BenchReport;
 import org.clnorm.bench.Measurement;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.Strategy;
@@ -28,18 +30,34 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "bench",
         description = {
-            "Times the passes of batch normalization on an OpenCL device: queued, with a wait after each call, and the"
-                    + " kernels alone.",
+            "Times the passes of batch normalization, or of others, on an OpenCL device: queued, with a wait after each"
+                    + " call, and the kernels alone.",
             "GB/s counts each input read once and each output written once. The ratios are to copies of a tensor of the"
                     + " same shape, by plain stores and by stores that bypass the cache, measured in alternation in the"
                     + " same run. Every figure is the median over nine rounds.",
-            "All of it, nine shapes and 144 cases, takes about five minutes; the options leave out what is of no interest."
+            "All of batch normalization, nine shapes and 144 cases, takes about five minutes, and the others about three"
+                    + " more; the options leave out what is of no interest."
         },
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:measured", "2:wrong usage, no OpenCL device, or a file that cannot be written"})
 final class BenchCommand implements Callable<Integer> {
+    /** All normalizations, each where it can be. */
+    private static final String ALL = "all";
+
     @Mixin
     private DeviceOptions device;
+
+    @Option(
+            names = "--norm",
+            paramLabel = "<name>",
+            split = ",",
+            description = {
+                "The normalizations, of ${COMPLETION-CANDIDATES}, or all of them. Default: batch.",
+                "group has 32 groups, ghost virtual batches of 8; rows of layer, rms and l2 are the last dimension in"
+                        + " memory, those of weight all but the first. Without --shape, each has shapes of its own."
+            },
+            completionCandidates = Norms.class)
+    private List<String> norms = List.of(Norm.BATCH.toString());
 
     @Option(names = "--shape", paramLabel = "<n,c,...>", description = "Only this shape, such as 32,64,56,56.")
     private String shape;
@@ -65,6 +83,14 @@ final class BenchCommand implements Callable<Integer> {
 
     @Spec
     private CommandSpec spec;
+
+    private static final class Norms extends ArrayList<String> {
+        Norms() {
+            for (Norm norm : Norm.values()) {
+                add(norm.toString());
+            }
+        }
+    }
 
     private static final class Directions extends ArrayList<String> {
         Directions() {
@@ -130,23 +156,55 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private List<Workload> workloads() {
-        List<Shape> shapes = shape == null ? Workload.SHAPES : List.of(parseShape(shape));
-        List<Layout> layouts =
-                layout == null ? List.of(Layout.values()) : List.of(oneOf("--layout", layout, Layout.values()));
-        List<Workload.Direction> directions = direction == null
-                ? List.of(Workload.Direction.values())
-                : List.of(oneOf("--direction", direction, Workload.Direction.values()));
+        boolean all = norms.contains(ALL);
+        List<Norm> chosen = all
+                ? List.of(Norm.values())
+                : norms.stream()
+                        .map(norm -> oneOf("--norm", norm, Norm.values()))
+                        .distinct()
+                        .toList();
+        Shape only = shape == null ? null : parseShape(shape);
         List<Workload> workloads = new ArrayList<>();
-        for (Shape s : shapes) {
-            for (Layout l : s.rank() == 2 ? List.of(Layout.CHANNELS_FIRST) : layouts) {
-                for (Workload.Direction d : directions) {
-                    for (Workload.Fusion fusion : Workload.Fusion.values()) {
-                        workloads.add(new Workload(d, s, l, fusion));
-                    }
+        for (Norm norm : chosen) {
+            if (only == null) {
+                norm.shapes().forEach(s -> add(workloads, norm, s));
+                continue;
+            }
+            Optional<String> objection = norm.objection(only);
+            if (objection.isEmpty()) {
+                add(workloads, norm, only);
+            } else if (!all) {
+                throw new ParameterException(
+                        spec.commandLine(), "--norm " + norm + " " + objection.get() + ", but --shape is " + only);
+            }
+        }
+        if (workloads.isEmpty()) {
+            throw new ParameterException(
+                    spec.commandLine(),
+                    "Nothing is left to time: --norm " + String.join(",", norms) + " has no --direction " + direction
+                            + " of its own");
+        }
+        return workloads;
+    }
+
+    private void add(List<Workload> workloads, Norm norm, Shape shape) {
+        List<Layout> layouts = norm.layouts(shape);
+        if (layout != null) {
+            Layout asked = oneOf("--layout", layout, Layout.values());
+            layouts = layouts.size() == 1 ? layouts : List.of(asked);
+        }
+        List<Workload.Direction> directions = norm.directions();
+        if (direction != null) {
+            Workload.Direction asked = oneOf("--direction", direction, Workload.Direction.values());
+            directions = directions.contains(asked) ? List.of(asked) : List.of();
+        }
+        for (Layout l : layouts) {
+            for (Workload.Direction d : directions) {
+                for (Workload.Fusion fusion : norm.fusions()) {
+                    workloads.add(new Workload(norm, d, shape, l, fusion));
                 }
             }
         }
-        return workloads;
     }
 
     private <T> T oneOf(String option, String given, T[] values) {
@@ -167,11 +225,8 @@ final class BenchCommand implements Callable<Integer> {
                 dimensions[i] = Long.parseLong(parts[i].strip());
             }
             Shape parsed = Shape.of(dimensions);
-            if (parsed.rank() < 2
-                    || parsed.rank() > 5
-                    || parsed.channels() < 1
-                    || parsed.batch() * parsed.spatial() < 2) {
-                throw new IllegalArgumentException("it needs 2 to 5 dimensions, a channel and two values per channel");
+            if (parsed.rank() < 2 || parsed.rank() > 5 || parsed.elements() < 1) {
+                throw new IllegalArgumentException("it needs 2 to 5 dimensions, a channel and an element");
             }
             return parsed;
         } catch (IllegalArgumentException e) {

@@ -23,7 +23,8 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         this.terminal = terminal;
         this.total = total;
         out.printf(
-                "%-20s %-14s %-18s %9s %9s %9s %8s %8s %7s %8s %9s%n",
+                "%-9s %-20s %-14s %-18s %9s %9s %9s %8s %8s %7s %8s %9s%n",
+                "norm",
                 "shape",
                 "layout",
                 "pass",
@@ -43,7 +44,7 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         if (terminal != null) {
             // A bar for each, since the line of the one before is where the last bar was.
             Duration elapsed = Duration.ofNanos(System.nanoTime() - start);
-            bar = new ProgressLine(terminal, workload.operation(), done, total, elapsed);
+            bar = new ProgressLine(terminal, workload.norm() + " " + workload.operation(), done, total, elapsed);
         }
     }
 
@@ -53,7 +54,8 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         done++;
         out.printf(
                 Locale.ROOT,
-                "%-20s %-14s %-18s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
+                "%-9s %-20s %-14s %-18s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
+                m.workload().norm(),
                 m.workload().shape(),
                 m.workload().layout(),
                 m.workload().operation(),

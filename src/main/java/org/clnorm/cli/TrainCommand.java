@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.concurrent.Callable;
 import org.clnorm.Device;
 import org.clnorm.example.Digits;
+import org.clnorm.example.Norm;
 import org.clnorm.example.Settings;
 import org.clnorm.example.TrainingExample;
 import picocli.CommandLine.Command;
@@ -18,13 +19,25 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "train",
         description = {
-            "Trains a network on handwritten digits with and without batch normalization, side by side, at a small and"
-                    + " at a large learning rate, and writes a report.",
-            "Before that, it compares the device's batch normalization with the reference."
+            "Trains a network on handwritten digits with and without a normalization, side by side, at a small and at a"
+                    + " large learning rate, and writes a report.",
+            "Before that, it compares the device's normalization with the reference."
         },
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:trained", "1:trained, but the device differs from the reference", "2:wrong usage or input"})
 final class TrainCommand implements Callable<Integer> {
+    @Option(
+            names = "--norm",
+            paramLabel = "NAME",
+            defaultValue = "batch",
+            description = {
+                "The normalization: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.",
+                "group takes the 128 hidden units in 8 groups. instance takes them for 8 channels of 16 values each, since"
+                        + " one value is no instance. ghost has about four virtual batches. none trains the plain"
+                        + " networks only."
+            })
+    private Norm norm;
+
     @Option(
             names = "--epochs",
             paramLabel = "N",
@@ -43,8 +56,9 @@ final class TrainCommand implements Callable<Integer> {
             names = "--rates",
             paramLabel = "SMALL,LARGE",
             split = ",",
-            defaultValue = "0.02,4",
-            description = "The two learning rates. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "The two learning rates. Default: 0.02,4; the larger one is 2 for layer, rms and group, and 1 for"
+                            + " instance, which 4 would overthrow.")
     private List<Double> rates;
 
     @Option(
@@ -78,8 +92,8 @@ final class TrainCommand implements Callable<Integer> {
             defaultValue = "0",
             fallbackValue = "50",
             description =
-                    "Looks into the batch normalizations every N steps, every 50 unless said, and adds to the report"
-                            + " how far batches are from the running statistics, which channels are dead, and what is not"
+                    "Looks into the batch normalizations (also with renorm) every N steps, every 50 unless said, and adds"
+                            + " to the report how far batches are from the running statistics, which channels are dead, and what is not"
                             + " finite.")
     private int diagnose;
 
@@ -91,6 +105,9 @@ final class TrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        if (rates == null) {
+            rates = List.of(0.02, norm.largeRate());
+        }
         if (rates.size() != 2) {
             throw new IllegalArgumentException("--rates takes two numbers, SMALL,LARGE, but given were " + rates);
         }
@@ -98,7 +115,7 @@ final class TrainCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--images and --labels belong together, but only "
                     + (images == null ? "--labels" : "--images") + " was given");
         }
-        Settings settings = new Settings(epochs, batch, rates.get(0), rates.get(1), seed, diagnose);
+        Settings settings = new Settings(epochs, batch, rates.get(0), rates.get(1), seed, diagnose, norm);
         Digits digits = images == null ? Digits.bundled() : Digits.read(images, labels);
         TrainingExample example = new TrainingExample(settings, digits);
         try (Device on = device.open()) {

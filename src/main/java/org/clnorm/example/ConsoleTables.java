@@ -19,8 +19,13 @@ final class ConsoleTables {
     }
 
     void crossCheck(CrossCheck check) {
+        if (check.rows().isEmpty()) {
+            return; // nothing was there to check
+        }
         line("");
-        line("Cross-check with the double-precision reference, batch normalization and ReLU of %s:", check.shape());
+        line(
+                "Cross-check with the double-precision reference, %s and ReLU of %s:",
+                check.norm().title(), check.shape());
         line("%-12s %-18s %12s %12s %10s", "pass", "array", "max error", "of largest", "");
         for (CrossCheck.Row row : check.rows()) {
             line(

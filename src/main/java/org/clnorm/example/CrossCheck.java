@@ -1,23 +1,28 @@
 package org.clnorm.example;
 
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.clnorm.Activation;
 import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.Layout;
+import org.clnorm.Normalizer;
 import org.clnorm.Parameter;
+import org.clnorm.RunningNormalizer;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
 
 /**
  * The layer on the device against the same layer on the double-precision reference, at the network's own shape.
  *
+ * @param norm which normalization
  * @param shape of the activations compared
+ * @param rows none for no normalization
  */
-record CrossCheck(Shape shape, List<Row> rows) {
+record CrossCheck(Norm norm, Shape shape, List<Row> rows) {
     /** The largest error allowed, as a share of the array's largest magnitude. */
     static final double BOUND = 5e-7;
 
@@ -44,13 +49,17 @@ record CrossCheck(Shape shape, List<Row> rows) {
         return rows.stream().allMatch(Row::agrees);
     }
 
-    static CrossCheck of(Device device, int batch, int channels) {
-        Shape shape = Shape.of(batch, channels);
+    static CrossCheck of(Norm norm, Device device, int batch, int units) {
+        Shape shape = norm.shape(batch, units);
+        if (norm == Norm.NONE) {
+            return new CrossCheck(norm, shape, List.of());
+        }
         try (Device reference = Device.cpuReference()) {
-            Inputs inputs = Inputs.random(shape).clearOfTheCorner(reference);
+            Inputs inputs = Inputs.random(norm, batch, units).clearOfTheCorner(reference);
             List<Array> expected = arrays(reference, inputs);
             List<Array> actual = arrays(device, inputs);
             return new CrossCheck(
+                    norm,
                     shape,
                     IntStream.range(0, expected.size())
                             .mapToObj(i -> row(expected.get(i), actual.get(i)))
@@ -59,20 +68,19 @@ record CrossCheck(Shape shape, List<Row> rows) {
     }
 
     /** What both devices are given. */
-    record Inputs(Shape shape, float[] x, float[] dy, float[] gamma, float[] beta) {
-        /** Channels of different means and deviations, as a dense layer's outputs have. */
-        static Inputs random(Shape shape) {
+    record Inputs(Norm norm, int batch, int units, float[] x, float[] dy, float[] gamma, float[] beta) {
+        /** Units of different means and deviations, as a dense layer's outputs have. */
+        static Inputs random(Norm norm, int batch, int units) {
             Random random = new Random(20);
-            int channels = (int) shape.channels();
-            float[] gamma = gaussian(random, channels, 1, 0.3);
-            float[] beta = gaussian(random, channels, 0, 0.5);
-            float[] mean = gaussian(random, channels, 0, 2);
-            float[] x = gaussian(random, (int) shape.elements(), 0, 1);
+            float[] gamma = gaussian(random, units, 1, 0.3);
+            float[] beta = gaussian(random, units, 0, 0.5);
+            float[] mean = gaussian(random, units, 0, 2);
+            float[] x = gaussian(random, batch * units, 0, 1);
             for (int i = 0; i < x.length; i++) {
-                int channel = i % channels;
-                x[i] = mean[channel] + (0.2f + channel % 7) * x[i];
+                int unit = i % units;
+                x[i] = mean[unit] + (0.2f + unit % 7) * x[i];
             }
-            return new Inputs(shape, x, gaussian(random, x.length, 0, 0.01), gamma, beta);
+            return new Inputs(norm, batch, units, x, gaussian(random, x.length, 0, 0.01), gamma, beta);
         }
 
         /**
@@ -81,31 +89,35 @@ record CrossCheck(Shape shape, List<Row> rows) {
          */
         Inputs clearOfTheCorner(Device reference) {
             float[] clear = dy.clone();
-            try (BatchNorm norm = layer(reference, Activation.NONE);
+            try (Normalizer layer = layer(reference, Activation.NONE);
                     Tensor in = on(reference, x)) {
                 for (int pass = 0; pass < 2; pass++) {
-                    float[] y = download(norm.forward(in));
+                    float[] y = download(layer.forward(in));
                     for (int i = 0; i < y.length; i++) {
                         clear[i] = Math.abs(y[i]) < CORNER ? 0 : clear[i];
                     }
-                    norm.eval();
+                    layer.eval();
                 }
             }
-            return new Inputs(shape, x, clear, gamma, beta);
+            return new Inputs(norm, batch, units, x, clear, gamma, beta);
         }
 
         /** The layer, in training mode. */
-        BatchNorm layer(Device device, Activation activation) {
-            BatchNorm norm = BatchNorm.builder((int) shape.channels())
-                    .activation(activation)
-                    .build(device);
-            norm.gamma().orElseThrow().value().upload(gamma);
-            norm.beta().orElseThrow().value().upload(beta);
-            return norm;
+        Normalizer layer(Device device, Activation activation) {
+            Normalizer layer = norm.build(device, activation, batch, units);
+            layer.gamma().ifPresent(parameter -> upload(parameter, gamma));
+            layer.beta().ifPresent(parameter -> upload(parameter, beta));
+            return layer;
+        }
+
+        /** As many values as it has. */
+        private static void upload(Parameter parameter, float[] values) {
+            Tensor value = parameter.value();
+            value.upload(Arrays.copyOf(values, (int) value.shape().elements()));
         }
 
         Tensor on(Device device, float[] values) {
-            return device.upload(values, shape, Layout.CHANNELS_FIRST);
+            return device.upload(values, norm.shape(batch, units), Layout.CHANNELS_FIRST);
         }
 
         private static float[] gaussian(Random random, int size, double mean, double deviation) {
@@ -120,35 +132,41 @@ record CrossCheck(Shape shape, List<Row> rows) {
     private record Array(String pass, String name, float[] values) {}
 
     private static List<Array> arrays(Device device, Inputs inputs) {
-        try (BatchNorm norm = inputs.layer(device, Activation.RELU);
+        List<Array> arrays = new ArrayList<>();
+        try (Normalizer norm = inputs.layer(device, Activation.RELU);
                 Tensor x = inputs.on(device, inputs.x());
                 Tensor dy = inputs.on(device, inputs.dy())) {
-            Parameter gamma = norm.gamma().orElseThrow();
-            Parameter beta = norm.beta().orElseThrow();
-            List<Array> training = List.of(
-                    new Array("training", "y", download(norm.forward(x))),
-                    new Array("training", "saved mean", norm.savedMean().download()),
-                    new Array(
-                            "training",
-                            "saved 1/σ",
-                            norm.savedInverseStandardDeviation().download()),
-                    new Array("training", "dx", download(norm.backward(dy))),
-                    new Array("training", "dγ", gamma.gradient().download()),
-                    new Array("training", "dβ", beta.gradient().download()),
-                    new Array(
-                            "training",
-                            "running mean",
-                            norm.runningMean().orElseThrow().download()),
-                    new Array(
-                            "training",
-                            "running variance",
-                            norm.runningVariance().orElseThrow().download()));
-            norm.eval();
-            List<Array> evaluation = List.of(
-                    new Array("evaluation", "y", download(norm.forward(x))),
-                    new Array("evaluation", "dx", download(norm.backward(dy))));
-            return Stream.of(training, evaluation).flatMap(List::stream).toList();
+            arrays.add(new Array("training", "y", download(norm.forward(x))));
+            // The layer's own, which are not to be closed.
+            if (norm instanceof BatchNorm batchNorm && inputs.norm().isDiagnosed()) {
+                arrays.add(new Array(
+                        "training", "saved mean", batchNorm.savedMean().download()));
+                arrays.add(new Array(
+                        "training",
+                        "saved 1/σ",
+                        batchNorm.savedInverseStandardDeviation().download()));
+            }
+            arrays.add(new Array("training", "dx", download(norm.backward(dy))));
+            norm.gamma()
+                    .ifPresent(gamma -> arrays.add(
+                            new Array("training", "dγ", gamma.gradient().download())));
+            norm.beta()
+                    .ifPresent(beta -> arrays.add(
+                            new Array("training", "dβ", beta.gradient().download())));
+            if (norm instanceof RunningNormalizer running) {
+                running.runningMean()
+                        .ifPresent(mean -> arrays.add(new Array("training", "running mean", mean.download())));
+                running.runningVariance()
+                        .ifPresent(
+                                variance -> arrays.add(new Array("training", "running variance", variance.download())));
+            }
+            if (inputs.norm().isOfBatches()) {
+                norm.eval();
+                arrays.add(new Array("evaluation", "y", download(norm.forward(x))));
+                arrays.add(new Array("evaluation", "dx", download(norm.backward(dy))));
+            }
         }
+        return arrays;
     }
 
     private static float[] download(Tensor result) {

@@ -7,10 +7,10 @@ import org.clnorm.diagnostics.Diagnoser;
 import org.clnorm.diagnostics.Diagnostics;
 
 /**
- * Pixels → dense 128 → ReLU → dense → softmax cross entropy, with or without batch normalization before the ReLU.
+ * Pixels → dense 128 → ReLU → dense → softmax cross entropy, with or without a normalization before the ReLU.
  *
  * <p>Two networks of the same seed start from the same weights. Both have biases in both dense layers, so that they
- * differ in the normalization only; the normalized one's first bias is idle, since it goes into the mean that is
+ * differ in the normalization only; with batch normalization the first bias is idle, since it goes into the mean that is
  * subtracted: its gradient is 0 but for rounding, and β does its work.
  */
 final class Network implements AutoCloseable {
@@ -34,12 +34,13 @@ final class Network implements AutoCloseable {
         return new Network(pixels, classes, seed, new Relu());
     }
 
-    static Network normalized(int pixels, int classes, long seed, Device device, int batch) {
-        return normalized(pixels, classes, seed, device, batch, Diagnoser.off());
+    static Network normalized(Norm norm, int pixels, int classes, long seed, Device device, int batch) {
+        return normalized(norm, pixels, classes, seed, device, batch, Diagnoser.off());
     }
 
-    static Network normalized(int pixels, int classes, long seed, Device device, int batch, Diagnoser diagnoser) {
-        return new Network(pixels, classes, seed, new NormalizedRelu(device, batch, HIDDEN, diagnoser));
+    static Network normalized(
+            Norm norm, int pixels, int classes, long seed, Device device, int batch, Diagnoser diagnoser) {
+        return new Network(pixels, classes, seed, new NormalizedRelu(norm, device, batch, HIDDEN, diagnoser));
     }
 
     /** One step of training; gives the mean loss of the batch before it. */
@@ -83,7 +84,7 @@ final class Network implements AutoCloseable {
         return nonlinearityNanos;
     }
 
-    /** What was seen of the batch normalization in training, if there is one and that was asked for. */
+    /** What was seen of the normalization in training, if there is one and that was asked for. */
     List<Diagnostics> diagnostics() {
         return nonlinearity.diagnostics();
     }

@@ -6,6 +6,7 @@ import org.clnorm.Activation;
 import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.Layout;
+import org.clnorm.Normalizer;
 import org.clnorm.Parameter;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
@@ -13,15 +14,16 @@ import org.clnorm.diagnostics.Diagnoser;
 import org.clnorm.diagnostics.Diagnostics;
 
 /**
- * Batch normalization and the ReLU after it, in one pass on the device: all that this example needs of the library.
+ * A normalization and the ReLU after it, in one pass on the device: all that this example needs of the library.
  *
  * <p>Each training step sends the hidden activations to the device, normalizes, and fetches the result, then does the
  * same with the gradients. A network whose other layers are on the device too would hand over tensors instead.
  */
 final class NormalizedRelu implements Nonlinearity {
     private final Device device;
+    private final Norm kind;
     private final int channels;
-    private final BatchNorm norm;
+    private final Normalizer norm;
     private final Diagnoser diagnoser;
     private final List<Diagnostics> diagnostics = new ArrayList<>();
     // Made once and used in every training step, which so allocates nothing on the device.
@@ -31,36 +33,41 @@ final class NormalizedRelu implements Nonlinearity {
     private final Tensor dx;
 
     /**
+     * @param kind which normalization; for batch normalization, {@code norm} is as good as
+     *     {@code BatchNorm.builder(channels).activation(Activation.RELU).build(device)}
      * @param batch the rows of every training batch; {@link #infer} takes any number
      * @param diagnoser what looks at the training batches
      */
-    NormalizedRelu(Device device, int batch, int channels, Diagnoser diagnoser) {
+    NormalizedRelu(Norm kind, Device device, int batch, int channels, Diagnoser diagnoser) {
         this.device = device;
+        this.kind = kind;
         this.channels = channels;
         this.diagnoser = diagnoser;
-        norm = BatchNorm.builder(channels).activation(Activation.RELU).build(device);
-        Shape shape = Shape.of(batch, channels);
+        norm = kind.build(device, Activation.RELU, batch, channels);
+        Shape shape = kind.shape(batch, channels);
         x = device.tensor(shape, Layout.CHANNELS_FIRST);
         y = device.tensor(shape, Layout.CHANNELS_FIRST);
         dy = device.tensor(shape, Layout.CHANNELS_FIRST);
         dx = device.tensor(shape, Layout.CHANNELS_FIRST);
     }
 
-    /** Normalizes with the batch's own mean and variance, and lets them into the running statistics. */
+    /** Normalizes with statistics of the batch itself, and lets them into any running statistics. */
     @Override
     public float[] forward(float[] values) {
         norm.train();
         x.upload(values);
         norm.forward(x, y);
-        diagnoser.observe(norm, y).ifPresent(diagnostics::add);
+        if (norm instanceof BatchNorm batchNorm) {
+            diagnoser.observe(batchNorm, y).ifPresent(diagnostics::add);
+        }
         return y.download();
     }
 
-    /** Normalizes with the running statistics: a digit's answer then does not depend on the digits beside it. */
+    /** Normalizes with any running statistics: a digit's answer then does not depend on the digits beside it. */
     @Override
     public float[] infer(float[] values) {
         norm.eval();
-        Shape shape = Shape.of(values.length / channels, channels);
+        Shape shape = kind.shape(values.length / channels, channels);
         try (Tensor in = device.upload(values, shape, Layout.CHANNELS_FIRST);
                 Tensor out = norm.forward(in)) {
             return out.download();

@@ -6,6 +6,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -13,6 +14,7 @@ import java.util.OptionalDouble;
 import java.util.OptionalInt;
 import java.util.function.Function;
 import java.util.function.ToIntFunction;
+import java.util.stream.Collectors;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.clnorm.report.Markup;
@@ -39,7 +41,7 @@ final class Report {
      * What is reported.
      *
      * @param facts names and values, in the order in which they are shown
-     * @param runs in pairs: the batch-normalized network and the plain one at the same rate
+     * @param runs those at the same rate one after the other: the normalized network, if there is one, and the plain one
      * @param command what to type to do it again
      */
     record Content(Map<String, String> facts, CrossCheck check, List<Run> runs, int classes, String command) {}
@@ -55,15 +57,18 @@ final class Report {
 
     static String html(Content content) {
         Markup panels = element("div", "class", "panels");
-        for (int i = 0; i < content.runs().size(); i += 2) {
-            panels.add(panel(content, content.runs().subList(i, i + 2)));
-        }
+        content.runs().stream()
+                .collect(Collectors.groupingBy(Run::rate, LinkedHashMap::new, Collectors.toList()))
+                .values()
+                .forEach(runs -> panels.add(panel(content, runs)));
         List<Markup> body = new ArrayList<>();
-        body.add(element("h1").text("Learning with and without batch normalization"));
+        body.add(element("h1").text(heading(content.check().norm())));
         body.add(element("p")
-                .text(
-                        "The same network from the same initial weights, over the same batches: with batch normalization on"
-                                + " the device below and without, at a small and at a large learning rate."));
+                .text("The same network from the same initial weights, over the same batches: "
+                        + (content.check().norm() == Norm.NONE
+                                ? ""
+                                : "with " + content.check().norm().title() + " on the device below and without, ")
+                        + "at a small and at a large learning rate."));
         body.add(definitions(content.facts(), content.check()));
         body.add(panels);
         body.addAll(summary(content));
@@ -73,9 +78,15 @@ final class Report {
         return Page.html("clnorm train", STYLE + DiagnosticsSection.STYLE, body);
     }
 
+    private static String heading(Norm norm) {
+        return norm == Norm.NONE ? "Learning without normalization" : "Learning with and without " + norm.title();
+    }
+
     private static Markup definitions(Map<String, String> facts, CrossCheck check) {
-        return Page.definitions(facts)
-                .add(
+        Markup definitions = Page.definitions(facts);
+        return check.rows().isEmpty()
+                ? definitions
+                : definitions.add(
                         element("dt").text("Cross-check"),
                         check.agrees()
                                 ? element("dd", "class", "good").text("the device agrees with the reference")
@@ -192,7 +203,8 @@ final class Report {
     }
 
     private static String outcome(Run run, int classes) {
-        String kind = run.normalized() ? "Batch-normalized: " : "Plain: ";
+        String kind =
+                run.kind().substring(0, 1).toUpperCase(Locale.ROOT) + run.kind().substring(1) + ": ";
         if (run.divergedIn().isPresent()) {
             return kind + "diverged in epoch " + run.divergedIn().getAsInt() + "; its loss was not a finite number.";
         }
@@ -260,6 +272,9 @@ final class Report {
     }
 
     private static List<Markup> crossCheck(CrossCheck check) {
+        if (check.rows().isEmpty()) {
+            return List.of();
+        }
         Markup table = Page.rows(List.of("array", "largest error", "of the largest magnitude", "verdict"), List.of());
         for (CrossCheck.Row row : check.rows()) {
             table.add(element("tr")
@@ -273,7 +288,9 @@ final class Report {
         return List.of(
                 element("h2").text("Cross-check"),
                 element("p")
-                        .text("Before the training, the device's batch normalization with ReLU was compared with the"
+                        .text("Before the training, the device's "
+                                + check.norm().title()
+                                + " with ReLU was compared with the"
                                 + " double-precision reference in plain Java, at the network's own shape "
                                 + check.shape() + ". An array agrees if its largest error is at most "
                                 + scientific(CrossCheck.BOUND) + " of its largest magnitude."),

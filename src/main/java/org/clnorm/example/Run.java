@@ -10,13 +10,14 @@ import org.clnorm.diagnostics.Diagnostics;
 /**
  * How one network's training went.
  *
+ * @param norm its normalization, or {@code NONE}
  * @param epochs the whole epochs, up to where it diverged if it did
  * @param firstEpoch the loss of each batch of the first epoch
  * @param divergedIn the epoch, from 1, in which the loss stopped being a finite number
- * @param diagnostics what was seen of the batch normalization, if that was asked for
+ * @param diagnostics what was seen of the normalization, if that was asked for
  */
 record Run(
-        boolean normalized,
+        Norm norm,
         double rate,
         List<Epoch> epochs,
         List<Double> firstEpoch,
@@ -33,7 +34,11 @@ record Run(
     record Epoch(double loss, double accuracy, double milliseconds, double normalizationMilliseconds) {}
 
     String kind() {
-        return normalized ? "batch-normalized" : "plain";
+        return norm.kind();
+    }
+
+    boolean normalized() {
+        return norm != Norm.NONE;
     }
 
     /** The accuracy in the end; none for a network that diverged. */

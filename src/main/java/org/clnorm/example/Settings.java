@@ -11,9 +11,11 @@ import java.util.List;
  * @param smallRate the learning rate at which a plain network learns too, above 0
  * @param largeRate a larger one
  * @param seed of the initial weights and of the order of the digits
- * @param diagnose steps from one look into the batch normalization to the next; 0 for none
+ * @param diagnose steps from one look into the normalization to the next; 0 for none, as for all but batch
+ *     normalization and renormalization
+ * @param norm which normalization; {@code NONE} trains the plain networks only
  */
-public record Settings(int epochs, int batch, double smallRate, double largeRate, long seed, int diagnose) {
+public record Settings(int epochs, int batch, double smallRate, double largeRate, long seed, int diagnose, Norm norm) {
     /** Checks each. */
     public Settings {
         check(epochs >= 1 && epochs <= 1000, "The number of epochs must be 1 to 1000, but given was " + epochs);
@@ -23,11 +25,15 @@ public record Settings(int epochs, int batch, double smallRate, double largeRate
                 "The learning rates must be two finite numbers above 0, the small one first, but given were "
                         + number(smallRate) + " and " + number(largeRate));
         check(diagnose >= 0, "The steps between two diagnoses must be 0, for none, or more, but given was " + diagnose);
+        check(
+                diagnose == 0 || norm.isDiagnosed(),
+                "Diagnoses compare batches with running statistics and are for " + Norm.BATCH + " and " + Norm.RENORM
+                        + ", but the normalization is " + norm);
     }
 
-    /** Without diagnoses. */
+    /** With batch normalization and without diagnoses. */
     public Settings(int epochs, int batch, double smallRate, double largeRate, long seed) {
-        this(epochs, batch, smallRate, largeRate, seed, 0);
+        this(epochs, batch, smallRate, largeRate, seed, 0, Norm.BATCH);
     }
 
     /** Checks that there is at least one batch to train with, and something to test with. */

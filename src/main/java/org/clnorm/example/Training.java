@@ -12,7 +12,7 @@ final class Training implements AutoCloseable {
 
     private final Digits.Split digits;
     private final Settings settings;
-    private final boolean normalized;
+    private final Norm norm;
     private final double rate;
     private final Network network;
     private final int[] order;
@@ -22,10 +22,10 @@ final class Training implements AutoCloseable {
     private OptionalInt divergedIn = OptionalInt.empty();
 
     /** Trainings of the same seed see the same digits in the same order. */
-    Training(Digits.Split digits, Settings settings, boolean normalized, double rate, Network network) {
+    Training(Digits.Split digits, Settings settings, Norm norm, double rate, Network network) {
         this.digits = digits;
         this.settings = settings;
-        this.normalized = normalized;
+        this.norm = norm;
         this.rate = rate;
         this.network = network;
         this.order = IntStream.range(0, digits.train().size()).toArray();
@@ -88,8 +88,7 @@ final class Training implements AutoCloseable {
     }
 
     Run run() {
-        return new Run(
-                normalized, rate, List.copyOf(epochs), List.copyOf(firstEpoch), divergedIn, network.diagnostics());
+        return new Run(norm, rate, List.copyOf(epochs), List.copyOf(firstEpoch), divergedIn, network.diagnostics());
     }
 
     @Override

@@ -18,8 +18,8 @@ import org.clnorm.DeviceInfo;
 import org.clnorm.diagnostics.Diagnoser;
 
 /**
- * Four networks side by side, from the same weights and over the same batches: with batch normalization and without, at
- * a small and at a large learning rate.
+ * Four networks side by side, from the same weights and over the same batches: with a normalization and without, at a
+ * small and at a large learning rate; two if the normalization is none.
  */
 public final class TrainingExample {
     private static final int BAR_WIDTH = 79;
@@ -52,7 +52,7 @@ public final class TrainingExample {
         ConsoleTables console = new ConsoleTables(out);
         Map<String, String> facts = facts(device.info());
         console.facts(facts);
-        CrossCheck check = CrossCheck.of(device, settings.batch(), Network.HIDDEN);
+        CrossCheck check = CrossCheck.of(settings.norm(), device, settings.batch(), Network.HIDDEN);
         console.crossCheck(check);
         List<Run> runs = train(device, console, terminal);
         console.summary(runs, digits.classes());
@@ -69,7 +69,7 @@ public final class TrainingExample {
         facts.put("Strategy", device.strategy());
         facts.put(
                 "Network",
-                digits.pixels() + " pixels, dense " + Network.HIDDEN + ", batch normalization or none, ReLU, dense "
+                digits.pixels() + " pixels, dense " + Network.HIDDEN + normalization() + ", ReLU, dense "
                         + digits.classes() + ", softmax cross entropy");
         facts.put(
                 "Data",
@@ -86,12 +86,26 @@ public final class TrainingExample {
         return facts;
     }
 
+    private String normalization() {
+        Norm norm = settings.norm();
+        String detail =
+                switch (norm) {
+                    case GROUP -> " in " + Norm.GROUPS + " groups";
+                    case INSTANCE -> " of " + Norm.GROUPS + " channels of " + Network.HIDDEN / Norm.GROUPS + " values";
+                    case GHOST -> " in virtual batches of " + Norm.virtualBatch(settings.batch());
+                    default -> "";
+                };
+        return norm == Norm.NONE ? "" : ", " + norm.title() + detail + " or none";
+    }
+
     List<Run> train(Device device, ConsoleTables console, boolean terminal) {
         List<Training> trainings = new ArrayList<>();
         try {
             for (double rate : settings.rates()) {
-                trainings.add(training(rate, true, device));
-                trainings.add(training(rate, false, device));
+                if (settings.norm() != Norm.NONE) {
+                    trainings.add(training(rate, settings.norm(), device));
+                }
+                trainings.add(training(rate, Norm.NONE, device));
             }
             console.heading(runs(trainings));
             for (int epoch = 1; epoch <= settings.epochs(); epoch++) {
@@ -108,9 +122,10 @@ public final class TrainingExample {
         }
     }
 
-    private Training training(double rate, boolean normalized, Device device) {
-        Network network = normalized
+    private Training training(double rate, Norm norm, Device device) {
+        Network network = norm != Norm.NONE
                 ? Network.normalized(
+                        norm,
                         digits.pixels(),
                         digits.classes(),
                         settings.seed(),
@@ -118,7 +133,7 @@ public final class TrainingExample {
                         settings.batch(),
                         Diagnoser.every(settings.diagnose()).named("rate " + Settings.number(rate)))
                 : Network.plain(digits.pixels(), digits.classes(), settings.seed());
-        return new Training(split, settings, normalized, rate, network);
+        return new Training(split, settings, norm, rate, network);
     }
 
     private static List<Run> runs(List<Training> trainings) {

@@ -1,6 +1,6 @@
 /**
  * How to use the library in a training loop of one's own: a small network learns handwritten digits with and without
- * batch normalization. Dense layers, loss and optimizer are plain Java; the normalization runs on the device.
+ * a normalization. Dense layers, loss and optimizer are plain Java; the normalization runs on the device.
  *
  * <p>Read {@code NormalizedRelu} first, which is all there is to know about the library, then {@code Network}, the loop
  * around it. The rest is data, bookkeeping and the report.

@@ -103,6 +103,30 @@ final class BenchReportTest {
     }
 
     @Test
+    void toHtml_otherNormalizations_haveAPanelEachWithGroupsByShapeAndLayout() throws Exception {
+        List<Measurement> all = new ArrayList<>(ALL);
+        for (Norm norm : List.of(Norm.LAYER, Norm.GROUP)) {
+            for (Direction direction : norm.directions()) {
+                Shape shape = norm.shapes().get(0);
+                Workload workload =
+                        new Workload(norm, direction, shape, norm.layouts(shape).get(0), Fusion.NONE);
+                all.add(new Measurement(workload, 2.5, 2.75, 2.25, 1, 12.5, 30, 40, 60, 0.9, 0.6));
+            }
+        }
+        Document page = page(report("a device", all));
+
+        assertThat(charted(page, "rect", "bar")).hasSize(all.size());
+        assertThat(elements(page, "section", "panel")).hasSize(5);
+        assertThat(charted(page, "text", "label"))
+                .extracting(Element::getTextContent)
+                .contains("forward", "backward", "+ add, ReLU");
+        assertThat(elements(page, "text", "group"))
+                .extracting(Element::getTextContent)
+                .contains("(4096, 1024)", "(32, 64, 56, 56), channels-first");
+        assertThat(page.getElementsByTagName("h1").item(0).getTextContent()).startsWith("Normalizations against");
+    }
+
+    @Test
     void toHtml_barsAndMarks_areWhereTheSharesSay() throws Exception {
         Document page = page(report("a device", ALL.subList(0, 3)));
         // 0 % is at 88 and 100 %, the highest here, at 400.
@@ -138,6 +162,7 @@ final class BenchReportTest {
         }
         assertThat(row)
                 .containsExactly(
+                        "batch",
                         "(8, 64, 112, 112)",
                         "channels-first",
                         "forward+add+relu",
@@ -194,7 +219,7 @@ final class BenchReportTest {
         assertThat(json.get("at").getAsString()).isEqualTo("2024-02-03T04:05:06Z");
         assertThat(json.getAsJsonArray("measurements")).hasSize(ALL.size());
         assertThat(json.getAsJsonArray("measurements").get(0)).isEqualTo(JsonParser.parseString("""
-                        {"shape": [8, 64, 112, 112], "layout": "channels-first", "pass": "forward+add+relu",
+                        {"norm": "batch", "shape": [8, 64, 112, 112], "layout": "channels-first", "pass": "forward+add+relu",
                          "ms": 2.5, "waited_ms": 2.75, "kernel_ms": 2.25, "launches": 3, "host_us": 12.5,
                          "minimal_bytes": 77070336, "gb_per_s": 30.0, "copy_gb_per_s": 40.0,
                          "streamed_copy_gb_per_s": 60.0, "of_copy": 0.9, "of_streamed_copy": 0.6}

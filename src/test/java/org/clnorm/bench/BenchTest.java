@@ -20,6 +20,25 @@ final class BenchTest {
         }
     }
 
+    @Test
+    void norms_ownShapesAndPasses_areWhatTheyAreFor() {
+        for (Norm norm : Norm.values()) {
+            assertThat(norm.shapes()).as("shapes of %s", norm).isNotEmpty().allSatisfy(shape -> {
+                assertThat(norm.objection(shape)).as("%s of %s", norm, shape).isEmpty();
+                assertThat(norm.normalization(shape).grouping().groups(shape, Layout.CHANNELS_FIRST))
+                        .as("groups of %s", norm)
+                        .isPositive();
+            });
+        }
+        assertThat(Norm.LAYER.directions()).containsExactly(Direction.FORWARD, Direction.BACKWARD);
+        assertThat(Norm.GROUP.objection(Shape.of(2, 48, 5)))
+                .hasValueSatisfying(why -> assertThat(why).contains("32"));
+        assertThat(Norm.INSTANCE.objection(Shape.of(4096, 1024))).isPresent();
+        assertThat(Norm.GHOST.objection(Shape.of(17, 4)))
+                .as("the last virtual batch has one sample")
+                .isPresent();
+    }
+
     private static long bytes(Direction direction, Fusion fusion) {
         return new Workload(direction, Shape.of(2, 3, 4, 5), Layout.CHANNELS_LAST, fusion).minimalBytes();
     }

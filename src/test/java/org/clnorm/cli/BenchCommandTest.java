@@ -31,7 +31,7 @@ final class BenchCommandTest {
 
         assertThat(result.exitCode()).as(result.err()).isZero();
         assertThat(result.out())
-                .containsPattern("\n\\(4, 16\\) +channels-first +forward\\+add\\+relu +\\d")
+                .containsPattern("\nbatch +\\(4, 16\\) +channels-first +forward\\+add\\+relu +\\d")
                 .contains("Report: " + html)
                 .doesNotContain("\r", "channels-last");
         assertThat(result.err()).isEmpty();
@@ -59,6 +59,20 @@ final class BenchCommandTest {
                 .contains("bench --shape 4,16 --direction forward", "(4, 16)");
     }
 
+    @Test
+    void bench_severalNorms_timesEachByItsPasses() {
+        Result result = clnorm("bench", "--norm", "rms,l2,ghost", "--shape", "16,8,4", "--layout", "channels-last");
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        for (String norm : List.of("rms", "l2", "ghost")) {
+            for (String pass : List.of("forward", "backward")) {
+                assertThat(result.out())
+                        .containsPattern("\n" + norm + " +\\(16, 8, 4\\) +channels-last +" + pass + " +\\d");
+            }
+        }
+        assertThat(result.out()).doesNotContain("\nbatch", "inference", "relu");
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -72,6 +86,10 @@ final class BenchCommandTest {
                 "--shape 2,x           | --shape must be like 32,64,56,56",
                 "--layout nchw         | --layout must be one of",
                 "--direction up        | --direction must be one of",
+                "--norm spectral       | --norm must be one of",
+                "--norm group --shape 4,16                  | needs channels in 32 groups, but --shape is (4, 16)",
+                "--norm batch,instance --shape 4,16         | needs two values per sample and channel",
+                "--norm layer,weight --direction inference  | --norm layer,weight has no --direction inference",
                 "--json f --html ./f   | need a file each",
                 "--html none/f         | --html none/f cannot be written: there is no folder",
                 "--json none/f         | --json none/f cannot be written: there is no folder",

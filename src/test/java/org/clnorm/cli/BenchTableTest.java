@@ -39,7 +39,7 @@ final class BenchTableTest {
         assertThat(out.toString())
                 .containsPattern("pass +ms +waited ms +kernel ms +launches +host us")
                 .containsPattern(
-                        "\\(2, 3, 4, 5\\) +channels-last +backward\\+relu +1.500 +2.500 +0.500 +3 +7.0 +8.0 +0.90 +0.80\n")
+                        "batch +\\(2, 3, 4, 5\\) +channels-last +backward\\+relu +1.500 +2.500 +0.500 +3 +7.0 +8.0 +0.90 +0.80\n")
                 .as("what goes into a file has no bar in it")
                 .doesNotContain("\r", "\u001b", "%");
     }
@@ -49,7 +49,7 @@ final class BenchTableTest {
         try (BenchTable table = table(true, 4)) {
             table.starting(WORKLOAD);
             table.measured(MEASUREMENT);
-            assertThat(screen()).contains("backward+relu", " 0% ", "0/4");
+            assertThat(screen()).contains("batch backward+relu", " 0% ", "0/4");
             assertThat(shown()).as("no bar is on the line").isBlank();
             screen.reset();
 

@@ -57,6 +57,8 @@ final class TrainCommandTest {
                 "--device nonesuch      | No device matches 'nonesuch'",
                 "--diagnose -1          | must be 0, for none, or more, but given was -1",
                 "--diagnose often       | 'often'",
+                "--norm spectral        | [BATCH, LAYER, RMS, GROUP, INSTANCE, GHOST, RENORM, NONE]",
+                "--norm rms --diagnose  | for batch and renorm, but the normalization is rms",
                 "--momentum 0.9         | Unknown option"
             })
     void train_wrongOption_saysWhyAndExitsWith2(String options, String message) {
@@ -126,6 +128,28 @@ final class TrainCommandTest {
         every20.add("20");
         assertThat(train(every20.toArray(String[]::new))).as(err.toString()).isZero();
         assertThat(Files.readString(report().resolve("index.html"))).contains("Every 20 training steps");
+    }
+
+    @Test
+    void train_norm_isSaidInTheOutputAndTheReport() throws IOException {
+        assertThat(train(
+                        "--images",
+                        images(500).toString(),
+                        "--labels",
+                        labels(500).toString(),
+                        "--epochs",
+                        "1",
+                        "--norm",
+                        "instance",
+                        "--device",
+                        "reference"))
+                .as(err.toString())
+                .isZero();
+        assertThat(out.toString())
+                .contains("dense 128, instance normalization of 8 channels of 16 values or none, ReLU")
+                .contains("instance normalization and ReLU of (100, 8, 16):", "instance-normalized, rate 1");
+        assertThat(Files.readString(report().resolve("index.html")))
+                .contains("Learning with and without instance normalization");
     }
 
     private Path images(int count) throws IOException {

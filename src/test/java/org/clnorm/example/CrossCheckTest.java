@@ -3,31 +3,45 @@ package org.clnorm.example;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import org.clnorm.Activation;
-import org.clnorm.BatchNorm;
 import org.clnorm.Device;
-import org.clnorm.Shape;
+import org.clnorm.Normalizer;
 import org.clnorm.Tensor;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class CrossCheckTest {
     @Test
     void of_referenceItself_differsNowhere() {
         try (Device device = Device.cpuReference()) {
-            assertThat(CrossCheck.of(device, 30, 17).rows()).hasSize(10).allSatisfy(row -> {
-                assertThat(row.error()).isZero();
-                assertThat(row.largest())
-                        .as("an array of zeros would compare nothing")
-                        .isPositive();
-            });
+            assertThat(CrossCheck.of(Norm.BATCH, device, 30, 17).rows())
+                    .hasSize(10)
+                    .allSatisfy(row -> {
+                        assertThat(row.error()).isZero();
+                        assertThat(row.largest())
+                                .as("an array of zeros would compare nothing")
+                                .isPositive();
+                    });
         }
     }
 
-    @Test
-    void of_defaultDevice_agrees() {
+    @ParameterizedTest
+    @EnumSource(Norm.class)
+    void of_defaultDevice_agrees(Norm norm) {
         try (Device device = Device.open()) {
-            assertThat(CrossCheck.of(device, 100, 128).rows())
+            CrossCheck check = CrossCheck.of(norm, device, 100, 128);
+            assertThat(check.rows())
                     .allSatisfy(
                             row -> assertThat(row.agrees()).as(row.toString()).isTrue());
+            assertThat(check.rows())
+                    .extracting(CrossCheck.Row::array)
+                    .as("arrays of %s", norm)
+                    .contains(
+                            norm == Norm.NONE
+                                    ? new String[0]
+                                    : norm == Norm.RMS
+                                            ? new String[] {"y", "dx", "dγ"}
+                                            : new String[] {"y", "dx", "dγ", "dβ"});
         }
     }
 
@@ -43,9 +57,9 @@ final class CrossCheckTest {
 
     @Test
     void clearOfTheCorner_valuesNearZeroBeforeTheRelu_getNoGradient() {
-        CrossCheck.Inputs random = CrossCheck.Inputs.random(Shape.of(1000, 128));
+        CrossCheck.Inputs random = CrossCheck.Inputs.random(Norm.BATCH, 1000, 128);
         try (Device device = Device.cpuReference();
-                BatchNorm norm = random.layer(device, Activation.NONE);
+                Normalizer norm = random.layer(device, Activation.NONE);
                 Tensor x = random.on(device, random.x());
                 Tensor y = norm.forward(x)) {
             float[] clear = random.clearOfTheCorner(device).dy();

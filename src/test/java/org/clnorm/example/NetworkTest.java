@@ -20,7 +20,7 @@ final class NetworkTest {
     void plainAndNormalized_sameSeed_startFromTheSameWeights() {
         try (Device device = Device.cpuReference();
                 Network plain = Network.plain(784, 10, 4);
-                Network normalized = Network.normalized(784, 10, 4, device, BATCH)) {
+                Network normalized = Network.normalized(Norm.BATCH, 784, 10, 4, device, BATCH)) {
             assertThat(plain.hidden.weights)
                     .as("else the comparison would be of the weights")
                     .isEqualTo(normalized.hidden.weights);
@@ -38,7 +38,7 @@ final class NetworkTest {
     @Test
     void train_normalized_gradientsAreThoseOfTheLoss() throws IOException {
         try (Device device = Device.open();
-                Network network = Network.normalized(784, 10, 4, device, BATCH)) {
+                Network network = Network.normalized(Norm.BATCH, 784, 10, 4, device, BATCH)) {
             assertGradients(network);
         }
     }
@@ -72,7 +72,7 @@ final class NetworkTest {
     @Test
     void train_normalized_firstBiasIsIdle() throws IOException {
         try (Device device = Device.open();
-                Network network = Network.normalized(784, 10, 4, device, BATCH)) {
+                Network network = Network.normalized(Norm.BATCH, 784, 10, 4, device, BATCH)) {
             network.train(batch(), STILL);
             for (float gradient : network.hidden.biasGradient) {
                 assertThat(gradient)

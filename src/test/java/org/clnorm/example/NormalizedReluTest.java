@@ -56,7 +56,7 @@ final class NormalizedReluTest {
             }
         }
         try (Device device = Device.open();
-                NormalizedRelu layer = new NormalizedRelu(device, BATCH, CHANNELS, Diagnoser.off())) {
+                NormalizedRelu layer = new NormalizedRelu(Norm.BATCH, device, BATCH, CHANNELS, Diagnoser.off())) {
             layer.forward(x);
             layer.backward(dy);
             layer.step(new Sgd(0.1f));
@@ -73,7 +73,7 @@ final class NormalizedReluTest {
     @Test
     void infer_afterOneBatch_usesTheRunningStatistics() {
         try (Device device = Device.open();
-                NormalizedRelu layer = new NormalizedRelu(device, BATCH, CHANNELS, Diagnoser.off())) {
+                NormalizedRelu layer = new NormalizedRelu(Norm.BATCH, device, BATCH, CHANNELS, Diagnoser.off())) {
             layer.forward(x);
             float[] one = {3, 2, -1};
             float[] y = layer.infer(one);

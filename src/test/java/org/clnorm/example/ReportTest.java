@@ -22,6 +22,7 @@ import org.xml.sax.InputSource;
 
 final class ReportTest {
     private static final CrossCheck CHECK = new CrossCheck(
+            Norm.BATCH,
             Shape.of(100, 128),
             List.of(
                     new CrossCheck.Row("training", "y", 1e-7, 4),
@@ -32,7 +33,8 @@ final class ReportTest {
         List<Run.Epoch> epochs = DoubleStream.of(losses)
                 .mapToObj(loss -> new Run.Epoch(loss, Math.exp(-loss), 100, 40))
                 .toList();
-        return new Run(normalized, rate, epochs, List.of(2.5, 2.0, 0.0), divergedIn, List.of());
+        return new Run(
+                normalized ? Norm.BATCH : Norm.NONE, rate, epochs, List.of(2.5, 2.0, 0.0), divergedIn, List.of());
     }
 
     private static final List<Run> RUNS = List.of(
@@ -43,7 +45,13 @@ final class ReportTest {
 
     private static Run looked(boolean normalized, double rate, Diagnostics... looks) {
         Run run = run(normalized, rate, OptionalInt.empty(), 1.2, 0.5);
-        return new Run(normalized, rate, run.epochs(), run.firstEpoch(), run.divergedIn(), List.of(looks));
+        return new Run(
+                normalized ? Norm.BATCH : Norm.NONE,
+                rate,
+                run.epochs(),
+                run.firstEpoch(),
+                run.divergedIn(),
+                List.of(looks));
     }
 
     private static Diagnostics look(long step, double distance, double zeros, long nonFinite) {
@@ -163,6 +171,21 @@ final class ReportTest {
                 "PoCL",
                 List.of(RUNS.get(0), run(false, 0.02, OptionalInt.empty(), 100, 2.31), RUNS.get(2), RUNS.get(3))));
         assertThat(stopped).contains("It stopped learning: its loss is no lower than ln 10");
+    }
+
+    @Test
+    void html_anotherNormalizationOrNone_isNamed() throws Exception {
+        List<Run> plain = List.of(RUNS.get(1), RUNS.get(3));
+        CrossCheck layer = new CrossCheck(Norm.LAYER, CHECK.shape(), CHECK.rows());
+        CrossCheck none = new CrossCheck(Norm.NONE, CHECK.shape(), List.of());
+
+        assertThat(Report.html(new Report.Content(Map.of(), layer, RUNS, 10, "train")))
+                .contains("Learning with and without layer normalization", "the device's layer normalization");
+        String html = Report.html(new Report.Content(Map.of(), none, plain, 10, "train"));
+        assertDrawsNumbersOnly(html);
+        assertThat(html)
+                .contains("Learning without normalization")
+                .doesNotContain("Cross-check", "batch normalization");
     }
 
     @Test

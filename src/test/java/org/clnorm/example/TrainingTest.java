@@ -13,6 +13,8 @@ import java.util.stream.IntStream;
 import org.clnorm.Device;
 import org.clnorm.diagnostics.Diagnostics;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 
 final class TrainingTest {
     private static Digits few() throws IOException {
@@ -98,6 +100,41 @@ final class TrainingTest {
         }
     }
 
+    @ParameterizedTest
+    @EnumSource(value = Norm.class, names = "NONE", mode = EnumSource.Mode.EXCLUDE)
+    void train_everyNormalization_learnsAtBothRates(Norm norm) throws IOException {
+        try (Device device = Device.open()) {
+            Settings settings = new Settings(4, 50, 0.05, 1, 3, 0, norm);
+            List<Run> runs = train(device, settings, Digits.bundled().range(0, 2500));
+            assertThat(runs).hasSize(4);
+            assertThat(runs.get(0).kind()).isEqualTo(norm.kind());
+            double[] accuracy = runs.stream()
+                    .mapToDouble(run -> run.finalAccuracy().orElse(0))
+                    .toArray();
+            assertThat(accuracy[0]).as("%s, small rate", norm).isGreaterThan(0.8);
+            assertThat(accuracy[2]).as("%s, large rate", norm).isGreaterThan(0.8);
+        }
+    }
+
+    @Test
+    void train_noNormalization_trainsThePlainNetworksOnly() throws IOException {
+        try (Device device = Device.cpuReference()) {
+            List<Run> runs = train(device, new Settings(1, 40, 0.05, 0.2, 1, 0, Norm.NONE), few());
+            assertThat(runs).extracting(Run::kind).containsExactly("plain", "plain");
+            assertThat(runs).extracting(Run::rate).containsExactly(0.05, 0.2);
+        }
+    }
+
+    @Test
+    void virtualBatch_anyBatch_leavesNoSingleDigit() {
+        assertThat(Norm.virtualBatch(100)).isEqualTo(25);
+        for (int batch = 2; batch < 500; batch++) {
+            int size = Norm.virtualBatch(batch);
+            assertThat(size).isGreaterThanOrEqualTo(2);
+            assertThat(batch % size).as("the last of %d in %ds", batch, size).isNotEqualTo(1);
+        }
+    }
+
     @Test
     void train_absurdRate_isReportedAsDiverged() throws IOException {
         try (Device device = Device.open()) {
@@ -114,7 +151,7 @@ final class TrainingTest {
     @Test
     void train_diagnose_looksAtEveryNthStepOfTheNormalizedNetworks() throws IOException {
         try (Device device = Device.cpuReference()) {
-            List<Run> looked = train(device, new Settings(2, 40, 0.05, 2, 1, 8), few());
+            List<Run> looked = train(device, new Settings(2, 40, 0.05, 2, 1, 8, Norm.BATCH), few());
             List<Run> notLooked = train(device, new Settings(2, 40, 0.05, 2, 1), few());
             for (int i = 0; i < looked.size(); i++) {
                 assertThat(looked.get(i).diagnostics().stream()
@@ -139,7 +176,10 @@ final class TrainingTest {
         assertThatThrownBy(() -> new Settings(1, 100, 1, Double.POSITIVE_INFINITY, 1))
                 .hasMessageContaining("Infinity");
         assertThatThrownBy(() -> new Settings(1, 100, Double.NaN, 1, 1)).hasMessageContaining("NaN");
-        assertThatThrownBy(() -> new Settings(1, 100, 1, 2, 1, -1)).hasMessageContainingAll("diagnoses", "-1");
+        assertThatThrownBy(() -> new Settings(1, 100, 1, 2, 1, -1, Norm.BATCH))
+                .hasMessageContainingAll("diagnoses", "-1");
+        assertThatThrownBy(() -> new Settings(1, 100, 1, 2, 1, 50, Norm.GHOST))
+                .hasMessageContainingAll("batch and renorm", "ghost");
         Digits few = few();
         assertThatThrownBy(() -> new TrainingExample(new Settings(1, 401, 1, 2, 1), few))
                 .hasMessageContainingAll("401", "400", "100");
