@@ -39,10 +39,9 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
         squares = squares.clone();
     }
 
-    /** Of no values. */
+    /** Of no values in so many channels, at least one. */
     public static ChannelMoments empty(int channels) {
-        int length = Options.count("channels", channels);
-        return new ChannelMoments(0, new double[length], new double[length]);
+        return new ChannelMoments(0, new double[channels], new double[channels]);
     }
 
     /**

@@ -37,10 +37,9 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
         dyx = dyx.clone();
     }
 
-    /** Of no values. */
+    /** Of no values in so many channels, at least one. */
     public static GradientSums empty(int channels) {
-        int length = Options.count("channels", channels);
-        return new GradientSums(0, new double[length], new double[length]);
+        return new GradientSums(0, new double[channels], new double[channels]);
     }
 
     /**
