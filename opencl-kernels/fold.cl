@@ -9,6 +9,14 @@
 //   fold_joined_gradients 1         slices * groups * 8     the same, groups sharing statistics
 //   sum_parts             1         parts * groups * 8      several blocks or slices have parts of dgamma and dbeta
 //
+// Where a batch lies on several devices, its moments and sums leave each device, are put together by the host, which
+// leaves the numbers of all in the coefficients, and come back:
+//
+//   join_moments           1        slices * groups * 16    what x has on this device, into rows of the coefficients
+//   fold_combined          1        groups * 28             forward by the moments of all
+//   join_gradients         1        slices * groups * 8     the sums on this device
+//   fold_combined_gradients 1       groups * 28             backward by the sums of all
+//
 // Formulas: Ioffe and Szegedy, "Batch normalization", 2015. With m values per group, d = x - mean and dy' = dy where the
 // activation let it through:
 //   y = d * scale + beta,                      scale = gamma * invstd, invstd = 1 / sqrt(M2/m + epsilon)
@@ -270,6 +278,19 @@ INLINE void fold_held(folding f, float *hi, float *lo, float *m2, float n, int j
 
 // A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
 // many values in a slice.
+INLINE void join_slices(
+        lane_moments *mine, __global const float *partials, int slices, int group, int groups, int pitch,
+        __local vec *room) {
+    no_column_moments(mine, WX * VW);
+    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
+        __global const float *partial = partials + (long)slice * 4 * pitch;
+        join_lanes(
+                mine, partial[0], load(partial + pitch + group), load(partial + 2 * pitch + group),
+                load(partial + 3 * pitch + group));
+    }
+    across_column_items(mine, room);
+}
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
@@ -278,16 +299,25 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
     folding f = FOLDING;
     int group = FIRST_OF_FOLD;
     lane_moments mine[BLOCKS];
-    no_column_moments(mine, WX * VW);
-    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = OF_BLOCK(partials) + (long)slice * 4 * pitch;
-        join_lanes(
-                mine, partial[0], load(partial + pitch + group), load(partial + 2 * pitch + group),
-                load(partial + 3 * pitch + group));
-    }
-    across_column_items(mine, room);
+    join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         fold_groups(f, mine->hi, mine->lo, mine->m2 + mine->m2_lo, group, min(groups - group, VW));
+    }
+}
+
+// Leaves M2 in the row VARIANCE.
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
+    LOCAL_COLUMNS(room);
+    ENTER_FOLD;
+    int group = FIRST_OF_FOLD;
+    lane_moments mine[BLOCKS];
+    join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
+    if (ITEM_Y == 0 && group < groups) {
+        int valid = min(groups - group, VW);
+        store_first(mine->hi, valid, coefficients + MEAN_HI * pitch + group);
+        store_first(mine->lo, valid, coefficients + MEAN_LO * pitch + group);
+        store_first(mine->m2 + mine->m2_lo, valid, coefficients + VARIANCE * pitch + group);
     }
 }
 
@@ -349,6 +379,25 @@ __kernel void fold_given(
         put_forward(
                 f, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
                 take(AT(variance), group, valid, 0.0f));
+    }
+}
+
+// The host left the mean, the variance and, in the row INVSTD, the estimate of it that enters the running variance.
+__kernel void fold_combined(
+        FOLD_BLOCKS, int groups, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients, int pitch) {
+    ENTER_FOLD;
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
+    int valid = min(groups - group, VW);
+    if (valid > 0) {
+        folding f = folding_of(
+                OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, 0.0f,
+                0.0f, AVERAGING, groups, coefficients, pitch);
+        vec hi = take(coefficients + MEAN_HI * pitch, group, valid, 0.0f);
+        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+        vec variance = take(coefficients + VARIANCE * pitch, group, valid, 0.0f);
+        vec estimate = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
+        put_forward(f, group, valid, hi, lo, variance);
+        track_groups(group, valid, hi, estimate, f.average);
     }
 }
 
@@ -431,12 +480,10 @@ INLINE vec taken(unfolding u, int row, int group, int valid) {
 
 // A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
 // share statistics, give dx.
-INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
+INLINE void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
     vec invstd = taken(u, INVSTD, group, valid);
     vec lo = taken(u, MEAN_LO, group, valid);
     vec scale = taken(u, SCALE, group, valid);
-    dyx = fma(-lo, dy, dyx); // it was gathered around mean_hi
-    scaled_dyx = fma(-lo, scaled_dy, scaled_dyx);
     if (u.dgamma) {
         vec dgamma = dyx * invstd;
         if (u.renormalized) {
@@ -460,6 +507,12 @@ INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dy
         put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x);
         put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, fma(-by_x, lo, by_1));
     }
+}
+
+// Of sums that were gathered around mean_hi.
+INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
+    vec lo = taken(u, MEAN_LO, group, valid);
+    fold_centred_sums(u, dy, fma(-lo, dy, dyx), scaled_dy, fma(-lo, scaled_dy, scaled_dyx), group, valid);
 }
 
 INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
@@ -497,6 +550,22 @@ INLINE void fold_held_sums(
     }
 }
 
+// As join_slices.
+INLINE void add_slices(
+        lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
+        __local vec *room) {
+    no_column_sums(mine, WX * VW);
+    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
+        __global const float *partial = partials + (long)slice * 2 * pitch + group;
+        vec rest;
+        two_sum(mine->dy, load(partial), &mine->dy, &rest);
+        mine->dy_lo += rest;
+        two_sum(mine->dyx, load(partial + pitch), &mine->dyx, &rest);
+        mine->dyx_lo += rest;
+    }
+    across_column_sum_items(mine, room);
+}
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
@@ -505,18 +574,44 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     unfolding u = UNFOLDING;
     int group = FIRST_OF_FOLD;
     lane_sums mine[BLOCKS];
-    no_column_sums(mine, WX * VW);
-    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
-        vec rest;
-        two_sum(mine->dy, load(partial), &mine->dy, &rest);
-        mine->dy_lo += rest;
-        two_sum(mine->dyx, load(partial + pitch), &mine->dyx, &rest);
-        mine->dyx_lo += rest;
-    }
-    across_column_sum_items(mine, room);
+    add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         fold_own_sums(u, mine->dy + mine->dy_lo, mine->dyx + mine->dyx_lo, group, min(groups - group, VW));
+    }
+}
+
+// Leaves sum(dy') and sum(dy' (x - mean)) in the rows GRAD_DY and GRAD_X.
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
+    LOCAL_COLUMN_SUMS(room);
+    ENTER_FOLD;
+    int group = FIRST_OF_FOLD;
+    lane_sums mine[BLOCKS];
+    add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
+    if (ITEM_Y == 0 && group < groups) {
+        int valid = min(groups - group, VW);
+        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+        vec dy = mine->dy + mine->dy_lo;
+        store_first(dy, valid, coefficients + GRAD_DY * pitch + group);
+        store_first(fma(-lo, dy, mine->dyx + mine->dyx_lo), valid, coefficients + GRAD_X * pitch + group);
+    }
+}
+
+// The host left the two sums of this device, for dgamma and dbeta, and the averages of all, for dx, in the rows from
+// GRAD_DY on; so count is 1.
+__kernel void fold_combined_gradients(
+        FOLD_BLOCKS, int groups, GRADIENT_ARGS, __global float *coefficients, int pitch) {
+    ENTER_FOLD;
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
+    int valid = min(groups - group, VW);
+    if (valid > 0) {
+        unfolding u = UNFOLDING;
+        vec dy = taken(u, GRAD_DY, group, valid);
+        vec dyx = taken(u, GRAD_DY + 1, group, valid);
+        vec scale = taken(u, SCALE, group, valid);
+        vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
+        vec scaled_dyx = scale * taken(u, GRAD_DY + 3, group, valid);
+        fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, group, valid);
     }
 }
 

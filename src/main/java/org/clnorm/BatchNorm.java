@@ -15,6 +15,9 @@ import org.clnorm.backend.Normalization.Statistic;
  * the spatial dimensions, the variance divided by the number of values m; they also enter the running statistics. In
  * evaluation mode they are the running statistics.
  *
+ * <p>A batch that is spread over several devices is normalized as one by {@link #moments}, {@link #forwardCombined}, {@link
+ * #gradientSums} and {@link #backwardCombined}, between which the program carries numbers from device to device.
+ *
  * <p>Who owns what, what {@link #backward} needs, and what may be in place is said at {@link Normalizer}.
  */
 public final class BatchNorm extends RunningNormalizer {
@@ -158,6 +161,107 @@ public final class BatchNorm extends RunningNormalizer {
     /** 1/√(variance + ε) as the last forward pass over a non-empty batch used it; see {@link #savedMean}. */
     public Tensor savedInverseStandardDeviation() {
         return shownInvstd();
+    }
+
+    /**
+     * The moments of x, as the first step of a forward pass takes them; nothing of the layer changes. An empty x has
+     * none. Waits for the device.
+     *
+     * @param x of shape (N, C, spatial...)
+     */
+    public ChannelMoments moments(Tensor x) {
+        checkInput(x);
+        return momentsOf(x);
+    }
+
+    /**
+     * A forward pass in training over a part of a batch, such as a replica's: as {@link #forward(Tensor, Tensor, Tensor)}
+     * with the moments of the whole. It may be empty, and may have one value per channel. The running statistics take in
+     * the whole as one batch, with its count, so that those of all replicas stay the same.
+     *
+     * @param residual of x's shape and layout, or null for none
+     * @param all the {@link #moments} of all parts, {@linkplain ChannelMoments#combine combined}
+     * @throws IllegalArgumentException for moments of another number of channels, of fewer values than x has, or of one
+     *     value per channel
+     * @throws IllegalStateException in evaluation mode, and for a layer with virtual batches or renormalization
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica
+     */
+    public void forwardCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
+        Objects.requireNonNull(all, "all");
+        checkInput(x);
+        checkWhole();
+        if (!isTraining()) {
+            throw new IllegalStateException(
+                    "forwardCombined is for training, but the layer is in evaluation mode, which is forward");
+        }
+        long own = x.shape().batch() * x.shape().spatial();
+        if (all.channels() != channels() || all.count() < own || all.count() == 1) {
+            throw new IllegalArgumentException("The moments must be of all parts, x " + x.shape()
+                    + " among them, and of more than one value per channel, but given were those of " + all.count()
+                    + " values in each of " + all.channels() + " channels");
+        }
+        normalize(x, residual, y, null, all);
+    }
+
+    /**
+     * What a backward pass adds up over the part of the batch that the last {@link #forwardCombined} had: Σdy' and Σdy'·(x −
+     * mean). Waits for the device.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @throws IllegalStateException when the last forward pass was another
+     */
+    public GradientSums gradientSums(Tensor dy) {
+        return sumGradients(dy);
+    }
+
+    /**
+     * The backward pass of {@link #forwardCombined}. It sets (or adds to) the gradients of γ and β by this part of the
+     * batch alone, Σdy'·(x − mean)·invstd and Σdy' of its own values: as in PyTorch's SyncBatchNorm, those of all replicas
+     * are to be added up, or averaged, with the other parameters' gradients.
+     *
+     * @param dy the same as in the {@link #gradientSums} before, unchanged
+     * @param dresidual of dy's shape and layout, or null when it is not wanted
+     * @param all the {@link #gradientSums} of all parts, {@linkplain GradientSums#combine combined}
+     * @throws IllegalArgumentException for sums of other counts than the forward pass's moments
+     * @throws IllegalStateException without {@code gradientSums}
+     */
+    public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
+        Objects.requireNonNull(all, "all");
+        goBack(dy, dx, dresidual, null, all);
+    }
+
+    private void checkWhole() {
+        if (virtualBatch != Long.MAX_VALUE || schedule != null) {
+            throw new IllegalStateException("A layer with "
+                    + (schedule != null ? "batch renormalization" : "virtual batches")
+                    + " takes no moments of several parts");
+        }
+    }
+
+    /**
+     * Evaluation that adapts to the batch, from now on, until {@link #eval} or {@link #train}: with w = {@code
+     * batchWeight},
+     *
+     * <pre>mean = (1 − w)·running mean + w·batch mean, variance = (1 − w)·running variance + w·batch variance</pre>
+     *
+     * as in Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", 2020, where w
+     * = n/(n + N) for n values at hand and a prior of the weight of N. The distance of the two means is no part of the
+     * variance, and the batch's is the biased one: w = 0 is {@link #eval}, and w = 1 normalizes as training does. Running
+     * statistics stay as they are. A forward pass waits for the device; its backward pass takes the statistics as constants.
+     *
+     * @throws IllegalArgumentException for a weight that is not from 0 to 1
+     * @throws IllegalStateException for a layer without running statistics
+     */
+    public void evalAdapted(double batchWeight) {
+        checkOpen();
+        if (!(batchWeight >= 0 && batchWeight <= 1)) {
+            throw new IllegalArgumentException("batchWeight must be from 0 to 1, but given was " + batchWeight);
+        }
+        if (running() == null) {
+            throw new IllegalStateException(
+                    "A layer without running statistics evaluates with the batch's own, and has nothing to adapt");
+        }
+        adapt(batchWeight);
     }
 
     @Override

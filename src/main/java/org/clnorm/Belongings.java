@@ -3,6 +3,7 @@ package org.clnorm;
 import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Normalization;
+import org.clnorm.backend.SavedStatistics;
 
 /** All that a layer owns on its device. It does not know the layer, which may be gone when this is closed. */
 final class Belongings implements AutoCloseable {
@@ -10,6 +11,8 @@ final class Belongings implements AutoCloseable {
     private final List<Tensor> vectors = new ArrayList<>();
     /** The thread that closes what was leaked is another than the layer's. */
     private volatile Room room;
+
+    private volatile SavedStatistics scratch;
 
     Belongings(Device device) {
         this.device = device;
@@ -48,6 +51,14 @@ final class Belongings implements AutoCloseable {
         }
     }
 
+    /** Room for moments that go to the host, beside the room of the last pass. */
+    SavedStatistics scratch(int channels) {
+        if (scratch == null) {
+            scratch = device.backend().newSavedStatistics(channels);
+        }
+        return scratch;
+    }
+
     /** The room of the last pass; null before there was one. */
     Room room() {
         return room;
@@ -73,6 +84,9 @@ final class Belongings implements AutoCloseable {
     public void close() {
         if (room != null) {
             room.close();
+        }
+        if (scratch != null) {
+            scratch.close();
         }
         vectors.forEach(Tensor::close);
     }

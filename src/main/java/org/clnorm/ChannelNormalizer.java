@@ -29,7 +29,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        normalize(x, residual, y, affine);
+        normalize(x, residual, y, affine, null);
     }
 
     /**
@@ -41,7 +41,12 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
         Objects.requireNonNull(gradients, "gradients");
-        goBack(dy, dx, dresidual, gradients);
+        goBack(dy, dx, dresidual, gradients, null);
+    }
+
+    /** C. */
+    final int channels() {
+        return channels;
     }
 
     @Override

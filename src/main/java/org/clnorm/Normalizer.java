@@ -5,15 +5,21 @@ import static org.clnorm.TensorChecks.noOverlap;
 import static org.clnorm.TensorChecks.onDevice;
 import static org.clnorm.TensorChecks.unchanged;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.RunningStatistics;
 
 /**
@@ -65,6 +71,9 @@ public abstract sealed class Normalizer implements AutoCloseable
         }
     }
 
+    /** The sums of this part of a batch, and of which dy they are. */
+    private record Summed(Tensor dy, Tensor.Watch watch, GradientSums sums) {}
+
     private final Options options;
     private final Device device;
     private final Parameter gamma;
@@ -74,6 +83,11 @@ public abstract sealed class Normalizer implements AutoCloseable
     private final Lease lease;
 
     private boolean training = true;
+    /** Of the batch's own statistics in evaluation; 0 unless adapted. */
+    private double batchWeight;
+    /** Gets the moments of every forward pass's batch, if there is one. */
+    private Consumer<ChannelMoments> observer;
+
     private Memo memo;
     /** Whether there is a forward pass to go back through, that of the memo. */
     private boolean forwarded;
@@ -83,6 +97,10 @@ public abstract sealed class Normalizer implements AutoCloseable
     private boolean conditional;
     private boolean scaled;
     private boolean shifted;
+    /** The moments that it was given; null when they were its own. */
+    private ChannelMoments combined;
+    /** What was summed for its backward pass; null when nothing was. */
+    private Summed summed;
 
     // The last passes, each used again as long as the operands stay the same.
     private ForwardTraining trainingPass;
@@ -139,6 +157,7 @@ public abstract sealed class Normalizer implements AutoCloseable
     public final void train() {
         lease.check();
         training = true;
+        batchWeight = 0;
     }
 
     /**
@@ -146,8 +165,33 @@ public abstract sealed class Normalizer implements AutoCloseable
      * in training.
      */
     public final void eval() {
+        adapt(0);
+    }
+
+    /** Evaluation with the batch's own statistics at that weight. */
+    final void adapt(double weight) {
         lease.check();
         training = false;
+        batchWeight = weight;
+    }
+
+    /**
+     * From now on in training, with the moments of every batch going to an observer, and none into the running statistics.
+     *
+     * @return what ends this, and sets the mode back
+     */
+    final Runnable observe(Consumer<ChannelMoments> to) {
+        lease.check();
+        boolean wasTraining = training;
+        double weight = batchWeight;
+        training = true;
+        observer = to;
+        return () -> {
+            observer = null;
+            training = wasTraining;
+            batchWeight = weight;
+            forget();
+        };
     }
 
     /** Whether it is in training mode. */
@@ -179,12 +223,21 @@ public abstract sealed class Normalizer implements AutoCloseable
     /** The last forward pass is no longer to be gone back through. */
     private void forget() {
         forwarded = false;
+        combined = null;
+        forgetSums();
         trainingPass = null;
         inferencePass = null;
         backwardPass = null;
         if (memo != null) {
             memo.end();
             memo = null;
+        }
+    }
+
+    private void forgetSums() {
+        if (summed != null) {
+            summed.watch.end();
+            summed = null;
         }
     }
 
@@ -220,11 +273,16 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @param residual of x's shape and layout, or null for none
      */
     public final void forward(Tensor x, Tensor residual, Tensor y) {
-        normalize(x, residual, y, null);
+        normalize(x, residual, y, null, null);
     }
 
-    /** A forward pass, with γ and β per sample or, for null, the layer's own. */
-    final void normalize(Tensor x, Tensor residual, Tensor y, SampleAffine affine) {
+    /**
+     * A forward pass.
+     *
+     * @param affine γ and β per sample; null for the layer's own
+     * @param given moments of a batch that x is a part of, in training; null for x's own
+     */
+    final void normalize(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
         checkInput(x);
         like("y", y, "x", x);
         boolean frozen = !training && running != null;
@@ -241,17 +299,30 @@ public abstract sealed class Normalizer implements AutoCloseable
         }
         own.refuse("y", y);
         Shape shape = x.shape();
-        if (!frozen) {
+        boolean perSample = affine != null;
+        boolean adapted = frozen && batchWeight > 0;
+        if (adapted && perSample) {
+            throw new IllegalStateException(
+                    "Evaluation that adapts to the batch takes no scale and shift per sample; use eval()");
+        }
+        if (!frozen && given == null) {
             checkCount(shape);
         }
+        if (observer != null) {
+            observer.accept(given == null ? momentsOf(x) : given);
+        }
 
-        boolean perSample = affine != null;
-        Normalization now = !frozen ? normalization(shape, perSample) : perSample ? CONDITIONAL : Normalization.BATCH;
-        Room room = shape.elements() > 0 ? own.roomFor(now, shape, x.layout()) : null;
+        Normalization now = frozen || given != null
+                ? perSample ? CONDITIONAL : Normalization.BATCH
+                : normalization(shape, perSample);
+        boolean any = given == null ? shape.elements() > 0 : given.count() > 0;
+        Room room = any ? own.roomFor(now, shape, x.layout()) : null;
         if (memo != null && !memo.isOf(frozen, residual != null, x, y)) {
             forget();
         }
         forwarded = false;
+        forgetSums();
+        combined = given;
         normalization = now;
         conditional = perSample;
         scaled = perSample && affine.scale() != null;
@@ -260,7 +331,12 @@ public abstract sealed class Normalizer implements AutoCloseable
             own.settle(room);
             Operand scale = perSample ? operandOf(affine.scale()) : valueOf(gamma);
             Operand shift = perSample ? operandOf(affine.shift()) : valueOf(beta);
-            if (frozen) {
+            if (given != null) {
+                normalizeBy(given, x, operandOf(residual), y.operand(), scale, shift, room);
+            } else if (adapted) {
+                ChannelMoments mixed = mixed(momentsOf(x));
+                device.backend().forward(by(mixed, x, operandOf(residual), y.operand(), scale, shift, room, null));
+            } else if (frozen) {
                 inferencePass = inference(inferencePass, x, operandOf(residual), y.operand(), scale, shift, room);
                 device.backend().forward(inferencePass);
             } else {
@@ -275,12 +351,86 @@ public abstract sealed class Normalizer implements AutoCloseable
     }
 
     private void normalizeByItself(Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
-        boolean update = training && running != null && running.isTracking();
+        boolean update = training && updates();
         trainingPass = training(trainingPass, x, residual, y, scale, shift, room, update ? running.operands : null);
         device.backend().forward(trainingPass);
         if (update) {
             running.count();
         }
+    }
+
+    private boolean updates() {
+        return running != null && running.isTracking() && observer == null;
+    }
+
+    private void normalizeBy(
+            ChannelMoments given, Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
+        if (options.nonFinite == NonFinitePolicy.THROW) {
+            checkFinite(given);
+        }
+        device.backend().forward(by(given, x, residual, y, scale, shift, room, updates() ? running.operands : null));
+        if (updates()) {
+            running.count();
+        }
+    }
+
+    /** As float32, in which statistics are kept. */
+    static void checkFinite(ChannelMoments moments) {
+        double[] mean = moments.mean();
+        double[] variance = moments.variance(RunningVariance.BIASED);
+        for (int c = 0; c < mean.length; c++) {
+            if (!(Float.isFinite((float) mean[c]) && Float.isFinite((float) variance[c]))) {
+                throw new NonFiniteException(c, mean[c], variance[c]);
+            }
+        }
+    }
+
+    private ForwardCombined by(
+            ChannelMoments moments,
+            Tensor x,
+            Operand residual,
+            Operand y,
+            Operand scale,
+            Operand shift,
+            Room room,
+            RunningStatistics update) {
+        return new ForwardCombined(
+                x.shape(),
+                x.layout(),
+                x.operand(),
+                residual,
+                y,
+                options.activation,
+                scale,
+                shift,
+                options.epsilon,
+                moments,
+                room.saved(),
+                update,
+                options.nonFinite);
+    }
+
+    /** The running statistics with a batch's at its weight; the variances are averaged as the means are. */
+    private ChannelMoments mixed(ChannelMoments batch) {
+        float[] runningMean = running.mean.download();
+        float[] runningVariance = running.variance.download();
+        double[] mean = batch.mean();
+        double[] variance = batch.variance(RunningVariance.BIASED);
+        Arrays.setAll(mean, c -> (1 - batchWeight) * runningMean[c] + batchWeight * mean[c]);
+        Arrays.setAll(variance, c -> (1 - batchWeight) * runningVariance[c] + batchWeight * variance[c]);
+        return new ChannelMoments(
+                batch.count(),
+                mean,
+                Arrays.stream(variance).map(v -> v * batch.count()).toArray());
+    }
+
+    /** The moments of each channel of x, which has been checked; waits. */
+    final ChannelMoments momentsOf(Tensor x) {
+        Shape shape = x.shape();
+        int channels = Math.toIntExact(shape.channels());
+        return shape.elements() == 0
+                ? ChannelMoments.empty(channels)
+                : device.backend().moments(new ReduceForward(shape, x.layout(), x.operand(), own.scratch(channels)));
     }
 
     /**
@@ -417,12 +567,65 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @param dresidual of dy's shape and layout, or null when it is not wanted
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual) {
-        goBack(dy, dx, dresidual, null);
+        goBack(dy, dx, dresidual, null, null);
     }
 
-    /** A backward pass; of a forward pass with γ and β per sample, their gradients are as wanted. */
-    final void goBack(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
+    /** Σdy' and Σdy'·(x − mean) of each channel, of the last forward pass, which was given moments; waits. */
+    final GradientSums sumGradients(Tensor dy) {
         checkGradient(dy);
+        checkCombined("gradientSums", true);
+        forgetSums();
+        GradientSums sums = dy.shape().elements() == 0
+                ? GradientSums.empty(combined.channels())
+                : device.backend()
+                        .gradientSums(new ReduceBackward(
+                                dy.shape(),
+                                dy.layout(),
+                                dy.operand(),
+                                memo.x.operand(),
+                                needsY() ? memo.y.operand() : null,
+                                options.activation,
+                                own.room().saved()));
+        summed = new Summed(dy, dy.watch(), sums);
+        return sums;
+    }
+
+    private void checkCombined(String what, boolean wanted) {
+        if ((combined != null) != wanted) {
+            throw new IllegalStateException(
+                    wanted
+                            ? what
+                                    + " is of a forwardCombined, but the last forward pass was with statistics of its own"
+                            : what + " is of a forward pass with statistics of its own, but the last one was"
+                                    + " forwardCombined, which takes gradientSums and backwardCombined");
+        }
+    }
+
+    private void checkSums(Tensor dy, GradientSums all) {
+        if (summed == null || summed.dy != dy || summed.watch.written()) {
+            throw new IllegalStateException("backwardCombined needs gradientSums of the same dy before it, but "
+                    + (summed == null
+                            ? "there were none since the forward pass"
+                            : summed.dy != dy ? "the last ones were of another tensor" : "dy was written since"));
+        }
+        if (all.channels() != combined.channels() || all.count() != combined.count()) {
+            throw new IllegalArgumentException("The sums must be of all parts that the forward pass's moments are of, "
+                    + combined.count() + " values in each of " + combined.channels() + " channels, but given were "
+                    + all.count() + " in " + all.channels());
+        }
+    }
+
+    /**
+     * A backward pass; of a forward pass with γ and β per sample, their gradients are as wanted.
+     *
+     * @param all sums over all parts, where the forward pass was given moments; else null
+     */
+    final void goBack(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
+        checkGradient(dy);
+        checkCombined(all == null ? "backward" : "backwardCombined", all != null);
+        if (all != null) {
+            checkSums(dy, all);
+        }
         boolean needsY = needsY();
         checkInputGradient(dy, dx, needsY);
         if (dresidual != null) {
@@ -441,7 +644,24 @@ public abstract sealed class Normalizer implements AutoCloseable
             noOverlap("gradient of scale", dscale, "gradient of shift", dshift, false);
         }
 
-        if (dy.shape().elements() > 0) {
+        if (dy.shape().elements() > 0 && all != null) {
+            device.backend()
+                    .backward(new BackwardCombined(
+                            dy.shape(),
+                            dy.layout(),
+                            dy.operand(),
+                            memo.x.operand(),
+                            needsY ? memo.y.operand() : null,
+                            options.activation,
+                            own.room().saved(),
+                            summed.sums,
+                            all,
+                            dx.operand(),
+                            operandOf(dresidual),
+                            gradientOf(gamma),
+                            gradientOf(beta),
+                            options.accumulateGradients));
+        } else if (dy.shape().elements() > 0) {
             backwardPass = gradient(
                     backwardPass,
                     dy,
@@ -541,6 +761,11 @@ public abstract sealed class Normalizer implements AutoCloseable
         return new LayerState(parameters(), running, running == null ? 0 : running.batches());
     }
 
+    /** What is done with what is not finite. */
+    final NonFinitePolicy nonFinite() {
+        return options.nonFinite;
+    }
+
     /** The running statistics; null where none are kept. */
     final Running running() {
         return running;
@@ -584,6 +809,11 @@ public abstract sealed class Normalizer implements AutoCloseable
     public final void close() {
         lease.close();
         forget();
+    }
+
+    /** Whether it and its device are. */
+    final boolean isOpen() {
+        return lease.isOpen() && !device.isClosed();
     }
 
     /** @throws IllegalStateException when closed */

@@ -31,6 +31,13 @@ final class Running implements LayerState.Tracked {
         batches = 0;
     }
 
+    void set(float[] mean, float[] variance, float[] absorbed, long batches) {
+        this.mean.upload(mean);
+        this.variance.upload(variance);
+        this.absorbed.upload(absorbed);
+        this.batches = batches;
+    }
+
     @Override
     public Tensor mean() {
         return mean;

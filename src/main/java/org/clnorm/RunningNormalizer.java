@@ -43,6 +43,20 @@ public abstract sealed class RunningNormalizer extends ChannelNormalizer permits
         }
     }
 
+    /**
+     * The running statistics as they are now, to go back to: after an evaluation amid training that re-estimates them, say.
+     * Waits for the device.
+     *
+     * @throws IllegalStateException for a layer without running statistics
+     */
+    public final RunningSnapshot snapshotRunning() {
+        checkOpen();
+        if (running() == null) {
+            throw new IllegalStateException("A layer without running statistics has none to keep");
+        }
+        return new RunningSnapshot(this);
+    }
+
     /** Whether batches of training enter running statistics: they are kept, and tracking was not switched off. */
     public final boolean isTrackingRunning() {
         return running() != null && running().isTracking();

@@ -6,11 +6,15 @@ import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.reference.ReferenceBackend;
 
@@ -179,6 +183,26 @@ public final class Recorder implements Backend {
         if (keeps) {
             passes.add(pass);
         }
+    }
+
+    @Override
+    public ChannelMoments moments(ReduceForward pass) {
+        return memory.moments(pass);
+    }
+
+    @Override
+    public void forward(ForwardCombined pass) {
+        memory.forward(pass);
+    }
+
+    @Override
+    public GradientSums gradientSums(ReduceBackward pass) {
+        return memory.gradientSums(pass);
+    }
+
+    @Override
+    public void backward(BackwardCombined pass) {
+        memory.backward(pass);
     }
 
     @Override

@@ -2,8 +2,10 @@ package org.clnorm.backend;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 
@@ -62,6 +64,18 @@ public interface Backend extends AutoCloseable {
 
     /** A backward pass. */
     void backward(Backward pass);
+
+    /** The moments of x; waits. */
+    ChannelMoments moments(ReduceForward pass);
+
+    /** A forward pass with moments that were combined from several parts of a batch. */
+    void forward(ForwardCombined pass);
+
+    /** The sums of a backward pass; waits. */
+    GradientSums gradientSums(ReduceBackward pass);
+
+    /** A backward pass with sums that were combined from several parts of a batch. */
+    void backward(BackwardCombined pass);
 
     @Override
     void close();

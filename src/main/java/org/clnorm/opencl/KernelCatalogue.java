@@ -64,6 +64,8 @@ public final class KernelCatalogue {
             new Entry("fold_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_joined_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_given", "fold.cl", FOLD, NO_MACROS, MOMENTS),
+            new Entry("join_moments", "fold.cl", FOLD, NO_MACROS, MOMENTS),
+            new Entry("fold_combined", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("track", "fold.cl", FOLD, NO_MACROS, RUNNING),
             new Entry("apply_segmented", "apply.cl", APPLY, union(FORWARD_MACROS, ROW_MACROS), OUTPUT),
             new Entry("apply_columnar", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
@@ -87,6 +89,8 @@ public final class KernelCatalogue {
             new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
             new Entry("fold_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
             new Entry("fold_joined_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
+            new Entry("join_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
+            new Entry("fold_combined_gradients", "fold.cl", FOLD, NO_MACROS, union(SUMS, GRADIENTS)),
             new Entry("sum_parts", "fold.cl", FOLD, NO_MACROS, SUMS),
             new Entry(
                     "gradient_rows",

@@ -12,19 +12,26 @@ import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ObjLongConsumer;
+import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.view.View;
 import org.jocl.CL;
@@ -370,6 +377,91 @@ public final class OpenClBackend implements Backend {
     @Override
     public void backward(Backward pass) {
         run(Passes.GRADIENT, pass, ((OpenClSavedStatistics) pass.saved()).plans(), null);
+    }
+
+    @Override
+    public ChannelMoments moments(ReduceForward pass) {
+        OpenClSavedStatistics room = (OpenClSavedStatistics) pass.room();
+        run(Passes.MOMENTS, pass, room.plans(), splitFor(Pass.FORWARD, pass.shape(), pass.layout()));
+        double[][] rows = readRows(room, OpenClSavedStatistics.MEAN_HI, 3);
+        double[] mean = rows[0];
+        Arrays.setAll(mean, c -> mean[c] + rows[1][c]);
+        return new ChannelMoments(pass.shape().batch() * pass.shape().spatial(), mean, rows[2]);
+    }
+
+    @Override
+    public void forward(ForwardCombined pass) {
+        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
+        saved.keep(pass.epsilon(), null, null);
+        ChannelMoments moments = pass.moments();
+        double[] mean = moments.mean();
+        double[] rest = new double[mean.length];
+        Arrays.setAll(rest, c -> mean[c] - (float) mean[c]);
+        double[] variance = moments.variance(RunningVariance.BIASED);
+        double[] estimate = pass.running() == null
+                ? variance
+                : moments.variance(pass.running().estimate());
+        synchronized (lock) {
+            writeRows(saved, OpenClSavedStatistics.MEAN_HI, mean, rest, variance, estimate);
+            run(Passes.COMBINED, pass, saved.plans(), null);
+        }
+    }
+
+    @Override
+    public GradientSums gradientSums(ReduceBackward pass) {
+        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
+        run(Passes.SUMS, pass, saved.plans(), splitFor(Pass.BACKWARD, pass.shape(), pass.layout()));
+        double[][] rows = readRows(saved, OpenClSavedStatistics.GRAD_DY, 2);
+        return new GradientSums(pass.shape().batch() * pass.shape().spatial(), rows[0], rows[1]);
+    }
+
+    @Override
+    public void backward(BackwardCombined pass) {
+        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
+        double m = pass.all().count();
+        double[] dy = Arrays.stream(pass.all().dy()).map(sum -> sum / m).toArray();
+        double[] dyx = Arrays.stream(pass.all().dyx()).map(sum -> sum / m).toArray();
+        synchronized (lock) {
+            writeRows(
+                    saved,
+                    OpenClSavedStatistics.GRAD_DY,
+                    pass.own().dy(),
+                    pass.own().dyx(),
+                    dy,
+                    dyx);
+            run(Passes.COMBINED_GRADIENT, pass, saved.plans(), splitFor(Pass.BACKWARD, pass.shape(), pass.layout()));
+        }
+    }
+
+    /** A strategy whose steps are launches of their own. */
+    private Strategy splitFor(Pass pass, Shape shape, Layout layout) {
+        Strategy strategy = strategyFor(pass, View.batch(shape, layout));
+        return strategy.fused() ? strategy.split(facts) : strategy;
+    }
+
+    /** Of one block; its groups only. */
+    private double[][] readRows(OpenClSavedStatistics saved, int first, int count) {
+        int pitch = OpenClSavedStatistics.pitch(saved.groups(), 1);
+        FloatBuffer numbers = FloatBuffer.allocate(count * pitch);
+        read(saved.row(first), numbers);
+        double[][] rows = new double[count][saved.groups()];
+        for (int row = 0; row < count; row++) {
+            for (int group = 0; group < saved.groups(); group++) {
+                rows[row][group] = numbers.get(row * pitch + group);
+            }
+        }
+        return rows;
+    }
+
+    private void writeRows(OpenClSavedStatistics saved, int first, double[]... rows) {
+        int pitch = OpenClSavedStatistics.pitch(saved.groups(), 1);
+        FloatBuffer numbers = FloatBuffer.allocate(rows.length * pitch);
+        for (int row = 0; row < rows.length; row++) {
+            for (int group = 0; group < saved.groups(); group++) {
+                numbers.put(row * pitch + group, (float) rows[row][group]);
+            }
+        }
+        write(saved.row(first), numbers);
     }
 
     private void checkFinite(OpenClSavedStatistics saved) {

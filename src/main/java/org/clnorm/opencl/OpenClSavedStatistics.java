@@ -15,8 +15,16 @@ final class OpenClSavedStatistics implements SavedStatistics {
 
     static final int ROWS = 12;
     static final int MEAN = 0;
+
+    /** The mean as hi, and lo in the next row; the variance follows, and then 1/σ. */
+    static final int MEAN_HI = 1;
+
     static final int VARIANCE = 3;
     static final int INVSTD = 4;
+
+    /** The first of the three factors of dx; between passes, room for numbers that go to the host or come from there. */
+    static final int GRAD_DY = 7;
+
     /** A block's part of dγ. */
     static final int GRAD_GAMMA = 10;
 

@@ -11,11 +11,15 @@ import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.ReduceFoldApply.Steps;
@@ -74,7 +78,64 @@ final class Passes {
             Passes::place,
             Passes::steps);
 
+    /** The moments of x, which stay in the coefficients. */
+    static final PassKind<ReduceForward> MOMENTS = new PassKind<>(
+            Pass.FORWARD,
+            pass -> View.batch(pass.shape(), pass.layout()),
+            pass -> false,
+            List.of(Place.X),
+            (one, other) -> one.shape().equals(other.shape()) && one.layout() == other.layout(),
+            (pass, places) -> {
+                Place.X.put(pass.x(), places);
+                coefficients(pass.room(), places);
+            },
+            (pass, over) -> over.reduced(FORWARD, ""));
+
+    /** Forward with moments that are in the coefficients. */
+    static final PassKind<ForwardCombined> COMBINED = new PassKind<>(
+            Pass.INFERENCE,
+            Passes::viewOrOneRow,
+            pass -> false,
+            FORWARD.tensors(),
+            Passes::alike,
+            Passes::place,
+            Passes::steps);
+
+    /** The sums of a backward pass, which stay in the coefficients. */
+    static final PassKind<ReduceBackward> SUMS = new PassKind<>(
+            Pass.BACKWARD,
+            pass -> View.batch(pass.shape(), pass.layout()),
+            pass -> false,
+            List.of(Place.DY, Place.X, Place.Y),
+            (one, other) -> one.shape().equals(other.shape())
+                    && one.layout() == other.layout()
+                    && one.activation() == other.activation(),
+            (pass, places) -> {
+                Place.DY.put(pass.dy(), places);
+                Place.X.put(pass.x(), places);
+                Place.Y.put(pass.y(), places);
+                coefficients(pass.saved(), places);
+            },
+            (pass, over) -> over.reduced(BACKWARD, mask(pass.activation(), pass.y())));
+
+    /** Backward with sums that are in the coefficients. */
+    static final PassKind<BackwardCombined> COMBINED_GRADIENT = new PassKind<>(
+            Pass.BACKWARD,
+            pass -> View.batch(pass.shape(), pass.layout()),
+            pass -> false,
+            BACKWARD.tensors(),
+            Passes::alike,
+            Passes::place,
+            Passes::steps);
+
     private Passes() {}
+
+    /** What is left of an empty batch to go over are its channels. */
+    private static View viewOrOneRow(ForwardCombined pass) {
+        return pass.shape().elements() == 0
+                ? View.batch(Shape.of(1, pass.shape().channels()), Layout.CHANNELS_FIRST)
+                : View.batch(pass.shape(), pass.layout());
+    }
 
     /** What a normalization of the tensor itself goes over. */
     static View view(Normalization normalization, Shape shape, Layout layout) {
@@ -133,6 +194,22 @@ final class Passes {
                 && one.accumulate() == other.accumulate();
     }
 
+    private static boolean alike(ForwardCombined one, ForwardCombined other) {
+        return one.shape().equals(other.shape())
+                && one.layout() == other.layout()
+                && one.activation() == other.activation()
+                && one.epsilon() == other.epsilon()
+                && one.policy() == other.policy()
+                && alike(one.running(), other.running());
+    }
+
+    private static boolean alike(BackwardCombined one, BackwardCombined other) {
+        return one.shape().equals(other.shape())
+                && one.layout() == other.layout()
+                && one.activation() == other.activation()
+                && one.accumulate() == other.accumulate();
+    }
+
     private static void place(ForwardTraining pass, Operand[] places) {
         Place.X.put(pass.x(), places);
         Place.RESIDUAL.put(pass.residual(), places);
@@ -169,6 +246,27 @@ final class Passes {
             Place.ROW_GAMMA.put(((OpenClSavedStatistics) pass.saved()).rowGamma(), places);
             Place.ROW_BETA.put(((OpenClSavedStatistics) pass.saved()).rowBeta(), places);
         }
+        coefficients(pass.saved(), places);
+    }
+
+    private static void place(ForwardCombined pass, Operand[] places) {
+        Place.X.put(pass.x(), places);
+        Place.RESIDUAL.put(pass.residual(), places);
+        Place.Y.put(pass.y(), places);
+        Place.GAMMA.put(pass.gamma(), places);
+        Place.BETA.put(pass.beta(), places);
+        coefficients(pass.saved(), places);
+        running(pass.running(), places);
+    }
+
+    private static void place(BackwardCombined pass, Operand[] places) {
+        Place.DY.put(pass.dy(), places);
+        Place.X.put(pass.x(), places);
+        Place.Y.put(pass.y(), places);
+        Place.DX.put(pass.dx(), places);
+        Place.DRESIDUAL.put(pass.dresidual(), places);
+        Place.DGAMMA.put(pass.dgamma(), places);
+        Place.DBETA.put(pass.dbeta(), places);
         coefficients(pass.saved(), places);
     }
 
@@ -230,6 +328,38 @@ final class Passes {
                 over.apply(FORWARD, forwardMacros(pass.activation(), pass.residual())));
     }
 
+    private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {
+        List<Object> fold = arguments(
+                affine(Normalization.BATCH, pass.epsilon(), over.view()), averaging(pass.running(), pass.policy(), 1));
+        Launch folding = over.foldEach("fold_combined", fold);
+        return pass.shape().elements() == 0
+                ? new Steps(folding)
+                : new Steps(folding, over.apply(FORWARD, forwardMacros(pass.activation(), pass.residual())));
+    }
+
+    private static Steps steps(BackwardCombined pass, ReduceFoldApply over) {
+        List<Object> fold = arguments(
+                Place.DGAMMA,
+                Place.DBETA,
+                affineStride(Normalization.BATCH, over.view()),
+                0,
+                flag(pass.accumulate()),
+                0,
+                (float) ((OpenClSavedStatistics) pass.saved()).epsilon(),
+                1f,
+                1f,
+                statistic(Normalization.BATCH),
+                over.view().joined(),
+                0);
+        String macros =
+                mask(pass.activation(), pass.y()) + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=0";
+        return new Steps(over.foldEach("fold_combined_gradients", fold), over.apply(BACKWARD, macros));
+    }
+
+    private static String mask(Activation activation, Operand y) {
+        return " -DMASK=" + (activation == Activation.NONE ? 0 : y == null ? 1 : 2);
+    }
+
     private static Steps steps(Backward pass, ReduceFoldApply over) {
         Normalization normalization = pass.normalization();
         View view = over.view();
@@ -250,10 +380,9 @@ final class Passes {
                 statistic(normalization),
                 view.joined(),
                 flag(normalization.renormalization() != null && !pass.frozen()));
-        int mask = pass.activation() == Activation.NONE ? 0 : pass.y() == null ? 1 : 2;
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         String rows = byElement ? rows(normalization, saved.rowGamma(), saved.rowBeta()) : "";
-        String sumMacros = rows + " -DMASK=" + mask;
+        String sumMacros = rows + mask(pass.activation(), pass.y());
         String macros =
                 sumMacros + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=" + flag(pass.frozen());
         Steps steps = over.all(BACKWARD, fold, sumMacros, macros);
@@ -306,6 +435,12 @@ final class Passes {
     }
 
     private static List<Object> running(RunningStatistics running, NonFinitePolicy policy, double m) {
+        boolean unbiased = running != null && running.estimate() == RunningVariance.UNBIASED;
+        return averaging(running, policy, unbiased ? m / (m - 1) : 1);
+    }
+
+    /** @param varianceFactor from the variance to the estimate of it that enters */
+    private static List<Object> averaging(RunningStatistics running, NonFinitePolicy policy, double varianceFactor) {
         List<Place> places = List.of(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED);
         if (running == null) {
             return arguments(places, 0, 0f, 0f, 0f, 0);
@@ -318,9 +453,8 @@ final class Passes {
                     case BIAS_CORRECTED_EXPONENTIAL -> 3;
                 };
         double weight = running.average().newBatchWeight();
-        float varianceFactor = running.estimate() == RunningVariance.UNBIASED ? (float) (m / (m - 1)) : 1;
         int skip = flag(policy == NonFinitePolicy.SKIP_RUNNING_UPDATE);
-        return arguments(places, kind, (float) weight, (float) Math.log1p(-weight), varianceFactor, skip);
+        return arguments(places, kind, (float) weight, (float) Math.log1p(-weight), (float) varianceFactor, skip);
     }
 
     private static int flag(boolean set) {

@@ -26,11 +26,20 @@ import org.clnorm.view.View;
 record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean aligned, boolean affineByElement) {
     /** The kernels of a direction, and what they go over. */
     enum Direction {
-        FORWARD("normalize", "moments", "fold_moments", "apply", 4, List.of(X), List.of(X, RESIDUAL, Y)),
+        FORWARD(
+                "normalize",
+                "moments",
+                "fold_moments",
+                "join_moments",
+                "apply",
+                4,
+                List.of(X),
+                List.of(X, RESIDUAL, Y)),
         BACKWARD(
                 "gradient",
                 "gradient_sums",
                 "fold_gradients",
+                "join_gradients",
                 "gradient_apply",
                 2,
                 List.of(DY, X, Y),
@@ -39,6 +48,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         private final String fused;
         private final String reduce;
         private final String fold;
+        /** Of the slices alone, for the host. */
+        private final String join;
+
         private final String apply;
         /** Floats of a partial result. */
         private final int numbers;
@@ -51,6 +63,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 String fused,
                 String reduce,
                 String fold,
+                String join,
                 String apply,
                 int numbers,
                 List<Place> reduced,
@@ -58,6 +71,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
             this.fused = fused;
             this.reduce = reduce;
             this.fold = fold;
+            this.join = join;
             this.apply = apply;
             this.numbers = numbers;
             this.reduced = reduced;
@@ -114,17 +128,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         boolean joins = view.joined() != 1;
         return new Steps(
                 List.of(
-                        launch(
-                                direction.reduce + KernelCatalogue.patternOf(view),
-                                reduceMacros,
-                                perBlock(geometry.workGroups()),
-                                direction.reduced,
-                                direction == Direction.BACKWARD ? rowAffine() : List.of(),
-                                view.elements(),
-                                slices(geometry),
-                                direction == Direction.BACKWARD ? List.of(COEFFICIENTS) : List.of(),
-                                PARTIALS,
-                                pitch()),
+                        reduce(direction, geometry, reduceMacros),
                         new Launch(
                                 direction.fold.replaceFirst("_", joins ? "_joined_" : "_"),
                                 strategy.forSlices(joins ? geometry.slices() * view.sharing() : geometry.slices()),
@@ -142,7 +146,55 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                         COEFFICIENTS,
                                         pitch())),
                         apply(direction, macros)),
-                (long) direction.numbers * geometry.slices() * pitch());
+                partials(direction, geometry));
+    }
+
+    /**
+     * The reduce step, and what its slices come to in rows of the coefficients. Groups have statistics of their own, in
+     * one block.
+     *
+     * @param macros of the reduce step
+     */
+    Steps reduced(Direction direction, String macros) {
+        Geometry geometry = geometry();
+        Strategy joining = strategy.forSlices(geometry.slices());
+        long workGroups = foldGroups(strategy.workX());
+        return new Steps(
+                List.of(
+                        reduce(direction, geometry, macros),
+                        new Launch(
+                                direction.join,
+                                joining,
+                                "",
+                                workGroups,
+                                arguments(
+                                        PARTIALS,
+                                        geometry.slices(),
+                                        (int) workGroups,
+                                        blocks(),
+                                        view.groups(),
+                                        COEFFICIENTS,
+                                        pitch()))),
+                partials(direction, geometry));
+    }
+
+    private Launch reduce(Direction direction, Geometry geometry, String macros) {
+        boolean backward = direction == Direction.BACKWARD;
+        return launch(
+                direction.reduce + KernelCatalogue.patternOf(view),
+                macros,
+                perBlock(geometry.workGroups()),
+                direction.reduced,
+                backward ? rowAffine() : List.of(),
+                view.elements(),
+                slices(geometry),
+                backward ? List.of(COEFFICIENTS) : List.of(),
+                PARTIALS,
+                pitch());
+    }
+
+    private long partials(Direction direction, Geometry geometry) {
+        return (long) direction.numbers * geometry.slices() * pitch();
     }
 
     /** The apply step, from coefficients that are there. */

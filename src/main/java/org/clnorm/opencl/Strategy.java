@@ -184,13 +184,18 @@ public record Strategy(
      */
     Strategy forView(DeviceFacts facts, View view) {
         if (!joins(view)) {
-            return named(name.replaceFirst("-.*", "-split"), facts).withStream(stream);
+            return split(facts);
         }
         if (!isCached()) {
             return this;
         }
         Strategy fused = named("gpu-fused", facts);
         return holding(facts, view).orElseGet(() -> fused.fits(facts, view) ? fused : named("gpu-split", facts));
+    }
+
+    /** The one of its family whose steps are launches of their own. */
+    Strategy split(DeviceFacts facts) {
+        return named(name.replaceFirst("-.*", "-split"), facts).withStream(stream);
     }
 
     /**

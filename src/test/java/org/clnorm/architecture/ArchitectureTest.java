@@ -17,8 +17,10 @@ import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.core.importer.ImportOption;
 import com.tngtech.archunit.lang.ArchRule;
 import org.clnorm.Activation;
+import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.HalfFloat;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
@@ -73,6 +75,8 @@ final class ArchitectureTest {
                     NonFiniteException.class,
                     StateArray.class,
                     StateDict.class,
+                    ChannelMoments.class,
+                    GradientSums.class,
                     DeviceInfo.class))
             .as("the vocabulary");
 

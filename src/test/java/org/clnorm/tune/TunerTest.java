@@ -8,18 +8,24 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
+import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
@@ -107,6 +113,26 @@ class TunerTest {
 
         @Override
         public void backward(Backward pass) {
+            to.backward(pass);
+        }
+
+        @Override
+        public ChannelMoments moments(ReduceForward pass) {
+            return to.moments(pass);
+        }
+
+        @Override
+        public void forward(ForwardCombined pass) {
+            to.forward(pass);
+        }
+
+        @Override
+        public GradientSums gradientSums(ReduceBackward pass) {
+            return to.gradientSums(pass);
+        }
+
+        @Override
+        public void backward(BackwardCombined pass) {
             to.backward(pass);
         }
 

@@ -11,19 +11,25 @@ import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
+import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.reference.ReferenceBackend;
@@ -432,6 +438,26 @@ class VerifierRunTest {
         void poke(Operand operand, long at, UnaryOperator<Float> change) {
             float changed = change.apply(peek(operand, at));
             reference.fill(new Operand(operand.memory(), operand.offset() + at), 1, changed);
+        }
+
+        @Override
+        public ChannelMoments moments(ReduceForward pass) {
+            return reference.moments(pass);
+        }
+
+        @Override
+        public void forward(ForwardCombined pass) {
+            reference.forward(pass);
+        }
+
+        @Override
+        public GradientSums gradientSums(ReduceBackward pass) {
+            return reference.gradientSums(pass);
+        }
+
+        @Override
+        public void backward(BackwardCombined pass) {
+            reference.backward(pass);
         }
 
         @Override

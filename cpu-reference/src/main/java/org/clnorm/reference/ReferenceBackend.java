@@ -4,20 +4,28 @@ import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.Arrays;
 import org.clnorm.Activation;
+import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.Layout;
+import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
+import org.clnorm.reference.ReferenceBatchNorm.Moments;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
 
@@ -133,9 +141,7 @@ public final class ReferenceBackend implements Backend {
             RunningStatistics to = pass.running();
             Running updated =
                     normalization.updateRunning(running, statistics, to.average(), to.estimate(), pass.policy());
-            store(updated.mean(), to.mean());
-            store(updated.variance(), to.variance());
-            store(updated.absorbed(), to.absorbed());
+            store(updated, to);
         }
         saved.set(statistics, gamma, beta);
         store(y, pass.y());
@@ -174,16 +180,123 @@ public final class ReferenceBackend implements Backend {
         }
         Gradients gradients = normalization.backward(
                 load(pass.dy(), elements), x, y, pass.activation(), saved.gamma, saved.statistics);
-        double[] dgamma = accumulated(pass, gradients.dgamma(), pass.dgamma());
-        double[] dbeta = accumulated(pass, gradients.dbeta(), pass.dbeta());
+        double[] dgamma = accumulated(pass.accumulate(), gradients.dgamma(), pass.dgamma());
+        double[] dbeta = accumulated(pass.accumulate(), gradients.dbeta(), pass.dbeta());
         store(gradients.dx(), pass.dx());
         store(gradients.dresidual(), pass.dresidual());
         store(dgamma, pass.dgamma());
         store(dbeta, pass.dbeta());
     }
 
-    private double[] accumulated(Backward pass, double[] gradient, Operand to) {
-        if (!pass.accumulate() || to == null) {
+    @Override
+    public synchronized ChannelMoments moments(ReduceForward pass) {
+        Moments moments = ReferenceBatchNorm.moments(
+                pass.shape(), pass.layout(), load(pass.x(), pass.shape().elements()));
+        long count = pass.shape().batch() * pass.shape().spatial();
+        double[] squares = Arrays.stream(moments.variance()).map(v -> v * count).toArray();
+        return new ChannelMoments(count, moments.mean(), squares);
+    }
+
+    @Override
+    public synchronized void forward(ForwardCombined pass) {
+        long elements = pass.shape().elements();
+        long channels = pass.shape().channels();
+        ChannelMoments moments = pass.moments();
+        double[] mean = moments.mean();
+        double[] variance = moments.variance(RunningVariance.BIASED);
+        DoubleStatistics saved = statistics(pass.saved());
+        ReferenceNormalization normalization =
+                new ReferenceNormalization(Normalization.BATCH, pass.shape(), pass.layout());
+        double[] gamma = load(pass.gamma(), channels);
+        double[] beta = load(pass.beta(), channels);
+        Statistics statistics =
+                normalization.given(mean, ReferenceBatchNorm.inverseStandardDeviation(variance, pass.epsilon()));
+        double[] y = normalization.normalize(
+                load(pass.x(), elements), load(pass.residual(), elements), pass.activation(), gamma, beta, statistics);
+        if (pass.running() != null) {
+            RunningStatistics to = pass.running();
+            Running updated = ReferenceBatchNorm.updateRunning(
+                    load(to, pass.shape()),
+                    mean,
+                    variance,
+                    moments.count(),
+                    to.average(),
+                    to.estimate(),
+                    pass.policy());
+            store(updated, to);
+        }
+        saved.set(statistics, gamma, beta);
+        store(y, pass.y());
+    }
+
+    @Override
+    public synchronized GradientSums gradientSums(ReduceBackward pass) {
+        DoubleStatistics saved = statistics(pass.saved());
+        saved.checkFilled();
+        ReferenceNormalization normalization =
+                new ReferenceNormalization(Normalization.BATCH, pass.shape(), pass.layout());
+        double[] x = load(pass.x(), pass.shape().elements());
+        double[] masked = masked(normalization, pass.dy(), x, pass.y(), pass.activation(), saved);
+        double[] dy = new double[normalization.groups()];
+        double[] dyx = new double[normalization.groups()];
+        for (int i = 0; i < x.length; i++) {
+            int c = normalization.groupOf(i);
+            dy[c] += masked[i];
+            dyx[c] += masked[i] * (x[i] - saved.statistics.mean()[c]);
+        }
+        return new GradientSums(pass.shape().batch() * pass.shape().spatial(), dy, dyx);
+    }
+
+    @Override
+    public synchronized void backward(BackwardCombined pass) {
+        DoubleStatistics saved = statistics(pass.saved());
+        saved.checkFilled();
+        ReferenceNormalization normalization =
+                new ReferenceNormalization(Normalization.BATCH, pass.shape(), pass.layout());
+        double[] x = load(pass.x(), pass.shape().elements());
+        double[] masked = masked(normalization, pass.dy(), x, pass.y(), pass.activation(), saved);
+        double[] mean = saved.statistics.mean();
+        double[] invstd = saved.statistics.inverseStandardDeviation();
+        double m = pass.all().count();
+        double[] sum = pass.all().dy();
+        double[] product = pass.all().dyx();
+        double[] dx = new double[x.length];
+        for (int i = 0; i < x.length; i++) {
+            int c = normalization.groupOf(i);
+            double normalized = (x[i] - mean[c]) * invstd[c];
+            double scale = saved.gamma == null ? invstd[c] : saved.gamma[c] * invstd[c];
+            dx[i] = scale * (masked[i] - sum[c] / m - normalized * (product[c] * invstd[c]) / m);
+        }
+        double[] ownProduct = pass.own().dyx();
+        Arrays.setAll(ownProduct, c -> ownProduct[c] * invstd[c]);
+        double[] dgamma = accumulated(pass.accumulate(), ownProduct, pass.dgamma());
+        double[] dbeta = accumulated(pass.accumulate(), pass.own().dy(), pass.dbeta());
+        store(dx, pass.dx());
+        store(masked, pass.dresidual());
+        store(dgamma, pass.dgamma());
+        store(dbeta, pass.dbeta());
+    }
+
+    /** dy where the activation let its input through, else 0. */
+    private double[] masked(
+            ReferenceNormalization normalization,
+            Operand dy,
+            double[] x,
+            Operand y,
+            Activation activation,
+            DoubleStatistics saved) {
+        double[] masked = load(dy, x.length);
+        if (activation != Activation.NONE) {
+            double[] output = y != null
+                    ? load(y, x.length)
+                    : normalization.normalize(x, null, activation, saved.gamma, saved.beta, saved.statistics);
+            Arrays.setAll(masked, i -> output[i] <= 0 ? 0 : masked[i]);
+        }
+        return masked;
+    }
+
+    private double[] accumulated(boolean accumulate, double[] gradient, Operand to) {
+        if (!accumulate || to == null) {
             return gradient;
         }
         double[] sum = load(to, gradient.length);
@@ -208,6 +321,12 @@ public final class ReferenceBackend implements Backend {
                 load(from.mean(), shape.channels()),
                 load(from.variance(), shape.channels()),
                 load(from.absorbed(), shape.channels()));
+    }
+
+    private void store(Running values, RunningStatistics to) {
+        store(values.mean(), to.mean());
+        store(values.variance(), to.variance());
+        store(values.absorbed(), to.absorbed());
     }
 
     /** Null for null: an operand that was not given. */

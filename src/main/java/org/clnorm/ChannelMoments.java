@@ -1,0 +1,178 @@
+package org.clnorm;
+
+import java.io.Serial;
+import java.io.Serializable;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Objects;
+
+/**
+ * The moments of a batch, channel by channel: what several devices, each with a part of a batch, tell each other so that all
+ * normalize with the statistics of the whole. A plain value, which may be serialized, or sent as {@link #toArray numbers}.
+ *
+ * <p>NaN and infinity in a channel stay there.
+ *
+ * @param count how many values each channel has, N times the spatial dimensions; 0 for an empty part
+ * @param mean Σx / count; 0 for an empty part
+ * @param squares M2 = Σ(x − mean)²; 0 for an empty part
+ */
+public record ChannelMoments(long count, double[] mean, double[] squares) implements Serializable {
+    @Serial
+    private static final long serialVersionUID = 1;
+
+    /**
+     * Copies the arrays.
+     *
+     * @throws IllegalArgumentException for a negative count, arrays of different lengths or of none
+     */
+    public ChannelMoments {
+        Objects.requireNonNull(mean, "mean");
+        Objects.requireNonNull(squares, "squares");
+        if (count < 0) {
+            throw new IllegalArgumentException("count must be at least 0, but given was " + count);
+        }
+        if (mean.length != squares.length || mean.length == 0) {
+            throw new IllegalArgumentException("mean and squares must have one element per channel, but given were "
+                    + mean.length + " and " + squares.length);
+        }
+        mean = mean.clone();
+        squares = squares.clone();
+    }
+
+    /** Of no values in so many channels, at least one. */
+    public static ChannelMoments empty(int channels) {
+        return new ChannelMoments(0, new double[channels], new double[channels]);
+    }
+
+    /**
+     * The moments of all values of several parts, by Chan's formula (Chan, Golub, LeVeque, 1983): with n = a.count +
+     * b.count and δ = b.mean − a.mean, mean = a.mean + δ·b.count/n and M2 = a.M2 + b.M2 + δ²·a.count·b.count/n. Parts that
+     * are empty do not matter, and the order only by roundings to double; replicas that are to agree to the bit combine
+     * in the same order.
+     *
+     * @throws IllegalArgumentException for no part, or parts of different numbers of channels
+     */
+    public static ChannelMoments combine(Collection<ChannelMoments> parts) {
+        return parts.stream()
+                .reduce(ChannelMoments::combine)
+                .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));
+    }
+
+    /** The moments of all values of two parts; see {@link #combine(Collection)}. */
+    public static ChannelMoments combine(ChannelMoments a, ChannelMoments b) {
+        if (a.channels() != b.channels()) {
+            throw new IllegalArgumentException("Moments to combine must have the same number of channels, but given"
+                    + " were " + a.channels() + " and " + b.channels());
+        }
+        if (a.count == 0 || b.count == 0) {
+            return a.count == 0 ? b : a;
+        }
+        double[] mean = new double[a.mean.length];
+        double[] squares = new double[mean.length];
+        for (int c = 0; c < mean.length; c++) {
+            mean[c] = combinedMean(a.count, a.mean[c], b.count, b.mean[c]);
+            squares[c] = combinedSquares(a.count, a.mean[c], a.squares[c], b.count, b.mean[c], b.squares[c]);
+        }
+        return new ChannelMoments(Math.addExact(a.count, b.count), mean, squares);
+    }
+
+    /** Of one channel; one of the counts is more than 0. */
+    static double combinedMean(double n, double mean, double more, double meanOfMore) {
+        double all = n + more;
+        // From the larger part, so that an equal mean stays as it is and a small part changes it by little.
+        return n >= more ? mean + (meanOfMore - mean) * (more / all) : meanOfMore + (mean - meanOfMore) * (n / all);
+    }
+
+    /** Of one channel; one of the counts is more than 0. */
+    static double combinedSquares(
+            double n, double mean, double squares, double more, double meanOfMore, double squaresOfMore) {
+        double delta = meanOfMore - mean;
+        return squares + squaresOfMore + delta * delta * (n * (more / (n + more)));
+    }
+
+    /** C. */
+    public int channels() {
+        return mean.length;
+    }
+
+    /** Σx / count. */
+    @Override
+    public double[] mean() {
+        return mean.clone();
+    }
+
+    /** M2 = Σ(x − mean)². */
+    @Override
+    public double[] squares() {
+        return squares.clone();
+    }
+
+    /**
+     * M2 / count, the biased variance; M2 / (count − 1) for the unbiased estimate.
+     *
+     * @throws IllegalStateException for too few values: none, or fewer than two for the unbiased estimate
+     */
+    public double[] variance(RunningVariance estimate) {
+        long divisor = estimate == RunningVariance.UNBIASED ? count - 1 : count;
+        if (divisor < 1) {
+            throw new IllegalStateException("The " + estimate + " variance needs at least "
+                    + (estimate == RunningVariance.UNBIASED ? 2 : 1) + " values per channel, but there are " + count);
+        }
+        return Arrays.stream(squares).map(m2 -> m2 / divisor).toArray();
+    }
+
+    /**
+     * As numbers, for transports that know nothing else: the count, then the means, then M2. A count past 2⁵³ would be
+     * rounded.
+     */
+    public double[] toArray() {
+        double[] numbers = new double[1 + 2 * mean.length];
+        numbers[0] = count;
+        System.arraycopy(mean, 0, numbers, 1, mean.length);
+        System.arraycopy(squares, 0, numbers, 1 + mean.length, mean.length);
+        return numbers;
+    }
+
+    /**
+     * What {@link #toArray} gave.
+     *
+     * @throws IllegalArgumentException for an even number of elements, or a count that is no number of values
+     */
+    public static ChannelMoments of(double[] numbers) {
+        if (numbers.length < 3 || numbers.length % 2 == 0) {
+            throw new IllegalArgumentException(
+                    "Moments are a count, means and as many M2, but given were " + numbers.length + " numbers");
+        }
+        int channels = numbers.length / 2;
+        return new ChannelMoments(
+                toCount(numbers[0]),
+                Arrays.copyOfRange(numbers, 1, 1 + channels),
+                Arrays.copyOfRange(numbers, 1 + channels, numbers.length));
+    }
+
+    static long toCount(double number) {
+        long count = (long) number;
+        if (count != number || count < 0) {
+            throw new IllegalArgumentException("A count must be a whole number from 0 on, but given was " + number);
+        }
+        return count;
+    }
+
+    @Override
+    public boolean equals(Object other) {
+        return other instanceof ChannelMoments that
+                && count == that.count
+                && Arrays.equals(mean, that.mean)
+                && Arrays.equals(squares, that.squares);
+    }
+
+    @Override
+    public int hashCode() {
+        return Objects.hash(count, Arrays.hashCode(mean), Arrays.hashCode(squares));
+    }
+
+    @Override
+    public String toString() {
+        return "Moments of " + count + " values in each of " + mean.length + " channels";
+    }
+}
