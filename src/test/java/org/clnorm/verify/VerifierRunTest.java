@@ -189,8 +189,8 @@ class VerifierRunTest {
         assertThat(run.failures())
                 .isNotEmpty()
                 .as("by one unit in the last place, in a channel that is not the bad one")
-                .allMatch(failure -> failure.problem()
-                        .startsWith("a bad value in another channel changed the bits: element 0 of y"));
+                .allMatch(failure ->
+                        failure.problem().startsWith("a bad value in another group changed the bits: element 0 of y"));
     }
 
     @Test
@@ -274,6 +274,7 @@ class VerifierRunTest {
                     @Override
                     public void forward(ForwardTraining pass) {
                         super.forward(new ForwardTraining(
+                                pass.normalization(),
                                 pass.shape(),
                                 pass.layout(),
                                 pass.x(),
