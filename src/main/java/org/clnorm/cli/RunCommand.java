@@ -4,7 +4,6 @@ import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.Map;
-import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.clnorm.Activation;
 import org.clnorm.Device;
@@ -19,7 +18,9 @@ import org.clnorm.verify.CaseRunner;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.Option;
+import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
 
@@ -32,8 +33,10 @@ import picocli.CommandLine.Spec;
                     + " backward pass), all float32 or exactly so.",
             "Outputs, whichever apply: y, save_mean, save_invstd, running_mean, running_var, grad_x, grad_weight,"
                     + " grad_bias, grad_residual, all float32.",
+            "Of layer-norm and rms-norm, weight and bias have the dimensions of a row; of weight-norm x is v, weight is g.",
             "Where an option is not given, the JSON text in the input's uint8 array 'case' is asked (op, mode, eps,"
-                    + " update_rate, running_variance, layout, activation), then the default is taken."
+                    + " update_rate, running_variance, layout, activation, normalized_dims, groups, virtual_batch, r_max,"
+                    + " d_max), then the default is taken."
         })
 final class RunCommand implements Callable<Integer> {
     @Parameters(paramLabel = "OP", description = "What to compute: ${COMPLETION-CANDIDATES}.")
@@ -52,7 +55,12 @@ final class RunCommand implements Callable<Integer> {
     @Option(names = "--mode", description = "${COMPLETION-CANDIDATES}. Default: train.")
     private Mode mode;
 
-    @Option(names = "--eps", description = "Added to the variance inside the square root. Default: 1e-5.")
+    @Option(
+            names = "--eps",
+            description = {
+                "Added to the variance inside the square root. Default: 1e-5.",
+                "Of weight-norm and l2-norm the least length that is divided by. Default: 0 and 1e-12."
+            })
     private Double epsilon;
 
     @Option(
@@ -80,6 +88,35 @@ final class RunCommand implements Callable<Integer> {
             description = "What is applied last, after the residual: ${COMPLETION-CANDIDATES}. Default: none.")
     private Activation activation;
 
+    @Option(
+            names = "--normalized-dims",
+            paramLabel = "<count>",
+            description =
+                    "Of layer-norm, rms-norm and l2-norm (there 1 unless said): how many dimensions a row has, the last"
+                            + " ones of x as it lies in the file.")
+    private Integer normalizedDims;
+
+    @Option(names = "--groups", paramLabel = "<count>", description = "Of group-norm: the groups of the channels.")
+    private Integer groups;
+
+    @Option(
+            names = "--virtual-batch",
+            paramLabel = "<samples>",
+            description = "Of batch-norm: how many samples have statistics of their own. Default: all.")
+    private Long virtualBatch;
+
+    @Option(
+            names = "--r-max",
+            paramLabel = "<bound>",
+            description = "Of batch-renorm: the factor r is between 1/bound and bound.")
+    private Double rMax;
+
+    @Option(
+            names = "--d-max",
+            paramLabel = "<bound>",
+            description = "Of batch-renorm: the offset d is between -bound and bound.")
+    private Double dMax;
+
     @Mixin
     private DeviceOptions device;
 
@@ -88,6 +125,7 @@ final class RunCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
+        checkOptions();
         CaseFile file = CaseFile.read(input, op, this::override);
         try (Device on = device.open()) {
             Map<String, NpyArray> outputs = CaseRunner.run(file, on);
@@ -101,6 +139,17 @@ final class RunCommand implements Callable<Integer> {
         return Main.OK;
     }
 
+    /** Refuses what would do nothing: in a file it may have come along, but here somebody wants something of it. */
+    private void checkOptions() {
+        for (OptionSpec option : spec.commandLine().getParseResult().matchedOptions()) {
+            String name = option.longestName().substring(2).replace('-', '_');
+            if (CaseOptions.isKnown(name) && !op.has(name)) {
+                throw new ParameterException(
+                        spec.commandLine(), "The option " + option.longestName() + " does nothing for " + op);
+            }
+        }
+    }
+
     private CaseOptions override(CaseOptions given) {
         return new CaseOptions(
                 orElse(mode, given.mode()),
@@ -108,10 +157,15 @@ final class RunCommand implements Callable<Integer> {
                 orElse(updateRate, given.updateRate()),
                 orElse(runningVariance, given.runningVariance()),
                 orElse(layout, given.layout()),
-                orElse(activation, given.activation()));
+                orElse(activation, given.activation()),
+                orElse(normalizedDims, given.normalizedDims()),
+                orElse(groups, given.groups()),
+                orElse(virtualBatch, given.virtualBatch()),
+                orElse(rMax, given.rMax()),
+                orElse(dMax, given.dMax()));
     }
 
     private static <T> T orElse(T option, T given) {
-        return Optional.ofNullable(option).orElse(given);
+        return option == null ? given : option;
     }
 }

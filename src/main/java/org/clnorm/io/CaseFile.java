@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import org.clnorm.Shape;
@@ -23,19 +24,61 @@ import org.slf4j.LoggerFactory;
  * {@code case}, of its options as JSON.
  *
  * <p>Inputs are {@code x}, {@code weight} (γ), {@code bias} (β), {@code running_mean}, {@code running_var}, {@code
- * residual} and {@code grad_y}; all but x may be absent. Expected arrays are those whose names start with {@code
+ * residual} and {@code grad_y}; all but x may be absent, and not every operation has all. Expected arrays are those whose names start with {@code
  * expected_}. Arrays of x's shape are in the memory order of the layout.
  */
 public final class CaseFile {
     /** What there are cases of. */
     public enum Op {
-        /** Batch normalization. */
-        BATCH_NORM("batch-norm");
+        /** Batch normalization, with virtual batches too. */
+        BATCH_NORM("batch-norm", 1e-5, "update_rate running_variance activation virtual_batch", "", CHANNELS),
+        /** Layer normalization. */
+        LAYER_NORM("layer-norm", 1e-5, "activation normalized_dims", "normalized_dims", "weight bias"),
+        /** RMS normalization. */
+        RMS_NORM("rms-norm", 1e-5, "activation normalized_dims", "normalized_dims", "weight"),
+        /** Group normalization. */
+        GROUP_NORM("group-norm", 1e-5, "activation groups", "groups", "weight bias"),
+        /** Instance normalization; its {@code groups}, if given, are the channels. */
+        INSTANCE_NORM("instance-norm", 1e-5, "update_rate running_variance activation groups", "", CHANNELS),
+        /** Weight normalization: x is v, the weight g. */
+        WEIGHT_NORM("weight-norm", 0, "", "", "weight"),
+        /** Rows to length 1. */
+        L2_NORM("l2-norm", 1e-12, "normalized_dims", "", ""),
+        /** Batch renormalization. */
+        BATCH_RENORM(
+                "batch-renorm", 1e-5, "update_rate running_variance activation r_max d_max", "r_max d_max", CHANNELS);
 
         private final String label;
+        private final double epsilon;
+        private final Set<String> options;
+        private final Set<String> needed;
+        private final Set<String> inputs;
 
-        Op(String label) {
+        Op(String label, double epsilon, String options, String needed, String inputs) {
             this.label = label;
+            this.epsilon = epsilon;
+            this.options = words("op mode eps layout " + options);
+            this.needed = words(needed);
+            this.inputs = words(inputs);
+        }
+
+        private static Set<String> words(String words) {
+            return words.isEmpty() ? Set.of() : new TreeSet<>(Arrays.asList(words.split(" ")));
+        }
+
+        /** ε where a case says none. */
+        double epsilon() {
+            return epsilon;
+        }
+
+        /** Whether it obeys the option of that name. */
+        public boolean has(String option) {
+            return options.contains(option);
+        }
+
+        /** Whether its groups are rows, so that γ, if there is one, does not go by channel. */
+        boolean isOfRows() {
+            return this == LAYER_NORM || this == RMS_NORM || this == WEIGHT_NORM || this == L2_NORM;
         }
 
         /** The name used in files and on the command line: {@code batch-norm}. */
@@ -45,9 +88,13 @@ public final class CaseFile {
         }
     }
 
+    /** Inputs of what may have running statistics. */
+    private static final String CHANNELS = "weight bias running_mean running_var";
+
     private static final String OPTIONS = "case";
     private static final String EXPECTED = "expected_";
-    private static final Set<String> PER_CHANNEL = Set.of("weight", "bias", "running_mean", "running_var");
+    private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
+    private static final Set<String> AFFINE = Set.of("weight", "bias");
     private static final Set<String> LIKE_X = Set.of("residual", "grad_y");
 
     private static final Logger log = LoggerFactory.getLogger(CaseFile.class);
@@ -56,6 +103,7 @@ public final class CaseFile {
     private final Op op;
     private final CaseOptions options;
     private final Shape shape;
+    private final long[] row;
     private final Map<String, float[]> inputs = new HashMap<>();
     private final Map<String, NpyArray> expected = new LinkedHashMap<>();
 
@@ -68,6 +116,8 @@ public final class CaseFile {
             throw new IllegalArgumentException("there is no array x among its arrays " + arrays.keySet());
         }
         shape = shapeOf(x, options);
+        row = rowOf(op, x, options);
+        checkOptions();
         arrays.forEach((array, values) -> take(array, values, x));
         checkRunningStatistics();
     }
@@ -92,17 +142,23 @@ public final class CaseFile {
         Map<String, NpyArray> arrays = Npz.read(file);
         try {
             JsonObject json = optionsIn(arrays);
-            CaseOptions.unknown(json)
-                    .forEach(key ->
-                            log.warn("{}: the option {} is not known and does nothing", file, new JsonPrimitive(key)));
             Op said = CaseOptions.choice(json, "op", op == null ? Op.values() : new Op[] {op}, op);
             if (said == null) {
                 throw new IllegalArgumentException("it does not say what it is a case of, by a uint8 array " + OPTIONS
                         + " of JSON text with the option op, one of " + Arrays.toString(Op.values()));
             }
-            return new CaseFile(file.toString(), said, override.apply(CaseOptions.of(json)), arrays);
+            json.keySet().stream().filter(key -> !said.has(key)).forEach(key -> warn(file, said, key));
+            return new CaseFile(file.toString(), said, override.apply(CaseOptions.of(json, said)), arrays);
         } catch (IllegalArgumentException e) {
             throw new IOException(file + ": " + e.getMessage(), e);
+        }
+    }
+
+    private static void warn(Path file, Op op, String option) {
+        if (CaseOptions.isKnown(option)) {
+            log.warn("{}: the option {} does nothing for {}", file, option, op);
+        } else {
+            log.warn("{}: the option {} is not known and does nothing", file, new JsonPrimitive(option));
         }
     }
 
@@ -121,18 +177,67 @@ public final class CaseFile {
         return named("x", () -> options.layout().fromMemoryOrder(dimensions));
     }
 
+    /** Empty where groups are not rows. */
+    private static long[] rowOf(Op op, NpyArray x, CaseOptions options) {
+        long[] dimensions = x.dimensions();
+        if (op == Op.WEIGHT_NORM) {
+            return Arrays.copyOfRange(dimensions, 1, dimensions.length);
+        }
+        if (!op.isOfRows()) {
+            return new long[0];
+        }
+        int last = options.normalizedDims() == null ? 1 : options.normalizedDims();
+        if (last > dimensions.length) {
+            throw new IllegalArgumentException("the option normalized_dims must be at most " + dimensions.length
+                    + " for x, " + x + ", but is " + last);
+        }
+        return Arrays.copyOfRange(dimensions, dimensions.length - last, dimensions.length);
+    }
+
+    private void checkOptions() {
+        Set<String> missing = new TreeSet<>(op.needed);
+        missing.removeAll(options.ofSomeOperations());
+        if (!missing.isEmpty()) {
+            throw new IllegalArgumentException(
+                    op + " needs the options " + op.needed + ", but not given were " + missing);
+        }
+        if (op == Op.INSTANCE_NORM && options.groups() != null && options.groups() != shape.channels()) {
+            throw new IllegalArgumentException("the option groups of instance-norm must be the channels of x, "
+                    + shape.channels() + ", or absent, but is " + options.groups());
+        }
+    }
+
     private void take(String array, NpyArray values, NpyArray x) {
         if (array.startsWith(EXPECTED)) {
             expected.put(array.substring(EXPECTED.length()), values);
-        } else if (PER_CHANNEL.contains(array)) {
-            checkDimensions(array, values, "of the channels of x, " + shape + " " + options.layout(), shape.channels());
+        } else if (RUNNING.contains(array) && op.inputs.contains(array)) {
+            checkPerChannel(array, values);
             inputs.put(array, named(array, values::toFloats));
+        } else if (AFFINE.contains(array) && op.inputs.contains(array)) {
+            checkAffine(array, values, x);
+            inputs.put(array, named(array, values::toFloats));
+        } else if (RUNNING.contains(array) || AFFINE.contains(array)) {
+            log.warn("{}: the array {} does nothing for {}", name, array, op);
         } else if (LIKE_X.contains(array) || array.equals("x")) {
             checkDimensions(array, values, "of x", x.dimensions());
             inputs.put(array, named(array, values::toFloats));
         } else if (!array.equals(OPTIONS)) {
             log.warn("{}: the array {} is not known and does nothing", name, array);
         }
+    }
+
+    private void checkAffine(String array, NpyArray values, NpyArray x) {
+        if (op == Op.WEIGHT_NORM) {
+            checkDimensions(array, values, "of the first dimension of x, " + x, x.dimensions()[0]);
+        } else if (op.isOfRows()) {
+            checkDimensions(array, values, "of a row, the last " + row.length + " of x, " + x, row);
+        } else {
+            checkPerChannel(array, values);
+        }
+    }
+
+    private void checkPerChannel(String array, NpyArray values) {
+        checkDimensions(array, values, "of the channels of x, " + shape + " " + options.layout(), shape.channels());
     }
 
     private static void checkDimensions(String array, NpyArray values, String why, long... dimensions) {
@@ -149,7 +254,11 @@ public final class CaseFile {
             throw new IllegalArgumentException("running_mean and running_var go together, but there is only "
                     + (mean ? "the first" : "the second"));
         }
-        if (!mean && options.mode() == CaseOptions.Mode.EVAL) {
+        if (!mean && op == Op.BATCH_RENORM) {
+            throw new IllegalArgumentException(
+                    "batch-renorm normalizes with running_mean and running_var too, but there are none");
+        }
+        if (!mean && op == Op.BATCH_NORM && options.mode() == CaseOptions.Mode.EVAL) {
             throw new IllegalArgumentException(
                     "the mode eval normalizes with running_mean and running_var, but there are none");
         }
@@ -181,6 +290,16 @@ public final class CaseFile {
     /** The logical shape of x. */
     public Shape shape() {
         return shape;
+    }
+
+    /** The dimensions of a row in memory order; none where groups are not rows. */
+    public long[] row() {
+        return row.clone();
+    }
+
+    /** Whether running statistics normalize, and not those of x. */
+    public boolean isFrozen() {
+        return options.mode() == CaseOptions.Mode.EVAL && inputs.containsKey("running_mean");
     }
 
     /** The input x, in memory order. */

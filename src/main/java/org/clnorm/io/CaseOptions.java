@@ -9,22 +9,27 @@ import com.google.gson.Strictness;
 import com.google.gson.TypeAdapter;
 import java.io.IOException;
 import java.util.Arrays;
-import java.util.List;
 import java.util.Locale;
 import java.util.Set;
+import java.util.TreeSet;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 
 /**
- * How a case is to be computed.
+ * How a case is to be computed. Null is what was not said of an option that only some operations have.
  *
- * @param mode whose statistics normalize
- * @param epsilon added to the variance inside the square root
+ * @param mode whose statistics normalize, where there are running ones
+ * @param epsilon added to the variance inside the square root; of lengths, the least that is divided by
  * @param updateRate the weight of the new batch in the running statistics: PyTorch's momentum, one minus Keras's
  * @param runningVariance which variance enters the running variance
  * @param layout how the arrays of x's shape lie in the file
  * @param activation applied after the residual is added
+ * @param normalizedDims how many dimensions a row has, the last ones in memory order
+ * @param groups of the channels of a sample
+ * @param virtualBatch how many samples have statistics of their own
+ * @param rMax the upper bound of batch renormalization's factor
+ * @param dMax the upper bound of its offset
  */
 public record CaseOptions(
         Mode mode,
@@ -32,7 +37,12 @@ public record CaseOptions(
         double updateRate,
         RunningVariance runningVariance,
         Layout layout,
-        Activation activation) {
+        Activation activation,
+        Integer normalizedDims,
+        Integer groups,
+        Long virtualBatch,
+        Double rMax,
+        Double dMax) {
 
     /** Whose statistics normalize. */
     public enum Mode {
@@ -48,11 +58,7 @@ public record CaseOptions(
         }
     }
 
-    /** What holds where nothing is said: training, ε = 1e-5, update rate 0.1, unbiased, channels-first, no activation. */
-    public static final CaseOptions DEFAULTS =
-            new CaseOptions(Mode.TRAIN, 1e-5, 0.1, RunningVariance.UNBIASED, Layout.CHANNELS_FIRST, Activation.NONE);
-
-    /** Those of other normalizations too, which do nothing here. */
+    /** Those that there are. */
     private static final Set<String> KNOWN = Set.of(
             "op",
             "mode",
@@ -63,6 +69,7 @@ public record CaseOptions(
             "activation",
             "normalized_dims",
             "groups",
+            "virtual_batch",
             "r_max",
             "d_max");
 
@@ -77,6 +84,24 @@ public record CaseOptions(
         if (!(updateRate > 0 && updateRate <= 1)) {
             throw new IllegalArgumentException(
                     "the option update_rate must be above 0 and at most 1, but is " + updateRate);
+        }
+        checkCount("normalized_dims", normalizedDims);
+        checkCount("groups", groups);
+        checkCount("virtual_batch", virtualBatch);
+        checkBound("r_max", rMax, 1);
+        checkBound("d_max", dMax, 0);
+    }
+
+    private static void checkCount(String option, Number count) {
+        if (count != null && count.longValue() < 1) {
+            throw new IllegalArgumentException("the option " + option + " must be at least 1, but is " + count);
+        }
+    }
+
+    private static void checkBound(String option, Double bound, int least) {
+        if (bound != null && !(bound >= least && bound <= Float.MAX_VALUE)) {
+            throw new IllegalArgumentException(
+                    "the option " + option + " must be finite and at least " + least + ", but is " + bound);
         }
     }
 
@@ -93,20 +118,51 @@ public record CaseOptions(
         }
     }
 
-    /** The options of a case, the {@link #DEFAULTS} where it says nothing. */
-    static CaseOptions of(JsonObject json) {
+    /**
+     * The options of a case. Where it says nothing: training, the operation's ε, update rate 0.1, unbiased,
+     * channels-first, no activation.
+     */
+    static CaseOptions of(JsonObject json, CaseFile.Op op) {
+        Long dimensions = count(json, "normalized_dims");
+        Long groups = count(json, "groups");
         return new CaseOptions(
-                choice(json, "mode", Mode.values(), DEFAULTS.mode),
-                number(json, "eps", DEFAULTS.epsilon),
-                number(json, "update_rate", DEFAULTS.updateRate),
-                choice(json, "running_variance", RunningVariance.values(), DEFAULTS.runningVariance),
-                choice(json, "layout", Layout.values(), DEFAULTS.layout),
-                choice(json, "activation", Activation.values(), DEFAULTS.activation));
+                choice(json, "mode", Mode.values(), Mode.TRAIN),
+                number(json, "eps", op.epsilon()),
+                number(json, "update_rate", 0.1),
+                choice(json, "running_variance", RunningVariance.values(), RunningVariance.UNBIASED),
+                choice(json, "layout", Layout.values(), Layout.CHANNELS_FIRST),
+                choice(json, "activation", Activation.values(), Activation.NONE),
+                dimensions == null ? null : Math.toIntExact(dimensions),
+                groups == null ? null : Math.toIntExact(groups),
+                count(json, "virtual_batch"),
+                number(json, "r_max", null),
+                number(json, "d_max", null));
     }
 
-    /** The options that no operation has; perhaps one was mistyped. */
-    static List<String> unknown(JsonObject json) {
-        return json.keySet().stream().filter(key -> !KNOWN.contains(key)).toList();
+    /** Whether there is an option of that name. */
+    public static boolean isKnown(String option) {
+        return KNOWN.contains(option);
+    }
+
+    /** Those that only some operations have, as far as they were given. */
+    Set<String> ofSomeOperations() {
+        Set<String> given = new TreeSet<>();
+        if (normalizedDims != null) {
+            given.add("normalized_dims");
+        }
+        if (groups != null) {
+            given.add("groups");
+        }
+        if (virtualBatch != null) {
+            given.add("virtual_batch");
+        }
+        if (rMax != null) {
+            given.add("r_max");
+        }
+        if (dMax != null) {
+            given.add("d_max");
+        }
+        return given;
     }
 
     /** The value that the option names, or {@code absent}. */
@@ -122,7 +178,7 @@ public record CaseOptions(
                         "the option " + option + " must be one of " + Arrays.toString(values) + ", but is " + given));
     }
 
-    private static double number(JsonObject json, String option, double absent) {
+    private static Double number(JsonObject json, String option, Double absent) {
         JsonElement given = json.get(option);
         if (given == null) {
             return absent;
@@ -131,5 +187,15 @@ public record CaseOptions(
             throw new IllegalArgumentException("the option " + option + " must be a number, but is " + given);
         }
         return given.getAsDouble();
+    }
+
+    /** Null where it is not given. */
+    private static Long count(JsonObject json, String option) {
+        Double given = number(json, option, null);
+        if (given != null && !(given == Math.rint(given) && Math.abs(given) <= Integer.MAX_VALUE)) {
+            throw new IllegalArgumentException(
+                    "the option " + option + " must be a whole number below 2^31, but is " + json.get(option));
+        }
+        return given == null ? null : given.longValue();
     }
 }

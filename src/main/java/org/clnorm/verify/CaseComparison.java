@@ -4,10 +4,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.io.CaseFile;
-import org.clnorm.io.CaseOptions.Mode;
+import org.clnorm.io.CaseOptions;
 import org.clnorm.io.NpyArray;
-import org.clnorm.reference.ReferenceBatchNorm;
+import org.clnorm.reference.ReferenceBatchNorm.Running;
+import org.clnorm.reference.ReferenceNormalization;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
 
 /**
  * What came of a case against what it expects.
@@ -36,7 +41,7 @@ public record CaseComparison(List<Row> rows) {
      *
      * @param produced what {@link CaseRunner#run} or another computation of the case gave
      * @param tolerance the largest scaled error that passes. The scale is the largest magnitude of the expected array;
-     *     for {@code grad_x} in training mode it is the largest of the terms whose sum it is, if that is larger
+     *     for {@code grad_x} of x's own statistics it is the largest of the terms whose sum it is, if that is larger
      * @throws IllegalArgumentException for a case that expects nothing
      */
     public static CaseComparison of(CaseFile file, Map<String, NpyArray> produced, double tolerance) {
@@ -63,34 +68,49 @@ public record CaseComparison(List<Row> rows) {
         return new Row(array, dimensions, error, null, error.scaledError() <= tolerance);
     }
 
-    /** What the terms of grad_x are before they cancel; 0, for its own magnitude, in evaluation mode: it is one term. */
+    /** What the terms of grad_x are before they cancel; 0, for its own magnitude, of given statistics: it is one term. */
     private static double largestTerm(CaseFile file) {
-        if (file.options().mode() == Mode.EVAL) {
+        if (file.isFrozen()) {
             return 0;
         }
+        ReferenceNormalization reference = new ReferenceNormalization(
+                normalization(file), file.shape(), file.options().layout());
         double[] x = doubles(file, "x");
         double[] gamma = doubles(file, "weight");
-        ReferenceBatchNorm.Forward forward = ReferenceBatchNorm.forwardTraining(
-                file.shape(),
-                file.options().layout(),
-                x,
-                doubles(file, "residual"),
-                file.options().activation(),
-                gamma,
-                doubles(file, "bias"),
-                file.options().epsilon());
-        return ReferenceBatchNorm.backward(
-                        file.shape(),
-                        file.options().layout(),
-                        false,
-                        doubles(file, "grad_y"),
-                        x,
-                        forward.y(),
-                        file.options().activation(),
-                        gamma,
-                        forward.mean(),
-                        forward.inverseStandardDeviation())
+        double[] mean = doubles(file, "running_mean");
+        Running running =
+                mean == null ? null : new Running(mean, doubles(file, "running_var"), new double[mean.length]);
+        Statistics statistics = reference.statistics(x, file.options().epsilon(), running);
+        double[] y = reference.normalize(
+                x, doubles(file, "residual"), file.options().activation(), gamma, doubles(file, "bias"), statistics);
+        return reference
+                .backward(doubles(file, "grad_y"), x, y, file.options().activation(), gamma, statistics)
                 .largestTerm();
+    }
+
+    /** What a case is, of x's own statistics. */
+    private static Normalization normalization(CaseFile file) {
+        CaseOptions options = file.options();
+        Grouping rows = new Grouping.Rows(Math.max(1, file.row().length), file.op() != CaseFile.Op.WEIGHT_NORM);
+        return switch (file.op()) {
+            case BATCH_NORM ->
+                options.virtualBatch() == null || options.mode() == CaseOptions.Mode.EVAL
+                        ? Normalization.BATCH
+                        : new Normalization(new Grouping.Batch(options.virtualBatch()), Statistic.CENTERED);
+            case BATCH_RENORM ->
+                new Normalization(
+                        Grouping.batch(),
+                        Statistic.CENTERED,
+                        false,
+                        new Normalization.Renormalization(options.rMax(), options.dMax()));
+            case LAYER_NORM -> new Normalization(rows, Statistic.CENTERED);
+            case RMS_NORM -> new Normalization(rows, Statistic.ROOT_MEAN_SQUARE);
+            case WEIGHT_NORM, L2_NORM -> new Normalization(rows, Statistic.LENGTH);
+            case GROUP_NORM -> new Normalization(new Grouping.Channels(options.groups()), Statistic.CENTERED);
+            case INSTANCE_NORM ->
+                new Normalization(
+                        new Grouping.Channels(Math.toIntExact(file.shape().channels())), Statistic.CENTERED);
+        };
     }
 
     private static double[] doubles(CaseFile file, String input) {

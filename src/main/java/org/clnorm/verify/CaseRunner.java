@@ -4,10 +4,18 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.clnorm.BatchNorm;
 import org.clnorm.Device;
+import org.clnorm.GroupNorm;
+import org.clnorm.InstanceNorm;
+import org.clnorm.L2Norm;
+import org.clnorm.LayerNorm;
+import org.clnorm.Normalizer;
+import org.clnorm.RenormalizationSchedule;
+import org.clnorm.RmsNorm;
 import org.clnorm.RunningAverage;
+import org.clnorm.RunningNormalizer;
 import org.clnorm.Tensor;
+import org.clnorm.WeightNorm;
 import org.clnorm.io.CaseFile;
-import org.clnorm.io.CaseOptions;
 import org.clnorm.io.CaseOptions.Mode;
 import org.clnorm.io.NpyArray;
 
@@ -25,15 +33,16 @@ public final class CaseRunner {
     /**
      * Computes all that the case's inputs allow.
      *
-     * @return {@code y}; in training mode {@code save_mean} and {@code save_invstd}, unless the batch is empty; where the
-     *     case has running statistics {@code running_mean} and {@code running_var}; where it has {@code grad_y} also
-     *     {@code grad_x} and, as far as it has their inputs, {@code grad_weight}, {@code grad_bias} and {@code
+     * @return {@code y}; of x's own statistics {@code save_mean} and {@code save_invstd}, where the layer shows them and x
+     *     is not empty: batch-norm without several virtual batches, batch-renorm, layer-norm, and of rms-norm the second;
+     *     where the case has running statistics {@code running_mean} and {@code running_var}; where it has {@code grad_y}
+     *     also {@code grad_x} and, as far as it has their inputs, {@code grad_weight}, {@code grad_bias} and {@code
      *     grad_residual}. Those of x's shape are in the memory order of the case's layout
      * @throws IllegalArgumentException when the device or the layer refuses the case; the message names the file
      */
     public static Map<String, NpyArray> run(CaseFile file, Device device) {
         CaseRunner runner = new CaseRunner(file, device);
-        try (BatchNorm layer = runner.layer()) {
+        try (Normalizer layer = runner.layer()) {
             runner.run(layer);
         } catch (IllegalArgumentException e) {
             throw new IllegalArgumentException(file.name() + ": " + e.getMessage(), e);
@@ -41,28 +50,90 @@ public final class CaseRunner {
         return runner.outputs;
     }
 
-    private BatchNorm layer() {
-        CaseOptions options = file.options();
-        return BatchNorm.builder(Math.toIntExact(file.shape().channels()))
-                .epsilon(options.epsilon())
-                .scale(file.input("weight").isPresent())
-                .shift(file.input("bias").isPresent())
-                .activation(options.activation())
-                .runningAverage(
-                        file.input("running_mean").isPresent()
-                                ? RunningAverage.exponential(options.updateRate())
-                                : RunningAverage.none())
-                .runningVariance(options.runningVariance())
-                .build(device);
+    private Normalizer layer() {
+        return switch (file.op()) {
+            case BATCH_NORM -> {
+                Long samples = file.options().virtualBatch();
+                BatchNorm.Builder builder = batchNorm();
+                yield (samples == null ? builder : builder.virtualBatch(samples)).build(device);
+            }
+            case BATCH_RENORM ->
+                batchNorm()
+                        .renormalization(RenormalizationSchedule.constant(
+                                file.options().rMax(), file.options().dMax()))
+                        .build(device);
+            case LAYER_NORM ->
+                LayerNorm.builder(file.row())
+                        .epsilon(file.options().epsilon())
+                        .scale(has("weight"))
+                        .shift(has("bias"))
+                        .activation(file.options().activation())
+                        .build(device);
+            case RMS_NORM ->
+                RmsNorm.builder(file.row())
+                        .epsilon(file.options().epsilon())
+                        .scale(has("weight"))
+                        .activation(file.options().activation())
+                        .build(device);
+            case GROUP_NORM ->
+                GroupNorm.builder(file.options().groups(), channels())
+                        .epsilon(file.options().epsilon())
+                        .scale(has("weight"))
+                        .shift(has("bias"))
+                        .activation(file.options().activation())
+                        .build(device);
+            case INSTANCE_NORM ->
+                InstanceNorm.builder(channels())
+                        .epsilon(file.options().epsilon())
+                        .scale(has("weight"))
+                        .shift(has("bias"))
+                        .activation(file.options().activation())
+                        .runningAverage(average())
+                        .runningVariance(file.options().runningVariance())
+                        .build(device);
+            case WEIGHT_NORM ->
+                WeightNorm.builder(file.shape().batch())
+                        .epsilon(file.options().epsilon())
+                        .build(device);
+            case L2_NORM ->
+                L2Norm.builder()
+                        .dimensions(file.row().length)
+                        .epsilon(file.options().epsilon())
+                        .build(device);
+        };
     }
 
-    private void run(BatchNorm layer) {
-        layer.gamma().ifPresent(gamma -> fill(gamma.value(), "weight"));
+    private BatchNorm.Builder batchNorm() {
+        return BatchNorm.builder(channels())
+                .epsilon(file.options().epsilon())
+                .scale(has("weight"))
+                .shift(has("bias"))
+                .activation(file.options().activation())
+                .runningAverage(average())
+                .runningVariance(file.options().runningVariance());
+    }
+
+    private int channels() {
+        return Math.toIntExact(file.shape().channels());
+    }
+
+    private boolean has(String input) {
+        return file.input(input).isPresent();
+    }
+
+    private RunningAverage average() {
+        return has("running_mean") ? RunningAverage.exponential(file.options().updateRate()) : RunningAverage.none();
+    }
+
+    private void run(Normalizer layer) {
+        // A weight-norm without a weight has lengths of 1, as the layer does.
+        layer.gamma().filter(gamma -> has("weight")).ifPresent(gamma -> fill(gamma.value(), "weight"));
         layer.beta().ifPresent(beta -> fill(beta.value(), "bias"));
-        layer.runningMean().ifPresent(mean -> fill(mean, "running_mean"));
-        layer.runningVariance().ifPresent(variance -> fill(variance, "running_var"));
-        boolean training = file.options().mode() == Mode.TRAIN;
-        if (!training) {
+        if (layer instanceof RunningNormalizer tracking) {
+            tracking.runningMean().ifPresent(mean -> fill(mean, "running_mean"));
+            tracking.runningVariance().ifPresent(variance -> fill(variance, "running_var"));
+        }
+        if (file.options().mode() == Mode.EVAL) {
             layer.eval();
         }
         try (Tensor x = upload("x");
@@ -71,24 +142,39 @@ public final class CaseRunner {
                 Tensor dy = upload("grad_y")) {
             layer.forward(x, residual, y);
             put("y", y);
-            if (training && file.shape().elements() > 0) {
-                put("save_mean", layer.savedMean());
-                put("save_invstd", layer.savedInverseStandardDeviation());
+            if (!file.isFrozen() && file.shape().elements() > 0) {
+                putStatistics(layer);
             }
-            layer.runningMean().ifPresent(mean -> put("running_mean", mean));
-            layer.runningVariance().ifPresent(variance -> put("running_var", variance));
+            if (layer instanceof RunningNormalizer tracking) {
+                tracking.runningMean().ifPresent(mean -> put("running_mean", mean));
+                tracking.runningVariance().ifPresent(variance -> put("running_var", variance));
+            }
             if (dy != null) {
                 backward(layer, dy, residual != null);
             }
         }
     }
 
-    private void backward(BatchNorm layer, Tensor dy, boolean hasResidual) {
+    private void putStatistics(Normalizer layer) {
+        Long samples = file.options().virtualBatch();
+        if (layer instanceof BatchNorm batch
+                && (samples == null || samples >= file.shape().batch())) {
+            put("save_mean", batch.savedMean());
+            put("save_invstd", batch.savedInverseStandardDeviation());
+        } else if (layer instanceof LayerNorm rows) {
+            put("save_mean", rows.savedMean());
+            put("save_invstd", rows.savedInverseStandardDeviation());
+        } else if (layer instanceof RmsNorm rows) {
+            put("save_invstd", rows.savedInverseRootMeanSquare());
+        }
+    }
+
+    private void backward(Normalizer layer, Tensor dy, boolean hasResidual) {
         try (Tensor dx = empty();
                 Tensor dresidual = hasResidual ? empty() : null) {
             layer.backward(dy, dx, dresidual);
             put("grad_x", dx);
-            layer.gamma().ifPresent(gamma -> put("grad_weight", gamma.gradient()));
+            layer.gamma().filter(gamma -> has("weight")).ifPresent(gamma -> put("grad_weight", gamma.gradient()));
             layer.beta().ifPresent(beta -> put("grad_bias", beta.gradient()));
             if (hasResidual) {
                 put("grad_residual", dresidual);

@@ -11,6 +11,7 @@ import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
+import org.clnorm.backend.Normalization;
 import org.clnorm.verify.VerifierCase.Affine;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;
@@ -36,6 +37,7 @@ public final class OutputCheck {
     public OutputCheck(Shape shape, Layout layout, boolean training) {
         c = new VerifierCase(
                 SEED,
+                Normalization.BATCH,
                 shape,
                 layout,
                 training ? Mode.TRAINING : Mode.INFERENCE,

@@ -9,6 +9,10 @@ import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Statistic;
+import org.clnorm.reference.ReferenceNormalization;
 
 /**
  * A forward pass and its backward pass, with all that may make a difference to a kernel.
@@ -18,6 +22,7 @@ import org.clnorm.Shape;
  */
 record VerifierCase(
         long seed,
+        Normalization normalization,
         Shape shape,
         Layout layout,
         Mode mode,
@@ -44,6 +49,13 @@ record VerifierCase(
             this.training = training;
             this.accumulates = accumulates;
         }
+
+        /** The same with the batch's own statistics, or given ones. */
+        Mode with(boolean own) {
+            return own
+                    ? accumulates ? TRAINING_ACCUMULATING : TRAINING
+                    : accumulates ? INFERENCE_ACCUMULATING : INFERENCE;
+        }
     }
 
     /** What x looks like. */
@@ -52,11 +64,11 @@ record VerifierCase(
         MEAN_1E3("mean 1e3 sigma", 1e3),
         MEAN_1E4("mean 1e4 sigma", 1e4),
         MEAN_1E5("mean 1e5 sigma", 1e5),
-        /** Every third channel has one value only. */
-        CONSTANT("constant channels", 0),
+        /** Every third group has one value only. */
+        CONSTANT("constant groups", 0),
         /** Everything is an integer or a power of two, the mean is one of the former, and so the results are floats. */
         EXACT("exact data", 0),
-        /** One channel has a NaN, another an infinity. */
+        /** One group has a NaN, another an infinity. */
         NON_FINITE("a NaN and an infinity", 0);
 
         final String label;
@@ -164,13 +176,62 @@ record VerifierCase(
     VerifierCase withCommonFusion() {
         Fusion common = Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size());
         return new VerifierCase(
-                seed, shape, layout, mode, data, affine, common, average, estimate, policy, inPlace, placement);
+                seed,
+                normalization,
+                shape,
+                layout,
+                mode,
+                data,
+                affine,
+                common,
+                average,
+                estimate,
+                policy,
+                inPlace,
+                placement);
+    }
+
+    /** The same as another normalization, which some options are not for. */
+    VerifierCase with(
+            Normalization other,
+            Data itsData,
+            Affine itsAffine,
+            Fusion itsFusion,
+            RunningAverage itsAverage,
+            RunningVariance itsEstimate,
+            NonFinitePolicy itsPolicy) {
+        return new VerifierCase(
+                seed,
+                other,
+                shape,
+                layout,
+                mode,
+                itsData,
+                itsAffine,
+                itsFusion,
+                itsAverage,
+                itsEstimate,
+                itsPolicy,
+                inPlace,
+                placement);
     }
 
     /** The same with a piece of memory for each array. */
     VerifierCase outOfPlace() {
         return new VerifierCase(
-                seed, shape, layout, mode, data, affine, fusion, average, estimate, policy, InPlace.NOTHING, placement);
+                seed,
+                normalization,
+                shape,
+                layout,
+                mode,
+                data,
+                affine,
+                fusion,
+                average,
+                estimate,
+                policy,
+                InPlace.NOTHING,
+                placement);
     }
 
     int channels() {
@@ -194,19 +255,74 @@ record VerifierCase(
                         : element % shape.channels());
     }
 
+    /** Which elements share x's own statistics, and which γ and β they have. */
+    ReferenceNormalization groups() {
+        return new ReferenceNormalization(normalization, shape, layout);
+    }
+
+    /** Whether it is batch normalization and nothing more. */
+    boolean isPlain() {
+        return normalization.equals(Normalization.BATCH);
+    }
+
+    /** How many elements γ and β have each. */
+    int affineElements() {
+        long samples = normalization.perSample() ? shape.batch() : 1;
+        return (int) (samples * normalization.grouping().affine(shape, layout));
+    }
+
+    /** How many means the forward pass shows; 0 where groups are neither rows nor channels over the whole batch. */
+    int shownGroups() {
+        return normalization.grouping() instanceof Grouping.Rows rows
+                ? (int) rows.groups(shape, layout)
+                : normalization.grouping() instanceof Grouping.Batch batch && !batch.isVirtual() ? channels() : 0;
+    }
+
     boolean updatesRunning() {
         return mode.training && average.isTracked();
     }
 
-    /** Exact data is so without ε only. */
+    /** Exact data is so without ε only. Of a length it is the least, which a row of zeros does not have. */
     double epsilon() {
+        if (normalization.statistic() == Statistic.LENGTH) {
+            return seed % 2 == 0 ? 0 : 1e-12;
+        }
         return data == Data.EXACT ? 0 : seed % 2 == 0 ? 1e-5 : 1e-3;
+    }
+
+    private String label() {
+        List<String> words = new ArrayList<>();
+        if (normalization.grouping() instanceof Grouping.Rows rows) {
+            words.add("rows of " + rows.dimensions() + " dimensions with affine by "
+                    + (rows.affineByElement() ? "element" : "row"));
+        } else if (normalization.grouping() instanceof Grouping.Channels channels) {
+            words.add(channels.groups() + " groups of channels");
+        } else if (((Grouping.Batch) normalization.grouping()).isVirtual()) {
+            words.add("virtual batches of " + ((Grouping.Batch) normalization.grouping()).samples());
+        }
+        if (normalization.statistic() != Statistic.CENTERED) {
+            words.add(normalization.statistic().name().toLowerCase(Locale.ROOT).replace('_', ' '));
+        }
+        if (normalization.perSample()) {
+            words.add("affine per sample");
+        }
+        if (normalization.renormalization() != null) {
+            words.add("renormalized within r " + normalization.renormalization().rMax() + " and d "
+                    + normalization.renormalization().dMax());
+        }
+        return String.join(", ", words);
+    }
+
+    /** Whether a group of zeros would be divided by its length. */
+    boolean dividesByZero() {
+        return normalization.statistic() == Statistic.LENGTH && epsilon() == 0;
     }
 
     /** In words, with all that it takes to find it again. */
     String describe() {
         List<String> words = new ArrayList<>();
         words.add((mode.training ? "training " : "inference ") + shape + " " + layout);
+        words.add(isPlain() ? "" : label());
         words.add(data.label);
         words.add(affine.label);
         words.add(fusion.label);

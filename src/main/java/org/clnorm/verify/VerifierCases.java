@@ -11,6 +11,10 @@ import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Renormalization;
+import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.verify.VerifierCase.Affine;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;
@@ -30,6 +34,10 @@ import org.clnorm.verify.VerifierCase.Placement;
  * <p>Compiling takes far longer than running, so binaries that differ only in how they access memory are not verified
  * with all fusions: the choice by shape ({@link #forChoiceByShape}) may store past the cache or not, and there may be
  * binaries for arrays that are whole vectors throughout, which most cases are not.
+ *
+ * <p>So much for batch normalization. The others have its kernels, but for some of the fold step and for γ and β by the
+ * element of a row, and get every other of their kinds for each of a few shapes, with the other options as the rows of
+ * the array come.
  */
 final class VerifierCases {
     private static final int LEVELS = 7;
@@ -111,6 +119,35 @@ final class VerifierCases {
     private static final List<List<Placed>> WHOLE_VECTORS =
             List.of(placed(CHANNELS_FIRST, "3x5x16 2x3x4x8 2x17x272"), placed(CHANNELS_FIRST, "13x16 33x64 7x208"));
 
+    /** For normalizations of channels in many ways: groups of them, virtual batches with a remainder. */
+    private static final List<Placed> CHANNELS = join(
+            placed(
+                    CHANNELS_FIRST,
+                    "5x12x3 7x6x7x7 3x8x33 9x13x5 8x24 11x10 2x6x129 3x160x4x4 2x4x31x33 5x1x17 2x2x1x2x5"),
+            placed(CHANNELS_LAST, "5x12x3 3x16x7x7 7x8x6x5 2x6x129 3x160x4x4 9x34x2x1x1"));
+
+    /** Rows from one element to more than a work-group keeps, few and many. */
+    private static final List<Placed> ROW_SHAPES = join(
+            placed(
+                    CHANNELS_FIRST,
+                    "13x1 8x2 9x13 7x31 6x16 5x64 3x129 2x1023 7x208 3x1025 2x4098 3x5000 4098x3 257x33 1x17 3x5x16 2x3x5"),
+            placed(CHANNELS_LAST, "2x3x4x5 3x7x5 5x2x3x1x4"));
+
+    /** @param affine of γ and β, what the kernels of rows are compiled with */
+    private record Form(Statistic statistic, Affine affine, Fusion fusion) {}
+
+    /** The last one is weight normalization's, with γ by row. */
+    private static final List<Form> FORMS = List.of(
+            new Form(Statistic.CENTERED, Affine.BOTH, Fusion.PLAIN),
+            new Form(Statistic.ROOT_MEAN_SQUARE, Affine.GAMMA, Fusion.PLAIN),
+            new Form(Statistic.CENTERED, Affine.BOTH, Fusion.RESIDUAL_RELU),
+            new Form(Statistic.LENGTH, Affine.NONE, Fusion.PLAIN),
+            new Form(Statistic.CENTERED, Affine.GAMMA, Fusion.RELU),
+            new Form(Statistic.CENTERED, Affine.NONE, Fusion.PLAIN),
+            new Form(Statistic.ROOT_MEAN_SQUARE, Affine.NONE, Fusion.PLAIN),
+            new Form(Statistic.CENTERED, Affine.BETA, Fusion.PLAIN),
+            new Form(Statistic.LENGTH, Affine.GAMMA, Fusion.PLAIN));
+
     private VerifierCases() {}
 
     /** All of them. */
@@ -123,12 +160,125 @@ final class VerifierCases {
         return upTo(SMALL, 1);
     }
 
-    /** The same shapes with fewer fusions. */
+    /** The same with fewer fusions. */
     static List<VerifierCase> forChoiceByShape(List<VerifierCase> cases) {
         return cases.stream().map(VerifierCase::withCommonFusion).toList();
     }
 
     private static List<VerifierCase> upTo(long mostElements, int rounds) {
+        List<VerifierCase> cases = new ArrayList<>(ofBatches(mostElements, rounds));
+        addChannelKinds(cases, mostElements);
+        addRows(cases, mostElements);
+        return cases;
+    }
+
+    /** Normalizations whose γ and β go by channel: the binaries of batch normalization with the common fusions. */
+    private static void addChannelKinds(List<VerifierCase> cases, long mostElements) {
+        for (int shape = 0; shape < CHANNELS.size(); shape++) {
+            Placed placed = CHANNELS.get(shape);
+            List<Normalization> kinds = kinds(placed.shape);
+            for (int kind = shape % 2; kind < kinds.size() && placed.shape.elements() <= mostElements; kind += 2) {
+                cases.add(of(cases.size(), placed, 3 * cases.size() % ROWS, kinds.get(kind), shape / 2 % 2 == 1));
+            }
+        }
+    }
+
+    private static List<Normalization> kinds(Shape shape) {
+        int channels = (int) shape.channels();
+        int few = few(channels);
+        List<Normalization> kinds = new ArrayList<>(List.of(
+                centered(Grouping.batch(), true, null),
+                centered(Grouping.batch(), false, new Renormalization(1.1, 0.2)),
+                centered(Grouping.batch(), false, new Renormalization(3, 5)),
+                centered(new Grouping.Batch(virtualBatch(shape)), false, null),
+                centered(new Grouping.Channels(1), false, null),
+                centered(new Grouping.Channels(few), false, null),
+                centered(new Grouping.Channels(few), true, null)));
+        if (shape.spatial() > 1) {
+            kinds.add(centered(new Grouping.Channels(channels), false, null));
+            kinds.add(centered(new Grouping.Channels(channels), true, null));
+        }
+        return kinds;
+    }
+
+    private static Normalization centered(Grouping grouping, boolean perSample, Renormalization bounds) {
+        return new Normalization(grouping, Statistic.CENTERED, perSample, bounds);
+    }
+
+    /** Groups of several channels each, and several of them where the number of channels is not a prime. */
+    private static int few(int channels) {
+        int most = channels / 2;
+        while (most > 1 && channels % most != 0) {
+            most--;
+        }
+        return Math.max(1, most);
+    }
+
+    /** Several virtual batches, the last of them smaller but for too few samples, and none with one value per channel. */
+    private static long virtualBatch(Shape shape) {
+        long samples = Math.max(shape.spatial() == 1 ? 2 : 1, shape.batch() / 2 - 1);
+        while (shape.spatial() == 1 && shape.batch() % samples == 1) {
+            samples++;
+        }
+        return samples;
+    }
+
+    /** @param given whether statistics are given, where that makes a difference to the kernels */
+    private static VerifierCase of(int seed, Placed placed, int row, Normalization normalization, boolean given) {
+        boolean tracks = normalization.grouping() instanceof Grouping.Batch
+                || normalization.grouping() instanceof Grouping.Channels run && run.groups() == placed.shape.channels();
+        boolean evaluates = given && normalization.grouping().equals(Grouping.batch()) && normalization.perSample();
+        Mode mode = pick(MODE, row, 3).with(!evaluates);
+        VerifierCase c = of(seed, placed, row, mode, pick(FUSION, row, 1), pick(PLACEMENT, row, 7))
+                .withCommonFusion();
+        Running running =
+                normalization.renormalization() != null && !c.average().isTracked()
+                        ? RUNNING.get(1)
+                        : !tracks ? RUNNING.get(0) : new Running(c.average(), c.estimate());
+        return c.with(
+                normalization,
+                inexact(c.data()),
+                c.affine(),
+                c.fusion(),
+                running.average,
+                running.estimate,
+                tracks ? c.policy() : NonFinitePolicy.PROPAGATE);
+    }
+
+    /** Rows: each of the forms is a binary of its own. Of the rows that are divided by their length some are zeros. */
+    private static void addRows(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 2 * ROW_SHAPES.size(); i++) {
+            Placed placed = ROW_SHAPES.get(i % ROW_SHAPES.size());
+            Form form = FORMS.get(i % FORMS.size());
+            int dimensions = placed.shape.rank() == 2 ? 1 : 1 + i % placed.shape.rank();
+            boolean byRow = form == FORMS.get(FORMS.size() - 1);
+            if (placed.shape.elements() <= mostElements) {
+                int row = 3 * cases.size() % ROWS;
+                cases.add(of(
+                                cases.size(),
+                                placed,
+                                row,
+                                pick(MODE, row, 3).with(true),
+                                form.fusion,
+                                pick(PLACEMENT, row, 7))
+                        .with(
+                                new Normalization(new Grouping.Rows(dimensions, !byRow), form.statistic),
+                                form.statistic == Statistic.LENGTH ? Data.CONSTANT : inexact(pick(DATA, row, 0)),
+                                form.affine,
+                                form.fusion,
+                                RunningAverage.none(),
+                                RunningVariance.UNBIASED,
+                                NonFinitePolicy.PROPAGATE));
+            }
+        }
+    }
+
+    /** Exact are only sums in the order of batch normalization's. */
+    private static Data inexact(Data data) {
+        return data == Data.EXACT ? Data.NORMAL : data;
+    }
+
+    private static List<VerifierCase> ofBatches(long mostElements, int rounds) {
         List<VerifierCase> cases = new ArrayList<>();
         for (List<Placed> pattern : List.of(SEGMENTED, COLUMNAR)) {
             List<Placed> shapes = pattern.stream()
@@ -169,6 +319,7 @@ final class VerifierCases {
         Running running = pick(RUNNING, row, 2);
         return new VerifierCase(
                 seed,
+                Normalization.BATCH,
                 placed.shape,
                 placed.layout,
                 mode,

@@ -7,8 +7,9 @@ import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.reference.ReferenceBatchNorm;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
-import org.clnorm.reference.ReferenceBatchNorm.Moments;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
+import org.clnorm.reference.ReferenceNormalization;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
 import org.clnorm.verify.VerifierCase.Data;
 
 /**
@@ -21,7 +22,7 @@ import org.clnorm.verify.VerifierCase.Data;
  *   <li>y: the pre-activation, since ReLU may leave nothing.
  *   <li>dx: the largest of its terms ({@link Gradients#largestTerm}).
  *   <li>dγ and dβ: √Σ terms², which is how large a sum of m terms of either sign comes out. Only where a case has few
- *       channels can all of its sums be smaller by chance.
+ *       of them can all of its sums be smaller by chance.
  *   <li>means: the standard deviation, for the same reason.
  *   <li>running statistics: the larger of (1 − weight)·running and weight·batch.
  * </ul>
@@ -49,8 +50,9 @@ final class VerifierExpectation {
     private final double[] x;
     private final double[] gamma;
     private final double[] beta;
-    private final Moments moments;
-    private final double[] invstd;
+    private final ReferenceNormalization reference;
+    private final Statistics statistics;
+    private final double[] variance;
     private final double bound;
 
     VerifierExpectation(VerifierCase c, VerifierInputs inputs) {
@@ -59,11 +61,22 @@ final class VerifierExpectation {
         this.x = widen(inputs.x());
         this.gamma = c.affine().gamma ? widen(inputs.gamma()) : null;
         this.beta = c.affine().beta ? widen(inputs.beta()) : null;
-        this.moments = c.mode().training
-                ? ReferenceBatchNorm.moments(c.shape(), c.layout(), x)
-                : new Moments(widen(inputs.runningMean()), widen(inputs.runningVariance()));
-        this.invstd = ReferenceBatchNorm.inverseStandardDeviation(moments.variance(), c.epsilon());
+        if (c.mode().training) {
+            this.reference = c.groups();
+            this.statistics = reference.statistics(x, c.epsilon(), c.updatesRunning() ? running() : null);
+            this.variance = statistics.variance();
+        } else {
+            this.reference = ReferenceNormalization.ofGivenStatistics(c.normalization(), c.shape(), c.layout());
+            this.variance = widen(inputs.runningVariance());
+            this.statistics = reference.given(
+                    widen(inputs.runningMean()), ReferenceBatchNorm.inverseStandardDeviation(variance, c.epsilon()));
+        }
         this.bound = c.data() == Data.EXACT ? EXACT_BOUND : BOUND;
+    }
+
+    /** As they were before. */
+    private Running running() {
+        return new Running(widen(inputs.runningMean()), widen(inputs.runningVariance()), widen(inputs.absorbed()));
     }
 
     /** Whether the policy refuses the batch. */
@@ -89,30 +102,23 @@ final class VerifierExpectation {
     /** @param y the output that the forward pass gave */
     Map<String, Expected> forward(float[] y) {
         Map<String, Expected> expected = new LinkedHashMap<>();
-        double[] preActivation = ReferenceBatchNorm.normalize(
-                c.shape(),
-                c.layout(),
-                x,
-                c.fusion().residual ? widen(inputs.residual()) : null,
-                Activation.NONE,
-                gamma,
-                beta,
-                moments.mean(),
-                invstd);
+        double[] preActivation = reference.normalize(
+                x, c.fusion().residual ? widen(inputs.residual()) : null, Activation.NONE, gamma, beta, statistics);
         expected.put("y", new Expected(activated(preActivation, y), ArrayError.largestMagnitude(preActivation), bound));
-        double sigma = Math.sqrt(ArrayError.largestMagnitude(moments.variance()));
-        boolean given = !c.mode().training;
-        expected.put(
-                "save_mean",
-                given || c.data() == Data.EXACT ? exactly(moments.mean()) : new Expected(moments.mean(), sigma, bound));
-        expected.put("save_invstd", new Expected(invstd, 0, bound));
+        double sigma = Math.sqrt(ArrayError.largestMagnitude(variance));
+        double[] mean = statistics.mean();
+        if (c.shownGroups() > 0) {
+            boolean exact = !c.mode().training || c.data() == Data.EXACT;
+            expected.put("save_mean", exact ? exactly(mean) : new Expected(mean, sigma, bound));
+            expected.put("save_invstd", new Expected(statistics.inverseStandardDeviation(), 0, bound));
+        }
         if (c.updatesRunning()) {
             double[] nothing = new double[c.channels()];
-            Running there =
-                    new Running(widen(inputs.runningMean()), widen(inputs.runningVariance()), widen(inputs.absorbed()));
-            Running running = updated(there, moments);
-            Running old = updated(there, new Moments(nothing, nothing));
-            Running added = updated(new Running(nothing, nothing, there.absorbed()), moments);
+            Running there = running();
+            Running running = updated(there, statistics);
+            double[] none = new double[mean.length];
+            Running old = updated(there, new Statistics(none, none, none, null, null, null));
+            Running added = updated(new Running(nothing, nothing, there.absorbed()), statistics);
             expected.put(
                     "running_mean",
                     new Expected(running.mean(), Math.max(sigma, largest(old.mean(), added.mean())), bound));
@@ -123,9 +129,8 @@ final class VerifierExpectation {
         return expected;
     }
 
-    private Running updated(Running running, Moments batch) {
-        return ReferenceBatchNorm.updateRunning(
-                running, batch.mean(), batch.variance(), c.valuesPerChannel(), c.average(), c.estimate(), c.policy());
+    private Running updated(Running running, Statistics batch) {
+        return reference.updateRunning(running, batch, c.average(), c.estimate(), c.policy());
     }
 
     private static double largest(double[] some, double[] others) {
@@ -146,19 +151,9 @@ final class VerifierExpectation {
 
     /** @param y the output that the forward pass gave */
     Map<String, Expected> backward(float[] y) {
-        Gradients gradients = ReferenceBatchNorm.backward(
-                c.shape(),
-                c.layout(),
-                !c.mode().training,
-                widen(inputs.dy()),
-                x,
-                widen(y),
-                c.fusion().activation,
-                gamma,
-                moments.mean(),
-                invstd);
-        double[] normalized = ReferenceBatchNorm.normalize(
-                c.shape(), c.layout(), x, null, Activation.NONE, null, null, moments.mean(), invstd);
+        Gradients gradients =
+                reference.backward(widen(inputs.dy()), x, widen(y), c.fusion().activation, gamma, statistics);
+        double[] normalized = reference.normalize(x, null, Activation.NONE, null, null, statistics);
         double[] dy = gradients.dresidual();
         double[] terms = new double[dy.length];
         Arrays.setAll(terms, i -> dy[i] * normalized[i]);
@@ -185,16 +180,16 @@ final class VerifierExpectation {
     private double[] total(double[] gradient, float[] there) {
         double[] total = gradient.clone();
         if (c.mode().accumulates) {
-            Arrays.setAll(total, channel -> there[channel] + gradient[channel]);
+            Arrays.setAll(total, i -> there[i] + gradient[i]);
         }
         return total;
     }
 
-    /** √Σ terms² of the channel where it is largest. */
+    /** √Σ terms² of the γ or β where it is largest. */
     private double rootOfSquares(double[] terms) {
-        double[] squares = new double[c.channels()];
+        double[] squares = new double[reference.affineElements()];
         for (int i = 0; i < terms.length; i++) {
-            squares[c.channelOf(i)] += terms[i] * terms[i];
+            squares[reference.affineOf(i)] += terms[i] * terms[i];
         }
         return Math.sqrt(ArrayError.largestMagnitude(squares));
     }

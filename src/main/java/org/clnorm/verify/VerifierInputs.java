@@ -4,11 +4,16 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization.Statistic;
+import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.verify.VerifierCase.Data;
 
 /**
  * All that a case may read, whether it does or not; the same for a case every time.
  *
+ * @param gamma as the case's normalization has it: by channel, sample and channel, element of a row, or row
+ * @param beta likewise
  * @param absorbed how many batches each channel's running statistics hold
  * @param dgamma what is there before, for accumulation
  * @param dbeta what is there before, for accumulation
@@ -34,14 +39,13 @@ record VerifierInputs(
         VerifierInputs inputs = finite(c);
         if (c.data() == Data.NON_FINITE) {
             SplittableRandom random = new SplittableRandom(c.seed());
-            put(Float.NaN, channelWithNan(c), c, inputs.x, random);
-            if (channelWithInfinity(c) != channelWithNan(c)) {
-                put(
-                        random.nextBoolean() ? Float.POSITIVE_INFINITY : Float.NEGATIVE_INFINITY,
-                        channelWithInfinity(c),
-                        c,
-                        inputs.x,
-                        random);
+            ReferenceNormalization groups = c.groups();
+            put(Float.NaN, groupWithNan(groups), groups, inputs.x, random);
+            if (groupWithInfinity(groups) != groupWithNan(groups)) {
+                float infinity = random.nextBoolean() ? Float.POSITIVE_INFINITY : Float.NEGATIVE_INFINITY;
+                // Without a mean, the others in the group may come out as x/infinity or as NaN.
+                boolean centred = c.normalization().statistic() == Statistic.CENTERED;
+                put(centred ? infinity : Float.NaN, groupWithInfinity(groups), groups, inputs.x, random);
             }
         }
         return inputs;
@@ -53,64 +57,74 @@ record VerifierInputs(
         boolean exact = c.data() == Data.EXACT;
         int channels = c.channels();
         int elements = c.elements();
+        int affine = c.affineElements();
+        ReferenceNormalization groups = c.groups();
         double sigma = exact ? 2 : SIGMAS[(int) (c.seed() % SIGMAS.length)];
-        double[] means = new double[channels];
-        Arrays.setAll(
-                means,
-                channel -> exact
-                        ? 512 * (1 + channel % 5)
-                        : sigma * (channel % 2 == 0 ? c.data().mean + 0.1 : -c.data().mean));
+        // Of a channel in each sample, or in each virtual batch, nearly the same: running statistics take their
+        // average.
+        int different = c.normalization().grouping() instanceof Grouping.Rows
+                ? groups.groups()
+                : c.normalization().grouping() instanceof Grouping.Channels run ? run.groups() : channels;
+        double[] means = new double[groups.groups()];
+        Arrays.setAll(means, group -> {
+            int i = group % different;
+            return exact ? 512 * (1 + i % 5) : sigma * (i % 2 == 0 ? c.data().mean + 0.1 : -c.data().mean);
+        });
         IntToDoubleFunction normal = i -> random.nextGaussian();
         IntToDoubleFunction integers = i -> random.nextInt(-4, 5);
         IntToDoubleFunction powers = i -> Math.scalb(random.nextBoolean() ? 1 : -1, random.nextInt(-1, 2));
         return new VerifierInputs(
-                exact ? balanced(c, means, random) : x(c, means, sigma, random),
+                exact ? balanced(groups, means, random) : x(c, groups, means, sigma, random),
                 floats(elements, exact ? integers : normal),
                 floats(elements, exact ? integers : i -> 0.25 + random.nextGaussian()),
-                floats(channels, exact ? powers : i -> 1 + 0.3 * random.nextGaussian()),
-                floats(channels, exact ? integers : normal),
-                floats(channels, i -> exact ? means[i] : means[i] + 0.3 * sigma * random.nextGaussian()),
+                floats(affine, exact ? powers : i -> 1 + 0.3 * random.nextGaussian()),
+                floats(affine, exact ? integers : normal),
+                floats(channels, i -> {
+                    double mean = means[i % means.length];
+                    return exact ? mean : mean + 0.3 * sigma * random.nextGaussian();
+                }),
                 floats(channels, i -> exact ? 4 : sigma * sigma * random.nextDouble(0.5, 1.5)),
                 floats(channels, i -> BATCHES[i % BATCHES.length]),
-                floats(channels, exact ? integers : normal),
-                floats(channels, exact ? integers : normal));
+                floats(affine, exact ? integers : normal),
+                floats(affine, exact ? integers : normal));
     }
 
-    static int channelWithNan(VerifierCase c) {
-        return c.channels() / 2;
+    static int groupWithNan(ReferenceNormalization groups) {
+        return groups.groups() / 2;
     }
 
-    static int channelWithInfinity(VerifierCase c) {
-        return c.channels() - 1;
+    static int groupWithInfinity(ReferenceNormalization groups) {
+        return groups.groups() - 1;
     }
 
-    private static float[] x(VerifierCase c, double[] means, double sigma, RandomGenerator random) {
+    private static float[] x(
+            VerifierCase c, ReferenceNormalization groups, double[] means, double sigma, RandomGenerator random) {
         boolean constants = c.data() == Data.CONSTANT;
         return floats(c.elements(), i -> {
-            int channel = c.channelOf(i);
-            return constants && channel % 3 == 0
-                    ? CONSTANTS[channel / 3 % CONSTANTS.length]
-                    : means[channel] + sigma * random.nextGaussian();
+            int group = groups.groupOf(i);
+            return constants && group % 3 == 0
+                    ? CONSTANTS[group / 3 % CONSTANTS.length]
+                    : means[group] + sigma * random.nextGaussian();
         });
     }
 
     /** Two above and two below the mean in turn, so that mean and variance are small integers (but for an odd one out). */
-    private static float[] balanced(VerifierCase c, double[] means, RandomGenerator random) {
-        long[] seen = new long[c.channels()];
-        double[] deviation = new double[c.channels()];
-        return floats(c.elements(), i -> {
-            int channel = c.channelOf(i);
-            boolean first = seen[channel]++ % 2 == 0;
-            boolean alone = first && seen[channel] == c.valuesPerChannel();
-            deviation[channel] = alone ? 0 : !first ? -deviation[channel] : random.nextBoolean() ? 2 : -2;
-            return means[channel] + deviation[channel];
+    private static float[] balanced(ReferenceNormalization groups, double[] means, RandomGenerator random) {
+        long[] seen = new long[groups.groups()];
+        double[] deviation = new double[groups.groups()];
+        return floats(groups.elements(), i -> {
+            int group = groups.groupOf(i);
+            boolean first = seen[group]++ % 2 == 0;
+            boolean alone = first && seen[group] == groups.valuesOf(group);
+            deviation[group] = alone ? 0 : !first ? -deviation[group] : random.nextBoolean() ? 2 : -2;
+            return means[group] + deviation[group];
         });
     }
 
-    private static void put(float value, int channel, VerifierCase c, float[] x, RandomGenerator random) {
-        long which = random.nextLong(c.valuesPerChannel());
+    private static void put(float value, int group, ReferenceNormalization groups, float[] x, RandomGenerator random) {
+        long which = random.nextLong(groups.valuesOf(group));
         for (int i = 0; i < x.length; i++) {
-            if (c.channelOf(i) == channel && which-- == 0) {
+            if (groups.groupOf(i) == group && which-- == 0) {
                 x[i] = value;
             }
         }

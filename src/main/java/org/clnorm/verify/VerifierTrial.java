@@ -48,7 +48,9 @@ final class VerifierTrial implements AutoCloseable {
         this.launches = launches;
         this.c = c;
         this.inputs = inputs;
-        this.saved = backend.newSavedStatistics(c.channels());
+        this.saved = c.isPlain()
+                ? backend.newSavedStatistics(c.channels())
+                : backend.newSavedStatistics(c.normalization(), c.shape(), c.layout());
     }
 
     /** The outcomes of the copy, of the forward pass and, unless that was refused, of the backward pass. */
@@ -92,7 +94,7 @@ final class VerifierTrial implements AutoCloseable {
                 arrays.put(array.name(), array.values());
             }
         }
-        if (isForward) {
+        if (isForward && c.shownGroups() > 0) {
             arrays.put("save_mean", read(saved.mean()));
             arrays.put("save_invstd", read(saved.inverseStandardDeviation()));
         }
@@ -119,8 +121,10 @@ final class VerifierTrial implements AutoCloseable {
         Operand residual = !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual());
         Operand gamma = c.affine().gamma ? input("weight", inputs.gamma()) : null;
         Operand beta = c.affine().beta ? input("bias", inputs.beta()) : null;
-        backend.fill(saved.mean(), c.channels(), Float.NaN);
-        backend.fill(saved.inverseStandardDeviation(), c.channels(), Float.NaN);
+        if (c.shownGroups() > 0) {
+            backend.fill(saved.mean(), c.shownGroups(), Float.NaN);
+            backend.fill(saved.inverseStandardDeviation(), c.shownGroups(), Float.NaN);
+        }
         left.put("y", y);
         left.put("x", x);
         if (c.mode().training) {
@@ -133,6 +137,7 @@ final class VerifierTrial implements AutoCloseable {
                             c.estimate())
                     : null;
             backend.forward(new ForwardTraining(
+                    c.normalization(),
                     c.shape(),
                     c.layout(),
                     x,
@@ -147,6 +152,7 @@ final class VerifierTrial implements AutoCloseable {
                     c.policy()));
         } else {
             backend.forward(new ForwardInference(
+                    c.normalization(),
                     c.shape(),
                     c.layout(),
                     x,
@@ -172,6 +178,7 @@ final class VerifierTrial implements AutoCloseable {
                 : onDy ? updated("grad_residual", inputs.dy()) : output("grad_residual", c.elements());
         Operand dy = inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy());
         backend.backward(new Backward(
+                c.normalization(),
                 c.shape(),
                 c.layout(),
                 !c.mode().training,
@@ -188,7 +195,7 @@ final class VerifierTrial implements AutoCloseable {
     }
 
     private Operand gradient(String name, float[] there) {
-        return c.mode().accumulates ? updated(name, there) : output(name, c.channels());
+        return c.mode().accumulates ? updated(name, there) : output(name, c.affineElements());
     }
 
     private Operand input(String name, float[] values) {
@@ -214,7 +221,7 @@ final class VerifierTrial implements AutoCloseable {
     }
 
     private float[] read(Operand from) {
-        FloatBuffer values = FloatBuffer.allocate(c.channels());
+        FloatBuffer values = FloatBuffer.allocate(c.shownGroups());
         backend.read(from, values);
         return values.array();
     }

@@ -215,12 +215,49 @@ class RunCommandTest {
     }
 
     @Test
+    void run_otherNormalizations_takeTheirOptions() throws IOException {
+        Path input = write(Map.of("x", NpyArray.of(new float[] {3, 4, 0, 2, 6, 8, 1, 7}, 2, 2, 2)));
+        Path output = folder.resolve("out.npz");
+
+        for (String args : List.of(
+                "l2-norm",
+                "weight-norm --eps 1e-3",
+                "layer-norm --normalized-dims 2",
+                "rms-norm --normalized-dims 1 --activation relu",
+                "group-norm --groups 1",
+                "instance-norm",
+                "batch-norm --virtual-batch 1")) {
+            List<Object> all = new ArrayList<>(List.of("run"));
+            all.addAll(List.of(args.split(" ")));
+            all.addAll(List.of("--input", input, "--output", output));
+
+            Result result = clnorm(all.toArray());
+
+            assertThat(result.exitCode()).as(result.err()).isZero();
+            assertThat(Npz.read(output)).containsKey("y");
+        }
+        assertThat(clnorm("run", "l2-norm", "--input", input, "--output", output)
+                        .exitCode())
+                .isZero();
+        assertThat(Npz.read(output).get("y").toFloats())
+                .containsExactly(
+                        new float[] {0.6f, 0.8f, 0, 1, 0.6f, 0.8f, (float) Math.sqrt(0.02), (float) Math.sqrt(0.98)},
+                        within(1e-6f));
+        assertThat(clnorm("run", "layer-norm", "--input", input, "--output", output)
+                        .err())
+                .contains("layer-norm needs the options [normalized_dims], but not given were [normalized_dims]");
+    }
+
+    @Test
     void run_wrongUsage_exitsWith2AndSaysWhatIsKnown() {
         assertThat(clnorm("run").exitCode()).isEqualTo(2);
         assertThat(clnorm("run", "batch-norm").err())
                 .contains("--input=CASE.npz", "--output=OUT.npz", "Try 'clnorm run --help'");
-        assertThat(clnorm("run", "layer-norm", "--input", "a", "--output", "b").err())
-                .contains("batch-norm", "'layer-norm'");
+        assertThat(clnorm("run", "softmax", "--input", "a", "--output", "b").err())
+                .contains("batch-norm", "layer-norm", "'softmax'");
+        assertThat(clnorm("run", "layer-norm", "--input", "a", "--output", "b", "--r-max", "2")
+                        .err())
+                .contains("The option --r-max does nothing for layer-norm");
         assertThat(clnorm("run", "batch-norm", "--input", "a", "--output", "b", "--layout", "nchw")
                         .err())
                 .contains("channels-first", "channels-last", "'nchw'");

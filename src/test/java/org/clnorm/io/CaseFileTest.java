@@ -16,6 +16,7 @@ import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.io.CaseFile.Op;
 import org.clnorm.io.CaseOptions.Mode;
+import org.clnorm.lifecycle.LogCapture;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -32,13 +33,23 @@ class CaseFileTest {
     void read_everyOption_isTaken() throws IOException {
         CaseFile file = read(
                 "{\"op\": \"batch-norm\", \"mode\": \"eval\", \"eps\": 1e-3, \"update_rate\": 1, \"running_variance\": \"biased\","
-                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4}",
+                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4, \"virtual_batch\": 3}",
                 Map.of("x", zeros(2, 5, 7, 3), "running_mean", zeros(3), "running_var", zeros(3)));
 
         assertThat(file.op()).isEqualTo(Op.BATCH_NORM);
         assertThat(file.options())
                 .isEqualTo(new CaseOptions(
-                        Mode.EVAL, 1e-3, 1, RunningVariance.BIASED, Layout.CHANNELS_LAST, Activation.RELU));
+                        Mode.EVAL,
+                        1e-3,
+                        1,
+                        RunningVariance.BIASED,
+                        Layout.CHANNELS_LAST,
+                        Activation.RELU,
+                        null,
+                        4,
+                        3L,
+                        null,
+                        null));
         assertThat(file.shape()).as("logical, of memory order N, H, W, C").isEqualTo(Shape.of(2, 3, 5, 7));
     }
 
@@ -48,7 +59,17 @@ class CaseFileTest {
 
         assertThat(file.options())
                 .isEqualTo(new CaseOptions(
-                        Mode.TRAIN, 1e-5, 0.1, RunningVariance.UNBIASED, Layout.CHANNELS_FIRST, Activation.NONE));
+                        Mode.TRAIN,
+                        1e-5,
+                        0.1,
+                        RunningVariance.UNBIASED,
+                        Layout.CHANNELS_FIRST,
+                        Activation.NONE,
+                        null,
+                        null,
+                        null,
+                        null,
+                        null));
     }
 
     @Test
@@ -73,8 +94,20 @@ class CaseFileTest {
             delimiter = '|',
             quoteCharacter = '`',
             value = {
-                "{\"op\": \"layer-norm\"}                        | the option op must be one of [batch-norm], but is \"layer-norm\"",
-                "{\"op\": 7}                                     | the option op must be one of [batch-norm], but is 7",
+                "{\"op\": \"softmax\"} | the option op must be one of [batch-norm, layer-norm, rms-norm, group-norm, instance-norm, weight-norm, l2-norm, batch-renorm], but is \"softmax\"",
+                "{\"op\": 7} | the option op must be one of [batch-norm, layer-norm, rms-norm, group-norm, instance-norm, weight-norm, l2-norm, batch-renorm], but is 7",
+                "{\"op\": \"layer-norm\"} | layer-norm needs the options [normalized_dims], but not given were [normalized_dims]",
+                "{\"op\": \"group-norm\"} | group-norm needs the options [groups], but not given were [groups]",
+                "{\"op\": \"batch-renorm\", \"d_max\": 1} | batch-renorm needs the options [d_max, r_max], but not given were [r_max]",
+                "{\"op\": \"batch-renorm\", \"d_max\": 1, \"r_max\": 2} | batch-renorm normalizes with running_mean and running_var too",
+                "{\"op\": \"batch-renorm\", \"d_max\": -1, \"r_max\": 2} | the option d_max must be finite and at least 0, but is -1.0",
+                "{\"op\": \"batch-renorm\", \"d_max\": 1, \"r_max\": 0.5} | the option r_max must be finite and at least 1, but is 0.5",
+                "{\"op\": \"rms-norm\", \"normalized_dims\": 3} | the option normalized_dims must be at most 2 for x, float32 (2, 3), but is 3",
+                "{\"op\": \"l2-norm\", \"normalized_dims\": 0} | the option normalized_dims must be at least 1, but is 0",
+                "{\"op\": \"group-norm\", \"groups\": 1.5} | the option groups must be a whole number below 2^31, but is 1.5",
+                "{\"op\": \"group-norm\", \"groups\": 1e10} | the option groups must be a whole number below 2^31, but is 1e10",
+                "{\"op\": \"instance-norm\", \"groups\": 2} | the option groups of instance-norm must be the channels of x, 3, or absent, but is 2",
+                "{\"op\": \"batch-norm\", \"virtual_batch\": -2} | the option virtual_batch must be at least 1, but is -2",
                 "{\"mode\": \"train\"}                           | it does not say what it is a case of",
                 "{\"op\": \"batch-norm\", \"mode\": \"test\"}    | the option mode must be one of [train, eval], but is \"test\"",
                 "{\"op\": \"batch-norm\", \"mode\": null}        | the option mode must be one of [train, eval], but is null",
@@ -109,7 +142,8 @@ class CaseFileTest {
     void read_noOptions_isAClearError() {
         assertThatThrownBy(() -> CaseFile.read(write(Map.of("x", zeros(2, 3)))))
                 .isInstanceOf(IOException.class)
-                .hasMessageContainingAll("does not say what it is a case of", "uint8 array case", "[batch-norm]");
+                .hasMessageContainingAll(
+                        "does not say what it is a case of", "uint8 array case", "[batch-norm, layer-norm,");
     }
 
     @Test
@@ -154,6 +188,65 @@ class CaseFileTest {
     }
 
     @Test
+    void read_affineOfRows_hasTheirDimensions() throws IOException {
+        String layerNorm = "{\"op\": \"layer-norm\", \"normalized_dims\": 2, \"layout\": \"channels-last\"}";
+        CaseFile file = read(layerNorm, Map.of("x", zeros(2, 3, 5), "weight", zeros(3, 5), "bias", zeros(3, 5)));
+
+        assertThat(file.row()).as("in memory order").containsExactly(3, 5);
+        assertThat(file.input("weight")).isPresent();
+        assertRefused(
+                layerNorm,
+                Map.of("x", zeros(2, 3, 5), "weight", zeros(5)),
+                "the array weight must have the dimensions (3, 5) of a row, the last 2 of x, float32 (2, 3, 5), but is"
+                        + " float32 (5,)");
+        assertRefused(
+                "{\"op\": \"weight-norm\"}",
+                Map.of("x", zeros(2, 3), "weight", zeros(3)),
+                "the array weight must have the dimensions (2,) of the first dimension of x, float32 (2, 3)");
+    }
+
+    @Test
+    void read_epsilonThatIsNotGiven_isTheOperations() throws IOException {
+        Map<String, NpyArray> x = Map.of("x", zeros(2, 3));
+
+        assertThat(read("{\"op\": \"weight-norm\"}", x).options().epsilon()).isZero();
+        assertThat(read("{\"op\": \"l2-norm\"}", x).options().epsilon()).isEqualTo(1e-12);
+        assertThat(read("{\"op\": \"instance-norm\", \"groups\": 3}", x)
+                        .options()
+                        .epsilon())
+                .isEqualTo(1e-5);
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            quoteCharacter = '`',
+            value = {
+                "{\"op\": \"batch-norm\", \"groups\": 3} | the option groups does nothing for batch-norm",
+                "{\"op\": \"weight-norm\", \"activation\": \"relu\"} | the option activation does nothing for weight-norm",
+                "{\"op\": \"weight-norm\", \"gruops\": 3} | the option \"gruops\" is not known and does nothing",
+                "{\"op\": \"weight-norm\"} | the array bias does nothing for weight-norm",
+            })
+    void read_whatDoesNothing_isAWarning(String json, String message) throws IOException {
+        try (LogCapture log = new LogCapture()) {
+            read(json, Map.of("x", zeros(3, 3), "bias", zeros(3)));
+
+            assertThat(log.warnings(message)).hasSize(1);
+        }
+    }
+
+    @Test
+    void read_optionsThatEveryOperationHas_areNoWarning() throws IOException {
+        try (LogCapture log = new LogCapture()) {
+            read(
+                    "{\"op\": \"l2-norm\", \"mode\": \"train\", \"eps\": 0, \"layout\": \"channels-last\"}",
+                    Map.of("x", zeros(3, 3)));
+
+            assertThat(log.warnings("option")).isEmpty();
+        }
+    }
+
+    @Test
     void read_runningStatisticsThatAreNotThere_areAClearError() {
         assertRefused(
                 BATCH_NORM,
@@ -174,7 +267,12 @@ class CaseFileTest {
                 given.updateRate(),
                 given.runningVariance(),
                 Layout.CHANNELS_LAST,
-                given.activation());
+                given.activation(),
+                null,
+                null,
+                null,
+                null,
+                null);
 
         assertThat(CaseFile.read(file, Op.BATCH_NORM, channelsLast).shape()).isEqualTo(Shape.of(2, 5, 3));
     }

@@ -9,7 +9,7 @@ import java.util.concurrent.CopyOnWriteArrayList;
 import org.slf4j.LoggerFactory;
 
 /** The warnings that the library logs while it is open. */
-final class LogCapture implements AutoCloseable {
+public final class LogCapture implements AutoCloseable {
     private final Logger logger = (Logger) LoggerFactory.getLogger("org.clnorm");
     private final List<String> warnings = new CopyOnWriteArrayList<>();
     private final AppenderBase<ILoggingEvent> appender = new AppenderBase<>() {
@@ -21,14 +21,15 @@ final class LogCapture implements AutoCloseable {
         }
     };
 
-    LogCapture() {
+    /** From here on. */
+    public LogCapture() {
         appender.setContext(logger.getLoggerContext());
         appender.start();
         logger.addAppender(appender);
     }
 
     /** Those so far that contain all the words. */
-    List<String> warnings(String... words) {
+    public List<String> warnings(String... words) {
         return warnings.stream()
                 .filter(warning -> List.of(words).stream().allMatch(warning::contains))
                 .toList();

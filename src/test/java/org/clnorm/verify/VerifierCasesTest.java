@@ -8,9 +8,12 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.LongStream;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
 import org.clnorm.verify.VerifierCase.Affine;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;
@@ -113,6 +116,7 @@ class VerifierCasesTest {
     @Test
     void all_casesWithOneValuePerChannel_areInferenceOnly() {
         List<VerifierCase> single = VerifierCases.all().stream()
+                .filter(VerifierCase::isPlain)
                 .filter(c -> c.valuesPerChannel() == 1)
                 .toList();
 
@@ -139,7 +143,7 @@ class VerifierCasesTest {
     @Test
     void all_shapes_meetSeveralCombinationsOfOptions() {
         Map<Object, Set<Object>> combinations = VerifierCases.all().stream()
-                .filter(c -> c.valuesPerChannel() > 1)
+                .filter(c -> c.isPlain() && c.valuesPerChannel() > 1)
                 .collect(Collectors.groupingBy(
                         c -> List.of(c.shape(), c.layout()),
                         Collectors.mapping(c -> options(List.of(c)), Collectors.toSet())));
@@ -171,7 +175,7 @@ class VerifierCasesTest {
     @ValueSource(booleans = {true, false})
     void small_badBatches_meetEveryPolicyInTraining(boolean segmented) {
         assertThat(VerifierCases.small())
-                .filteredOn(c -> isSegmented(c) == segmented)
+                .filteredOn(c -> c.isPlain() && isSegmented(c) == segmented)
                 .filteredOn(c -> c.data() == Data.NON_FINITE && c.updatesRunning())
                 .extracting(VerifierCase::policy)
                 .contains(NonFinitePolicy.values());
@@ -186,6 +190,83 @@ class VerifierCasesTest {
                 .isEqualTo(VerifierCases.all().stream().map(VerifierCase::shape).toList());
         assertThat(cases.stream().map(VerifierCase::fusion).distinct())
                 .containsExactlyInAnyOrderElementsOf(Fusion.COMMON);
+    }
+
+    @ParameterizedTest
+    @ValueSource(booleans = {true, false})
+    void cases_ofTheFamily_haveEveryKindInBothPatterns(boolean small) {
+        List<VerifierCase> cases = small ? VerifierCases.small() : VerifierCases.all();
+
+        for (Layout layout : Layout.values()) {
+            assertThat(cases.stream().filter(c -> c.layout() == layout).map(VerifierCasesTest::kind))
+                    .as("%s", layout)
+                    .contains(
+                            "batch",
+                            "batch, affine per sample",
+                            "batch, renormalized within 1.1",
+                            "batch, renormalized within 3.0",
+                            "virtual batches with a remainder",
+                            "one group of channels",
+                            "some groups of channels",
+                            "some groups of channels, affine per sample",
+                            "all channels",
+                            "all channels, affine per sample",
+                            "rows CENTERED",
+                            "rows ROOT_MEAN_SQUARE",
+                            "rows LENGTH");
+        }
+        assertThat(cases)
+                .filteredOn(c -> kind(c).equals("batch, affine per sample"))
+                .extracting(c -> c.mode().training)
+                .contains(true, false);
+        assertThat(cases)
+                .as("a row of zeros has no length to divide by, with an epsilon and without")
+                .filteredOn(c -> kind(c).equals("rows LENGTH")
+                        && c.data() == Data.CONSTANT
+                        && c.groups().groups() > 6)
+                .extracting(VerifierCase::epsilon)
+                .contains(0.0, 1e-12);
+    }
+
+    @Test
+    void all_rows_areOfOneToThousandsOfElements() {
+        Set<Long> lengths = VerifierCases.all().stream()
+                .filter(c -> c.normalization().grouping() instanceof Grouping.Rows)
+                .map(c -> c.groups().valuesOf(0))
+                .collect(Collectors.toSet());
+
+        assertThat(lengths).contains(1L, 2L, 13L, 31L, 129L, 1023L, 1025L, 4098L, 5000L);
+    }
+
+    @Test
+    void all_groupsWithStatisticsOfTheirOwn_haveMoreThanOneValueInTraining() {
+        assertThat(VerifierCases.all())
+                .filteredOn(c -> !(c.normalization().grouping() instanceof Grouping.Rows) && c.mode().training)
+                .allMatch(c -> IntStream.range(0, c.groups().groups())
+                        .allMatch(group -> c.groups().valuesOf(group) > 1));
+    }
+
+    private static String kind(VerifierCase c) {
+        Normalization normalization = c.normalization();
+        String kind;
+        if (normalization.grouping() instanceof Grouping.Rows) {
+            kind = "rows " + normalization.statistic();
+        } else if (normalization.grouping() instanceof Grouping.Channels run) {
+            kind = run.groups() == c.channels()
+                    ? "all channels"
+                    : run.groups() == 1 ? "one group of channels" : "some groups of channels";
+        } else if (((Grouping.Batch) normalization.grouping()).isVirtual()) {
+            long rest = c.shape().batch() % ((Grouping.Batch) normalization.grouping()).samples();
+            kind = "virtual batches" + (rest == 0 ? "" : " with a remainder");
+        } else {
+            kind = "batch";
+        }
+        return kind
+                + (normalization.perSample() ? ", affine per sample" : "")
+                + (normalization.renormalization() == null
+                        ? ""
+                        : ", renormalized within "
+                                + normalization.renormalization().rMax());
     }
 
     @Test
@@ -207,7 +288,10 @@ class VerifierCasesTest {
     }
 
     private static List<VerifierCase> ofPattern(List<VerifierCase> cases, boolean segmented) {
-        return cases.stream().filter(c -> isSegmented(c) == segmented).toList();
+        return cases.stream()
+                .filter(VerifierCase::isPlain)
+                .filter(c -> isSegmented(c) == segmented)
+                .toList();
     }
 
     private static boolean isSegmented(VerifierCase c) {

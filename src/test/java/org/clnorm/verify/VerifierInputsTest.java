@@ -5,8 +5,10 @@ import static org.assertj.core.api.Assertions.assertThat;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
-import org.clnorm.reference.ReferenceBatchNorm;
-import org.clnorm.reference.ReferenceBatchNorm.Moments;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Normalization.Statistic;
+import org.clnorm.reference.ReferenceNormalization;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
 import org.clnorm.verify.VerifierCase.Data;
 import org.junit.jupiter.api.Test;
 
@@ -26,7 +28,7 @@ class VerifierInputsTest {
     @Test
     void of_exactData_hasRepresentableMeansAndVariances() {
         for (VerifierCase c : cases(Data.EXACT)) {
-            Moments moments = moments(c);
+            Statistics moments = moments(c);
             for (int channel = 0; channel < c.channels(); channel++) {
                 long m = c.valuesPerChannel();
                 assertThat(moments.mean()[channel]).as(c.describe()).isEqualTo(512.0 * (1 + channel % 5));
@@ -41,9 +43,13 @@ class VerifierInputsTest {
     void of_dataFarFromZero_isSoManyDeviationsAway() {
         for (Data data : List.of(Data.MEAN_1E3, Data.MEAN_1E4, Data.MEAN_1E5)) {
             for (VerifierCase c : cases(data)) {
-                Moments moments = moments(c);
-                for (int channel = 0; channel < c.channels() && c.valuesPerChannel() > 100; channel++) {
-                    double deviations = Math.abs(moments.mean()[channel]) / Math.sqrt(moments.variance()[channel]);
+                Statistics moments = moments(c);
+                ReferenceNormalization groups = c.groups();
+                for (int group = 0; group < groups.groups(); group++) {
+                    if (groups.valuesOf(group) <= 100) {
+                        continue;
+                    }
+                    double deviations = Math.abs(moments.mean()[group]) / Math.sqrt(moments.variance()[group]);
                     assertThat(deviations / data.mean).as(c.describe()).isBetween(0.7, 1.4);
                 }
             }
@@ -51,17 +57,20 @@ class VerifierInputsTest {
     }
 
     @Test
-    void of_constantChannels_areEveryThirdAndNoOther() {
+    void of_constantGroups_areEveryThirdAndNoOther() {
         for (VerifierCase c : cases(Data.CONSTANT)) {
             double[] variance = moments(c).variance();
-            for (int channel = 0; channel < c.channels() && c.valuesPerChannel() > 1; channel++) {
-                assertThat(variance[channel] < 1e-20).as(c.describe()).isEqualTo(channel % 3 == 0);
+            ReferenceNormalization groups = c.groups();
+            for (int group = 0; group < groups.groups(); group++) {
+                if (groups.valuesOf(group) > 1) {
+                    assertThat(variance[group] < 1e-20).as(c.describe()).isEqualTo(group % 3 == 0);
+                }
             }
         }
     }
 
     @Test
-    void of_nonFiniteData_differsFromTheFiniteInOneElementOfEachBadChannel() {
+    void of_nonFiniteData_differsFromTheFiniteInOneElementOfEachBadGroup() {
         for (VerifierCase c : cases(Data.NON_FINITE)) {
             float[] x = VerifierInputs.of(c).x();
             float[] finite = VerifierInputs.finite(c).x();
@@ -69,22 +78,27 @@ class VerifierInputsTest {
                     .filter(i -> Float.compare(x[i], finite[i]) != 0)
                     .toArray();
 
-            boolean one = VerifierInputs.channelWithNan(c) == VerifierInputs.channelWithInfinity(c);
-            assertThat(changed).as(c.describe()).hasSize(one ? 1 : 2);
-            assertThat(Arrays.stream(changed).map(c::channelOf))
+            ReferenceNormalization groups = c.groups();
+            int nan = VerifierInputs.groupWithNan(groups);
+            int infinity = VerifierInputs.groupWithInfinity(groups);
+            assertThat(changed).as(c.describe()).hasSize(nan == infinity ? 1 : 2);
+            assertThat(Arrays.stream(changed).map(groups::groupOf))
                     .as(c.describe())
-                    .contains(VerifierInputs.channelWithNan(c), VerifierInputs.channelWithInfinity(c));
+                    .contains(nan, infinity);
             assertThat(Arrays.stream(changed).filter(i -> Float.isNaN(x[i])))
                     .as(c.describe())
-                    .hasSize(1);
+                    .hasSize(nan != infinity && c.normalization().statistic() != Statistic.CENTERED ? 2 : 1);
         }
     }
 
-    private static Moments moments(VerifierCase c) {
+    /** Mean and variance of each group, whatever the case divides by. */
+    private static Statistics moments(VerifierCase c) {
         double[] x = new double[c.elements()];
         float[] floats = VerifierInputs.of(c).x();
         Arrays.setAll(x, i -> floats[i]);
-        return ReferenceBatchNorm.moments(c.shape(), c.layout(), x);
+        return new ReferenceNormalization(
+                        new Normalization(c.normalization().grouping(), Statistic.CENTERED), c.shape(), c.layout())
+                .statistics(x, 0, null);
     }
 
     private static List<VerifierCase> cases(Data data) {

@@ -197,8 +197,8 @@ class VerifierRunTest {
         assertThat(run.failures())
                 .isNotEmpty()
                 .as("by one unit in the last place, in a channel that is not the bad one")
-                .allMatch(failure -> failure.problem()
-                        .startsWith("a bad value in another channel changed the bits: element 0 of y"));
+                .allMatch(failure ->
+                        failure.problem().startsWith("a bad value in another group changed the bits: element 0 of y"));
     }
 
     @Test
@@ -282,6 +282,7 @@ class VerifierRunTest {
                     @Override
                     public void forward(ForwardTraining pass) {
                         super.forward(new ForwardTraining(
+                                pass.normalization(),
                                 pass.shape(),
                                 pass.layout(),
                                 pass.x(),

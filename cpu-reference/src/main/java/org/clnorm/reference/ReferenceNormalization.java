@@ -131,6 +131,16 @@ public final class ReferenceNormalization {
         return groupOf[i];
     }
 
+    /** How many elements a group has. */
+    public long valuesOf(int group) {
+        return (long) valuesOf[group];
+    }
+
+    /** How many elements a tensor has. */
+    public int elements() {
+        return groupOf.length;
+    }
+
     /** How many elements γ and β have each. */
     public int affineElements() {
         return affineElements;
