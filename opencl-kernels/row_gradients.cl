@@ -18,10 +18,19 @@
 // What is added to a column's sums from one row.
 INLINE void add_row(
         lane_sums *to, sums_inputs in, scalar_coefficients c, long at, int column, int columns, long elements) {
-    vec x = load_before_as(X, in.x + at, in.x + elements);
-    vec y = READS_Y ? load_before_as(Y, in.y + at, in.y + elements) : (vec)(0.0f);
-    vec dy = load_before_as(DY, in.dy + at, in.dy + elements);
-    vector_coefficients cs = at_last_elements(every_lane(c), in.row, column);
+    vec x, dy, y = (vec)(0.0f);
+    vector_coefficients cs;
+    if (ALIGNED || column + VW <= columns) {
+        x = load_as(X, in.x + at);
+        y = READS_Y ? load_as(Y, in.y + at) : y;
+        dy = load_as(DY, in.dy + at);
+        cs = at_elements(every_lane(c), in.row, column);
+    } else {
+        x = load_before_as(X, in.x + at, in.x + elements);
+        y = READS_Y ? load_before_as(Y, in.y + at, in.y + elements) : y;
+        dy = load_before_as(DY, in.dy + at, in.dy + elements);
+        cs = at_last_elements(every_lane(c), in.row, column);
+    }
     dy = vector_masked(dy, x, y, cs);
     to->dy += dy;
     to->dyx = multiply_add(dy, (x - cs.hi) * cs.scale + cs.shift, to->dyx);

@@ -311,13 +311,16 @@ final class Passes {
         View view = over.view();
         boolean averaged = pass.normalization().grouping() instanceof Grouping.Channels;
         boolean biased = pass.running().estimate() == RunningVariance.BIASED;
-        double last = view.lastGroupSize();
+        boolean across = view.joined() == View.ACROSS_BLOCKS;
+        double m = across ? view.groupSize() * view.sharing() : view.groupSize();
+        double last = across ? m : view.lastGroupSize();
         return over.foldBlocks(
                 "track",
+                across ? 1 : view.blocks().count(),
                 arguments(
                         flag(averaged),
                         biased ? 1f : (float) (last / (last - 1)),
-                        running(pass.running(), pass.policy(), view.groupSize())));
+                        running(pass.running(), pass.policy(), m)));
     }
 
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {

@@ -237,15 +237,19 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 arguments((int) perBlock, blocks(), view.groups(), fold, COEFFICIENTS, pitch()));
     }
 
-    /** A fold step that goes over all blocks: a work-item for each vector of a block's groups. */
-    Launch foldBlocks(String kernel, List<Object> fold) {
+    /**
+     * A fold step that goes over blocks by itself: a work-item for each vector of a block's groups.
+     *
+     * @param blocks the first ones, 1 where all hold the same
+     */
+    Launch foldBlocks(String kernel, int blocks, List<Object> fold) {
         long perBlock = foldGroups(strategy.items());
         return new Launch(
                 kernel,
                 strategy,
                 "",
                 perBlock,
-                arguments((int) perBlock, blocks(), view.groups(), fold, COEFFICIENTS, pitch()));
+                arguments((int) perBlock, blocks, view.groups(), fold, COEFFICIENTS, pitch()));
     }
 
     /** The sum of the blocks' parts of dγ and dβ. */
