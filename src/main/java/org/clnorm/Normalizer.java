@@ -30,7 +30,8 @@ import org.clnorm.backend.RunningStatistics;
  * where x̂ is x with each group of its elements normalized; the layers differ in what a group is and by what it is divided.
  *
  * <p>The layer owns γ, β, their gradients and any running statistics, all on its device. {@link #backward} is of the
- * last {@link #forward} and needs that x (and y, where there were both a residual and an activation) to be unchanged;
+ * last {@link #forward} and needs that x (and y, where there were both a residual and an activation; and γ and β, where they go by the element of a
+ * row) to be unchanged;
  * it says so when they are not. The caller owns every tensor that it gives or gets. A layer is used by one thread at a
  * time. Calls do not wait for the device, except under {@link NonFinitePolicy#THROW}.
  *
@@ -79,6 +80,10 @@ public abstract sealed class Normalizer implements AutoCloseable
     private final Parameter gamma;
     private final Parameter beta;
     private final Running running;
+    /** Of γ and β, which a backward pass over rows reads again: they are too many to be kept with the statistics. */
+    private final Tensor.Watch gammaWatch;
+
+    private final Tensor.Watch betaWatch;
     private final Belongings own;
     private final Lease lease;
 
@@ -126,6 +131,8 @@ public abstract sealed class Normalizer implements AutoCloseable
             own.close();
             throw e;
         }
+        this.gammaWatch = gamma == null ? null : gamma.value().watch();
+        this.betaWatch = beta == null ? null : beta.value().watch();
         this.lease = Lease.of(this, what, device.lease(), own::close);
     }
 
@@ -347,6 +354,12 @@ public abstract sealed class Normalizer implements AutoCloseable
             memo = new Memo(frozen, residual != null, x, y);
         }
         memo.begin();
+        if (gammaWatch != null) {
+            gammaWatch.begin();
+        }
+        if (betaWatch != null) {
+            betaWatch.begin();
+        }
         forwarded = true;
     }
 
@@ -836,6 +849,14 @@ public abstract sealed class Normalizer implements AutoCloseable
         unchanged("x", memo.x, memo.xWatch);
         if (needsY()) {
             unchanged("y", memo.y, memo.yWatch);
+        }
+        if (normalization.grouping() instanceof Grouping.Rows rows && rows.affineByElement()) {
+            if (gamma != null) {
+                unchanged("weight", gamma.value(), gammaWatch);
+            }
+            if (beta != null) {
+                unchanged("bias", beta.value(), betaWatch);
+            }
         }
         like("dy", dy, "x", memo.x);
     }

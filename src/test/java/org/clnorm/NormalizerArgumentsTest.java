@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatCode;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayList;
@@ -173,6 +174,31 @@ final class NormalizerArgumentsTest {
             assertThatThrownBy(() -> s.norm.backward(s.dy))
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("needs a forward pass");
+        }
+    }
+
+    @Test
+    void backward_afterGammaOfRowsChanged_isRefused() {
+        try (Device device = new Recorder().open();
+                LayerNorm rows = LayerNorm.builder(3).build(device);
+                BatchNorm channels = BatchNorm.builder(2).build(device);
+                Tensor x = device.tensor(Shape.of(4, 2, 3), Layout.CHANNELS_FIRST);
+                Tensor y = device.tensor(Shape.of(4, 2, 3), Layout.CHANNELS_FIRST);
+                Tensor dy = device.tensor(Shape.of(4, 2, 3), Layout.CHANNELS_FIRST);
+                Tensor dx = device.tensor(Shape.of(4, 2, 3), Layout.CHANNELS_FIRST)) {
+            channels.forward(x, y);
+            channels.gamma().orElseThrow().value().fill(2);
+            assertThatCode(() -> channels.backward(dy, dx))
+                    .as("its coefficients were kept")
+                    .doesNotThrowAnyException();
+            rows.forward(x, y);
+            rows.backward(dy, dx);
+            rows.gamma().orElseThrow().value().fill(2);
+
+            assertThatThrownBy(() -> rows.backward(dy, dx))
+                    .isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("weight")
+                    .hasMessageContaining("written since");
         }
     }
 
