@@ -103,7 +103,7 @@ public final class Bench {
             double[] ofCopy = new double[ROUNDS];
             double[] ofStreamed = new double[ROUNDS];
             double gigabytes = workload.minimalBytes() * 1e-9;
-            double copyGigabytes = 2e-9 * Float.BYTES * workload.shape().elements();
+            double copyGigabytes = 2e-9 * Float.BYTES * workload.copied();
             for (int round = 0; round < ROUNDS; round++) {
                 copyRate[round] = copyGigabytes / copy.seconds();
                 streamedRate[round] = copyGigabytes / streamed.seconds();
@@ -223,11 +223,12 @@ public final class Bench {
         Buffers(OpenClBackend backend, Workload workload, long rotation) {
             this.backend = backend;
             this.workload = workload;
-            long elements = workload.shape().elements();
             Norm norm = workload.norm();
             Normalization normalization = norm.normalization(workload.shape());
             long affine = normalization.grouping().affine(workload.shape(), workload.layout());
-            operands = new Operands(backend, elements);
+            // A copy moves whole float32 elements.
+            long room = workload.copied() * Float.BYTES / workload.type().bytes();
+            operands = new Operands(backend, room);
             Activation activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
             Operand gamma = norm.hasScale() ? operands.filled(affine, 1) : null;
             Operand beta = norm.hasShift() ? operands.filled(affine, 0.1f) : null;
@@ -238,9 +239,9 @@ public final class Bench {
             this.saved = backend.newSavedStatistics(normalization, workload.shape(), workload.layout());
             int sets = (int) Math.max(2, Math.min(MOST_SETS, rotation / Math.max(1, workload.minimalBytes())));
             for (int set = 0; set < sets; set++) {
-                Operand x = operands.normal(elements);
-                Operand y = operands.filled(elements, 0);
-                Operand residual = workload.hasResidual() ? operands.normal(elements) : null;
+                Operand x = operands.normal(room, workload.type());
+                Operand y = operands.filled(room, 0, workload.type());
+                Operand residual = workload.hasResidual() ? operands.normal(room, workload.type()) : null;
                 ForwardTraining forward = new ForwardTraining(
                         normalization,
                         workload.shape(),
@@ -255,7 +256,7 @@ public final class Bench {
                         saved,
                         running,
                         NonFinitePolicy.PROPAGATE);
-                copies.add(new Operand[] {x, y});
+                copies.add(new Operand[] {new Operand(x.memory(), 0), new Operand(y.memory(), 0)});
                 switch (workload.direction()) {
                     case FORWARD -> calls.add(() -> backend.forward(forward));
                     case INFERENCE -> {
@@ -278,8 +279,8 @@ public final class Bench {
                     case BACKWARD -> {
                         backend.forward(forward);
                         // The residual has done its work; its memory serves as the residual's gradient.
-                        Operand dy = operands.normal(elements);
-                        Operand dx = operands.filled(elements, 0);
+                        Operand dy = operands.normal(room, workload.type());
+                        Operand dx = operands.filled(room, 0, workload.type());
                         Backward backward = new Backward(
                                 normalization,
                                 workload.shape(),
@@ -317,7 +318,7 @@ public final class Bench {
         void copy(int i, boolean stream) {
             Operand[] pair = copies.get(i % copies.size());
             Strategy strategy = backend.strategyForCopies().withStream(stream);
-            backend.copy(pair[0], pair[1], workload.shape().elements(), strategy);
+            backend.copy(pair[0], pair[1], workload.copied(), strategy);
         }
 
         @Override

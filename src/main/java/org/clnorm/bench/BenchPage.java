@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
@@ -39,7 +40,7 @@ final class BenchPage {
             .all th, .all td { padding: 4px 0 4px 14px; }
             .all th:first-child, .all td:first-child { padding-left: 0; }
             .all th { white-space: normal; }
-            .all th:nth-child(-n+4), .all td:nth-child(-n+4) { text-align: left; }
+            .all th:nth-child(-n+5), .all td:nth-child(-n+5) { text-align: left; }
             .all tr.first td { border-top: 1px solid var(--quiet); }
             ol, ul { margin: 8px 0; padding-left: 24px; max-width: 75ch; } li { margin: 4px 0; }
             """;
@@ -157,7 +158,10 @@ final class BenchPage {
     }
 
     private static String shape(Measurement m) {
-        return m.workload().shape().toString();
+        return m.workload().shape()
+                + (m.workload().type() == DataType.FLOAT32
+                        ? ""
+                        : " " + m.workload().type());
     }
 
     private static String title(Direction direction) {
@@ -211,7 +215,8 @@ final class BenchPage {
                 m.ofCeiling() / m.ofStreamedCopy(),
                 rate(m.gigabytesPerSecond()),
                 m.workload().norm() + " " + m.workload().operation() + " "
-                        + m.workload().shape() + " " + m.workload().layout() + ": "
+                        + m.workload().shape() + " " + m.workload().layout() + " "
+                        + m.workload().type() + ": "
                         + milliseconds(m.queuedMilliseconds()) + " ms queued, " + milliseconds(m.waitedMilliseconds())
                         + " ms waited for, " + milliseconds(m.kernelMilliseconds()) + " ms of kernels; "
                         + rate(m.gigabytesPerSecond()) + " GB/s, copies " + rate(m.copyGigabytesPerSecond())
@@ -233,6 +238,7 @@ final class BenchPage {
             new Column("norm", m -> m.workload().norm().toString()),
             new Column("shape", m -> m.workload().shape().toString()),
             new Column("layout", m -> m.workload().layout().toString()),
+            new Column("type", m -> m.workload().type().toString()),
             new Column("pass", m -> m.workload().operation()),
             new Column("queued, ms", m -> milliseconds(m.queuedMilliseconds())),
             new Column("waited, ms", m -> milliseconds(m.waitedMilliseconds())),

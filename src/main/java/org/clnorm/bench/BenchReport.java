@@ -48,6 +48,7 @@ public record BenchReport(
             row.put("norm", m.workload().norm().toString());
             row.put("shape", m.workload().shape().toArray());
             row.put("layout", m.workload().layout().toString());
+            row.put("type", m.workload().type().toString());
             row.put("pass", m.workload().operation());
             row.put("ms", m.queuedMilliseconds());
             row.put("waited_ms", m.waitedMilliseconds());

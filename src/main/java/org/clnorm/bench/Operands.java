@@ -1,9 +1,11 @@
 package org.clnorm.bench;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
+import org.clnorm.DataType;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
@@ -31,25 +33,41 @@ public final class Operands implements AutoCloseable {
 
     /** So many elements of one value. */
     public Operand filled(long elements, float value) {
-        Operand operand = allocate(elements);
+        return filled(elements, value, DataType.FLOAT32);
+    }
+
+    /** The same, stored as said. */
+    public Operand filled(long elements, float value, DataType type) {
+        Operand operand = allocate(elements, type);
         backend.fill(operand, elements, value);
         return operand;
     }
 
     /** So many elements, normally distributed; the same ones over again after the first million. */
     public Operand normal(long elements) {
-        Operand operand = allocate(elements);
+        return normal(elements, DataType.FLOAT32);
+    }
+
+    /** The same, stored as said. */
+    public Operand normal(long elements, DataType type) {
+        Operand operand = allocate(elements, type);
+        short[] bits = type == DataType.FLOAT32 ? null : type.half().encode(normal);
         for (long at = 0; at < elements; at += normal.length) {
             int count = (int) Math.min(normal.length, elements - at);
-            backend.write(new Operand(operand.memory(), at), FloatBuffer.wrap(normal, 0, count));
+            Operand to = new Operand(operand.memory(), at, type);
+            if (bits == null) {
+                backend.write(to, FloatBuffer.wrap(normal, 0, count));
+            } else {
+                backend.write(to, ShortBuffer.wrap(bits, 0, count));
+            }
         }
         return operand;
     }
 
-    private Operand allocate(long elements) {
-        Memory memory = backend.allocate(elements);
+    private Operand allocate(long elements, DataType type) {
+        Memory memory = backend.allocate(elements, type);
         live.add(memory);
-        return new Operand(memory, 0);
+        return new Operand(memory, 0, type);
     }
 
     /** Waits for the device, and frees them. */

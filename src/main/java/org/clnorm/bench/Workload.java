@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.List;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 
@@ -13,8 +14,9 @@ import org.clnorm.Shape;
  * One thing to time.
  *
  * @param fusion what is fused with the normalization
+ * @param type of the elements of all its tensors
  */
-public record Workload(Norm norm, Direction direction, Shape shape, Layout layout, Fusion fusion) {
+public record Workload(Norm norm, Direction direction, Shape shape, Layout layout, Fusion fusion, DataType type) {
     /**
      * The shapes at which batch normalization is timed unless others are asked for; from the file {@code shapes}, which
      * ci/gpu-kit takes too.
@@ -32,6 +34,11 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         } catch (IOException e) {
             throw new UncheckedIOException("The list of shapes cannot be read", e);
         }
+    }
+
+    /** Of float32 elements. */
+    public Workload(Norm norm, Direction direction, Shape shape, Layout layout, Fusion fusion) {
+        this(norm, direction, shape, layout, fusion, DataType.FLOAT32);
     }
 
     /** Of batch normalization. */
@@ -90,7 +97,17 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
     /** The bytes that any implementation must move: each input read once, each output written once; not γ, β. */
     public long minimalBytes() {
         int more = !hasResidual() ? 0 : direction == Direction.BACKWARD ? 2 : 1;
-        return (direction.tensors + more) * shape.elements() * Float.BYTES;
+        return (direction.tensors + more) * tensorBytes();
+    }
+
+    /** The bytes of one tensor. */
+    private long tensorBytes() {
+        return shape.elements() * type.bytes();
+    }
+
+    /** The float32 elements of as many bytes as a tensor, the last perhaps in part. */
+    long copied() {
+        return (tensorBytes() + Float.BYTES - 1) / Float.BYTES;
     }
 
     /** Pass, fusion. */

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.concurrent.Callable;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.bench.Bench;
@@ -72,6 +73,16 @@ final class BenchCommand implements Callable<Integer> {
             completionCandidates = Directions.class)
     private String direction;
 
+    @Option(
+            names = "--type",
+            paramLabel = "<type>",
+            description = {
+                "How the tensors' elements are stored: ${COMPLETION-CANDIDATES}. Default: float32.",
+                "Bytes are counted, and copied, accordingly."
+            },
+            completionCandidates = Types.class)
+    private String type = DataType.FLOAT32.toString();
+
     @Option(names = "--json", paramLabel = "<file>", description = "Also write the figures to a file, for programs.")
     private Path json;
 
@@ -96,6 +107,14 @@ final class BenchCommand implements Callable<Integer> {
         Directions() {
             for (Workload.Direction direction : Workload.Direction.values()) {
                 add(direction.toString());
+            }
+        }
+    }
+
+    private static final class Types extends ArrayList<String> {
+        Types() {
+            for (DataType type : DataType.values()) {
+                add(type.toString());
             }
         }
     }
@@ -188,6 +207,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private void add(List<Workload> workloads, Norm norm, Shape shape) {
+        DataType stored = oneOf("--type", type, DataType.values());
         List<Layout> layouts = norm.layouts(shape);
         if (layout != null) {
             Layout asked = oneOf("--layout", layout, Layout.values());
@@ -201,7 +221,7 @@ final class BenchCommand implements Callable<Integer> {
         for (Layout l : layouts) {
             for (Workload.Direction d : directions) {
                 for (Workload.Fusion fusion : norm.fusions()) {
-                    workloads.add(new Workload(norm, d, shape, l, fusion));
+                    workloads.add(new Workload(norm, d, shape, l, fusion, stored));
                 }
             }
         }

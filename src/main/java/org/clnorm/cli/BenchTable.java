@@ -23,10 +23,11 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         this.terminal = terminal;
         this.total = total;
         out.printf(
-                "%-9s %-20s %-14s %-18s %9s %9s %9s %8s %8s %7s %8s %9s%n",
+                "%-9s %-20s %-14s %-8s %-18s %9s %9s %9s %8s %8s %7s %8s %9s%n",
                 "norm",
                 "shape",
                 "layout",
+                "type",
                 "pass",
                 "ms",
                 "waited ms",
@@ -54,10 +55,11 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         done++;
         out.printf(
                 Locale.ROOT,
-                "%-9s %-20s %-14s %-18s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
+                "%-9s %-20s %-14s %-8s %-18s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
                 m.workload().norm(),
                 m.workload().shape(),
                 m.workload().layout(),
+                m.workload().type(),
                 m.workload().operation(),
                 m.queuedMilliseconds(),
                 m.waitedMilliseconds(),

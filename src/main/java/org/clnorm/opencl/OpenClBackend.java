@@ -274,6 +274,9 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public void copy(Operand from, Operand to, long count) {
+        if (count == 0) {
+            return;
+        }
         if (from.type() != DataType.FLOAT32) {
             int bytes = from.type().bytes();
             OpenClException.check(

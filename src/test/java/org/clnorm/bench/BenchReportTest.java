@@ -165,6 +165,7 @@ final class BenchReportTest {
                         "batch",
                         "(8, 64, 112, 112)",
                         "channels-first",
+                        "float32",
                         "forward+add+relu",
                         "2.500",
                         "2.750",
@@ -219,8 +220,8 @@ final class BenchReportTest {
         assertThat(json.get("at").getAsString()).isEqualTo("2024-02-03T04:05:06Z");
         assertThat(json.getAsJsonArray("measurements")).hasSize(ALL.size());
         assertThat(json.getAsJsonArray("measurements").get(0)).isEqualTo(JsonParser.parseString("""
-                        {"norm": "batch", "shape": [8, 64, 112, 112], "layout": "channels-first", "pass": "forward+add+relu",
-                         "ms": 2.5, "waited_ms": 2.75, "kernel_ms": 2.25, "launches": 3, "host_us": 12.5,
+                        {"norm": "batch", "shape": [8, 64, 112, 112], "layout": "channels-first", "type": "float32",
+                         "pass": "forward+add+relu", "ms": 2.5, "waited_ms": 2.75, "kernel_ms": 2.25, "launches": 3, "host_us": 12.5,
                          "minimal_bytes": 77070336, "gb_per_s": 30.0, "copy_gb_per_s": 40.0,
                          "streamed_copy_gb_per_s": 60.0, "of_copy": 0.9, "of_streamed_copy": 0.6}
                         """));

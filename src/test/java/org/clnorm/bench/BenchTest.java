@@ -2,6 +2,8 @@ package org.clnorm.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.List;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.bench.Workload.Direction;
@@ -17,6 +19,16 @@ final class BenchTest {
             assertThat(bytes(direction, Fusion.NONE)).isEqualTo(tensors * 4L * 120);
             assertThat(bytes(direction, Fusion.RELU)).isEqualTo(tensors * 4L * 120);
             assertThat(bytes(direction, Fusion.ADD_RELU)).isEqualTo(withResidual * 4L * 120);
+        }
+    }
+
+    @Test
+    void minimalBytes_of16BitElements_areHalfAsMany() {
+        for (DataType type : List.of(DataType.FLOAT16, DataType.BFLOAT16)) {
+            Workload odd = new Workload(
+                    Norm.LAYER, Direction.BACKWARD, Shape.of(3, 37), Layout.CHANNELS_FIRST, Fusion.NONE, type);
+            assertThat(odd.minimalBytes()).isEqualTo(3 * 2 * 111);
+            assertThat(odd.copied()).as("whole float32 elements").isEqualTo(56);
         }
     }
 

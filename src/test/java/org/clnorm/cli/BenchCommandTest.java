@@ -17,6 +17,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 final class BenchCommandTest {
     @TempDir
@@ -31,7 +32,7 @@ final class BenchCommandTest {
 
         assertThat(result.exitCode()).as(result.err()).isZero();
         assertThat(result.out())
-                .containsPattern("\nbatch +\\(4, 16\\) +channels-first +forward\\+add\\+relu +\\d")
+                .containsPattern("\nbatch +\\(4, 16\\) +channels-first +float32 +forward\\+add\\+relu +\\d")
                 .contains("Report: " + html)
                 .doesNotContain("\r", "channels-last");
         assertThat(result.err()).isEmpty();
@@ -67,10 +68,31 @@ final class BenchCommandTest {
         for (String norm : List.of("rms", "l2", "ghost")) {
             for (String pass : List.of("forward", "backward")) {
                 assertThat(result.out())
-                        .containsPattern("\n" + norm + " +\\(16, 8, 4\\) +channels-last +" + pass + " +\\d");
+                        .containsPattern("\n" + norm + " +\\(16, 8, 4\\) +channels-last +float32 +" + pass + " +\\d");
             }
         }
         assertThat(result.out()).doesNotContain("\nbatch", "inference", "relu");
+    }
+
+    @ParameterizedTest
+    @ValueSource(strings = {"float16", "bfloat16"})
+    void bench_16BitElements_countsTheirBytes(String type) throws IOException {
+        Path json = folder.resolve("bench.json");
+
+        Result result = clnorm("bench", "--type", type, "--norm", "layer", "--shape", "3,37", "--json", json);
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        for (String pass : List.of("forward", "backward")) {
+            assertThat(result.out())
+                    .containsPattern("\nlayer +\\(3, 37\\) +channels-first +" + type + " +" + pass + " +\\d");
+        }
+        JsonObject forward = JsonParser.parseString(Files.readString(json))
+                .getAsJsonObject()
+                .getAsJsonArray("measurements")
+                .get(0)
+                .getAsJsonObject();
+        assertThat(forward.get("type").getAsString()).isEqualTo(type);
+        assertThat(forward.get("minimal_bytes").getAsLong()).isEqualTo(2 * 2 * 111);
     }
 
     @ParameterizedTest
@@ -86,6 +108,7 @@ final class BenchCommandTest {
                 "--shape 2,x           | --shape must be like 32,64,56,56",
                 "--layout nchw         | --layout must be one of",
                 "--direction up        | --direction must be one of",
+                "--type float8         | --type must be one of [float32, float16, bfloat16], but is 'float8'",
                 "--norm spectral       | --norm must be one of",
                 "--norm group --shape 4,16                  | needs channels in 32 groups, but --shape is (4, 16)",
                 "--norm batch,instance --shape 4,16         | needs two values per sample and channel",

@@ -37,9 +37,9 @@ final class BenchTableTest {
         }
 
         assertThat(out.toString())
-                .containsPattern("pass +ms +waited ms +kernel ms +launches +host us")
+                .containsPattern("type +pass +ms +waited ms +kernel ms +launches +host us")
                 .containsPattern(
-                        "batch +\\(2, 3, 4, 5\\) +channels-last +backward\\+relu +1.500 +2.500 +0.500 +3 +7.0 +8.0 +0.90 +0.80\n")
+                        "batch +\\(2, 3, 4, 5\\) +channels-last +float32 +backward\\+relu +1.500 +2.500 +0.500 +3 +7.0 +8.0 +0.90 +0.80\n")
                 .as("what goes into a file has no bar in it")
                 .doesNotContain("\r", "\u001b", "%");
     }
