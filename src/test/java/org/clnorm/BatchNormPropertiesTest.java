@@ -3,6 +3,7 @@ package org.clnorm;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.util.Arrays;
+import java.util.stream.DoubleStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
@@ -135,9 +136,9 @@ final class BatchNormPropertiesTest {
                                 row.channel(c),
                                 expected,
                                 Closeness.BOUND * Math.abs(gamma[c]) / deviation);
-                        assertThat(row.channel(1 - c))
-                                .as("channels do not depend on each other")
-                                .containsOnly(0);
+                        assertThat(DoubleStream.of(row.channel(1 - c)))
+                                .as("channels do not depend on each other, and a zero may have either sign")
+                                .allMatch(value -> value == 0);
                     }
                 }
             }

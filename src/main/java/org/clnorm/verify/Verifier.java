@@ -32,6 +32,10 @@ public final class Verifier {
      * where γ and β go by sample and statistics over all of them, or γ and β over rows and statistics by row.
      */
     private static final Set<String> ALWAYS = Set.of(
+            "join_moments",
+            "fold_combined",
+            "join_gradients",
+            "fold_combined_gradients",
             "fold_given",
             "track",
             "apply_columnar",
@@ -147,6 +151,8 @@ public final class Verifier {
         return KernelCatalogue.entries().stream()
                 .filter(entry -> switch (entry.name()) {
                     case "apply_planes" -> oneItem;
+                    case "gradient_rows" -> oneItem && strategy.fused();
+                    case "affine_sums" -> !oneItem || !strategy.fused();
                     case "apply_segmented" -> !oneItem || !strategy.fused();
                     default -> ALWAYS.contains(entry.name()) || has(strategy, entry.step());
                 })

@@ -260,6 +260,15 @@ record VerifierCase(
         return new ReferenceNormalization(normalization, shape, layout);
     }
 
+    /** Whether statistics and sums go by way of the host, as those of several devices do; a few cases' do. */
+    boolean isCombined() {
+        return seed % 8 == 3
+                && isPlain()
+                && mode.training
+                && policy != NonFinitePolicy.THROW
+                && data != Data.NON_FINITE;
+    }
+
     /** Whether it is batch normalization and nothing more. */
     boolean isPlain() {
         return normalization.equals(Normalization.BATCH);
@@ -323,6 +332,7 @@ record VerifierCase(
         List<String> words = new ArrayList<>();
         words.add((mode.training ? "training " : "inference ") + shape + " " + layout);
         words.add(isPlain() ? "" : label());
+        words.add(isCombined() ? "by way of the host" : "");
         words.add(data.label);
         words.add(affine.label);
         words.add(fusion.label);

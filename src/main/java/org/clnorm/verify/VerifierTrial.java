@@ -9,12 +9,18 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Supplier;
+import org.clnorm.ChannelMoments;
+import org.clnorm.GradientSums;
 import org.clnorm.NonFiniteException;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.verify.VerifierCase.InPlace;
@@ -136,6 +142,10 @@ final class VerifierTrial implements AutoCloseable {
                             c.average(),
                             c.estimate())
                     : null;
+            if (c.isCombined()) {
+                forwardCombined(x, residual, y, gamma, beta, running);
+                return;
+            }
             backend.forward(new ForwardTraining(
                     c.normalization(),
                     c.shape(),
@@ -177,20 +187,72 @@ final class VerifierTrial implements AutoCloseable {
                 ? null
                 : onDy ? updated("grad_residual", inputs.dy()) : output("grad_residual", c.elements());
         Operand dy = inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy());
+        Operand x = inPlace.yIsX ? input("x", inputs.x()) : left.get("x");
+        Operand y = c.fusion().givesY ? left.get("y") : null;
+        Operand dgamma = c.affine().gamma ? gradient("grad_weight", inputs.dgamma()) : null;
+        Operand dbeta = c.affine().beta ? gradient("grad_bias", inputs.dbeta()) : null;
+        if (c.isCombined()) {
+            backwardCombined(dy, x, y, dx, dresidual, dgamma, dbeta);
+            return;
+        }
         backend.backward(new Backward(
                 c.normalization(),
                 c.shape(),
                 c.layout(),
                 !c.mode().training,
                 dy,
-                inPlace.yIsX ? input("x", inputs.x()) : left.get("x"),
-                c.fusion().givesY ? left.get("y") : null,
+                x,
+                y,
                 c.fusion().activation,
                 saved,
                 dx,
                 dresidual,
-                c.affine().gamma ? gradient("grad_weight", inputs.dgamma()) : null,
-                c.affine().beta ? gradient("grad_bias", inputs.dbeta()) : null,
+                dgamma,
+                dbeta,
+                c.mode().accumulates));
+    }
+
+    /** The forward pass by way of the host, as of a batch that this is all of. */
+    private void forwardCombined(
+            Operand x, Operand residual, Operand y, Operand gamma, Operand beta, RunningStatistics running) {
+        ChannelMoments moments;
+        try (SavedStatistics room = backend.newSavedStatistics(c.channels())) {
+            moments = backend.moments(new ReduceForward(c.shape(), c.layout(), x, room));
+        }
+        backend.forward(new ForwardCombined(
+                c.shape(),
+                c.layout(),
+                x,
+                residual,
+                y,
+                c.fusion().activation,
+                gamma,
+                beta,
+                c.epsilon(),
+                moments,
+                saved,
+                running,
+                c.policy()));
+    }
+
+    private void backwardCombined(
+            Operand dy, Operand x, Operand y, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta) {
+        GradientSums sums =
+                backend.gradientSums(new ReduceBackward(c.shape(), c.layout(), dy, x, y, c.fusion().activation, saved));
+        backend.backward(new BackwardCombined(
+                c.shape(),
+                c.layout(),
+                dy,
+                x,
+                y,
+                c.fusion().activation,
+                saved,
+                sums,
+                sums,
+                dx,
+                dresidual,
+                dgamma,
+                dbeta,
                 c.mode().accumulates));
     }
 

@@ -85,7 +85,7 @@ class SupportTableTest {
                         + " edit. `verify` runs",
                 "every row under every strategy, with float32 elements, and holds it against the reference, which has all of"
                         + " them too.",
-                "16-bit elements are held against it by NormalizationsTest, for a few of the operations, and by StorageTest.",
+                "16-bit elements are held against it by StorageTypesTest, for a few of the operations, and by StorageTest.",
                 "",
                 "| operation | direction | layouts | storage types | strategies |",
                 "|---|---|---|---|---|"));
