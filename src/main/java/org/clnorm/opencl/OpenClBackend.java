@@ -198,6 +198,11 @@ public final class OpenClBackend implements Backend {
     }
 
     @Override
+    public OpenClMemory allocate(long elements) {
+        return allocate(elements, DataType.FLOAT32);
+    }
+
+    @Override
     public OpenClMemory allocate(long elements, DataType type) {
         int[] status = new int[1];
         long bytes = Math.max(1, elements) * type.bytes();
@@ -515,7 +520,7 @@ public final class OpenClBackend implements Backend {
                 partials.memory().close(); // the device keeps it until the launches that use it are done
                 partials = null;
             }
-            partials = new Operand(allocate(elements, DataType.FLOAT32), 0);
+            partials = new Operand(allocate(elements), 0);
         }
         return partials;
     }
