@@ -227,7 +227,8 @@ public final class Device implements AutoCloseable {
         return upload(from, shape, layout, DataType.FLOAT32);
     }
 
-    private Tensor upload(FloatBuffer from, Shape shape, Layout layout, DataType type) {
+    /** A new tensor of the elements that remain in a buffer; see {@link #upload(float[], Shape, Layout, DataType)}. */
+    public Tensor upload(FloatBuffer from, Shape shape, Layout layout, DataType type) {
         Objects.requireNonNull(from, "from");
         Objects.requireNonNull(shape, "shape");
         if (from.remaining() != shape.elements()) {
