@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.clnorm.Shape;
 import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
@@ -44,12 +45,16 @@ final class Benchmark implements Callable<Integer> {
     /** A run's measurements, for {@code --from}. */
     private static final Path KEPT = BUILT.resolve("cpu.csv");
 
+    /** γ and β by the sample are in none of the peers, and in `bench`. */
+    private static final List<Norm> PEERS_HAVE =
+            Stream.of(Norm.values()).filter(norm -> norm != Norm.CONDITIONAL).toList();
+
     @Option(
             names = "--norm",
             paramLabel = "NORM",
             split = ",",
             description = "${COMPLETION-CANDIDATES}; may be repeated. All unless given.")
-    private List<Norm> norms = List.of(Norm.values());
+    private List<Norm> norms = PEERS_HAVE;
 
     @Option(
             names = "--shape",

@@ -225,7 +225,8 @@ public final class Bench {
             this.workload = workload;
             Norm norm = workload.norm();
             Normalization normalization = norm.normalization(workload.shape());
-            long affine = normalization.grouping().affine(workload.shape(), workload.layout());
+            long samples = normalization.perSample() ? workload.shape().batch() : 1;
+            long affine = samples * normalization.grouping().affine(workload.shape(), workload.layout());
             // A copy moves whole float32 elements.
             long room = workload.copied() * Float.BYTES / workload.type().bytes();
             operands = new Operands(backend, room);
