@@ -47,7 +47,7 @@ final class Benchmark implements Callable<Integer> {
 
     /** γ and β by the sample are in none of the peers, and in `bench`. */
     private static final List<Norm> PEERS_HAVE =
-            Stream.of(Norm.values()).filter(norm -> norm != Norm.CONDITIONAL).toList();
+            Stream.of(Norm.values()).filter(norm -> norm != Norm.ADAPTIVE).toList();
 
     @Option(
             names = "--norm",

@@ -92,7 +92,7 @@ final class Expected {
             case BATCH, RENORM -> c;
             case GHOST -> n / Norm.VIRTUAL_BATCH * channels + c;
             case GROUP -> n * Norm.GROUPS + c / (channels / Norm.GROUPS);
-            case INSTANCE, CONDITIONAL -> n * channels + c;
+            case INSTANCE, ADAPTIVE -> n * channels + c;
             case LAYER, RMS, L2, WEIGHT -> n;
         };
     }

@@ -28,7 +28,7 @@ public enum Norm {
     /** Batch renormalization. */
     RENORM("renorm", "Batch renorm", Statistic.CENTERED),
     /** Instance normalization with γ and β of each sample's own, as adaptive instance normalization has them. */
-    CONDITIONAL("conditional", "Instance norm, γ and β per sample", Statistic.CENTERED),
+    ADAPTIVE("adaptive", "Instance norm, γ and β per sample", Statistic.CENTERED),
     /** Weight normalization of each index of the first dimension. */
     WEIGHT("weight", "Weight norm", Statistic.LENGTH),
     /** Each row, the last dimension in the order of memory, scaled to length 1. */
@@ -66,7 +66,7 @@ public enum Norm {
             case LAYER, RMS, L2 -> new Normalization(new Grouping.Rows(1, true), statistic);
             case GROUP -> new Normalization(new Grouping.Channels(GROUPS), statistic);
             case INSTANCE -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic);
-            case CONDITIONAL -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic, true, null);
+            case ADAPTIVE -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic, true, null);
             case GHOST -> new Normalization(new Grouping.Batch(VIRTUAL_BATCH), statistic);
             case RENORM -> new Normalization(Grouping.batch(), statistic, false, RENORMALIZATION);
             case WEIGHT -> new Normalization(new Grouping.Rows(shape.rank() - 1, false), statistic);
@@ -104,7 +104,7 @@ public enum Norm {
             case BATCH -> Workload.SHAPES;
             case LAYER, RMS -> ROWS;
             case GROUP, INSTANCE -> PLANES;
-            case GHOST, RENORM, CONDITIONAL -> BATCHES;
+            case GHOST, RENORM, ADAPTIVE -> BATCHES;
             case WEIGHT -> List.of(Shape.of(512, 512, 3, 3));
             case L2 -> ROWS.subList(0, 1);
         };
@@ -121,7 +121,7 @@ public enum Norm {
         return switch (this) {
             case BATCH, RENORM -> objection(values < 2, "needs two values per channel");
             case GROUP -> objection(shape.channels() % GROUPS != 0, "needs channels in " + GROUPS + " groups");
-            case INSTANCE, CONDITIONAL -> objection(shape.spatial() < 2, "needs two values per sample and channel");
+            case INSTANCE, ADAPTIVE -> objection(shape.spatial() < 2, "needs two values per sample and channel");
             case GHOST ->
                 objection(
                         values < 2 || shape.spatial() < 2 && shape.batch() % VIRTUAL_BATCH == 1,

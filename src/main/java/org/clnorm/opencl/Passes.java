@@ -211,63 +211,63 @@ final class Passes {
     }
 
     private static void place(ForwardTraining pass, Operand[] places) {
-        Place.X.put(pass.x(), places);
-        Place.RESIDUAL.put(pass.residual(), places);
-        Place.Y.put(pass.y(), places);
         boolean byElement = byElement(pass.normalization());
+        forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
         (byElement ? Place.ROW_GAMMA : Place.GAMMA).put(pass.gamma(), places);
         (byElement ? Place.ROW_BETA : Place.BETA).put(pass.beta(), places);
         ((OpenClSavedStatistics) pass.saved())
                 .keep(pass.epsilon(), byElement ? pass.gamma() : null, byElement ? pass.beta() : null);
-        coefficients(pass.saved(), places);
         running(pass.running(), places);
     }
 
     private static void place(ForwardInference pass, Operand[] places) {
-        Place.X.put(pass.x(), places);
-        Place.RESIDUAL.put(pass.residual(), places);
-        Place.Y.put(pass.y(), places);
+        forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
         Place.GAMMA.put(pass.gamma(), places);
         Place.BETA.put(pass.beta(), places);
         Place.MEAN.put(pass.mean(), places);
         Place.VARIANCE.put(pass.variance(), places);
-        coefficients(pass.saved(), places);
+    }
+
+    private static void place(ForwardCombined pass, Operand[] places) {
+        forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
+        Place.GAMMA.put(pass.gamma(), places);
+        Place.BETA.put(pass.beta(), places);
+        running(pass.running(), places);
+    }
+
+    /** What all forward passes have. */
+    private static void forward(Operand x, Operand residual, Operand y, SavedStatistics saved, Operand[] places) {
+        Place.X.put(x, places);
+        Place.RESIDUAL.put(residual, places);
+        Place.Y.put(y, places);
+        coefficients(saved, places);
     }
 
     private static void place(Backward pass, Operand[] places) {
-        Place.DY.put(pass.dy(), places);
-        Place.X.put(pass.x(), places);
-        Place.Y.put(pass.y(), places);
-        Place.DX.put(pass.dx(), places);
-        Place.DRESIDUAL.put(pass.dresidual(), places);
+        backward(pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual(), pass.saved(), places);
         Place.DGAMMA.put(pass.dgamma(), places);
         Place.DBETA.put(pass.dbeta(), places);
         if (byElement(pass.normalization())) {
             Place.ROW_GAMMA.put(((OpenClSavedStatistics) pass.saved()).rowGamma(), places);
             Place.ROW_BETA.put(((OpenClSavedStatistics) pass.saved()).rowBeta(), places);
         }
-        coefficients(pass.saved(), places);
-    }
-
-    private static void place(ForwardCombined pass, Operand[] places) {
-        Place.X.put(pass.x(), places);
-        Place.RESIDUAL.put(pass.residual(), places);
-        Place.Y.put(pass.y(), places);
-        Place.GAMMA.put(pass.gamma(), places);
-        Place.BETA.put(pass.beta(), places);
-        coefficients(pass.saved(), places);
-        running(pass.running(), places);
     }
 
     private static void place(BackwardCombined pass, Operand[] places) {
-        Place.DY.put(pass.dy(), places);
-        Place.X.put(pass.x(), places);
-        Place.Y.put(pass.y(), places);
-        Place.DX.put(pass.dx(), places);
-        Place.DRESIDUAL.put(pass.dresidual(), places);
+        backward(pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual(), pass.saved(), places);
         Place.DGAMMA.put(pass.dgamma(), places);
         Place.DBETA.put(pass.dbeta(), places);
-        coefficients(pass.saved(), places);
+    }
+
+    /** What all backward passes have. */
+    private static void backward(
+            Operand dy, Operand x, Operand y, Operand dx, Operand dresidual, SavedStatistics saved, Operand[] places) {
+        Place.DY.put(dy, places);
+        Place.X.put(x, places);
+        Place.Y.put(y, places);
+        Place.DX.put(dx, places);
+        Place.DRESIDUAL.put(dresidual, places);
+        coefficients(saved, places);
     }
 
     private static void running(RunningStatistics running, Operand[] places) {
