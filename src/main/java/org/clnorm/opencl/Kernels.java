@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Set;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -69,7 +70,8 @@ final class Kernels {
 
     /** A kernel of the caller's own for a launch; the caller releases it. */
     Kernel prepare(Launch launch) {
-        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options() + launch.macros());
+        Set<String> geometry = KernelCatalogue.entry(launch.kernel()).geometry();
+        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options(geometry) + launch.macros());
         Binary binary = binaries.get(key);
         if (binary == null) {
             binary = make(key);

@@ -1,7 +1,9 @@
 package org.clnorm.opencl;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -78,15 +80,30 @@ public record Strategy(
         return workX * blocks * vectorWidth;
     }
 
-    /** The kernels' macros. */
-    String macros() {
-        return "-DVW=" + vectorWidth + " -DWX=" + workX + " -DWY=" + workY + " -DTILE=" + tile + " -DBLOCKS=" + blocks
-                + (cached > 0 ? " -DCACHED=" + cached : "") + " -DSTREAM=" + (stream ? 1 : 0);
+    /** The macros of kernels, with their values. */
+    Map<String, Integer> macros() {
+        Map<String, Integer> macros = new LinkedHashMap<>();
+        macros.put("VW", vectorWidth);
+        macros.put("WX", workX);
+        macros.put("WY", workY);
+        macros.put("TILE", tile);
+        macros.put("BLOCKS", blocks);
+        if (cached > 0) {
+            macros.put("CACHED", cached);
+        }
+        macros.put("STREAM", stream ? 1 : 0);
+        return macros;
     }
 
-    /** All options of the compiler. */
-    String options() {
-        return language + " " + macros();
+    /**
+     * The options of the compiler, for a kernel that obeys some of the macros: without the others, strategies that differ in
+     * those only share its binary.
+     */
+    String options(Set<String> obeyed) {
+        return macros().entrySet().stream()
+                .filter(macro -> obeyed.contains(macro.getKey()))
+                .map(macro -> " -D" + macro.getKey() + "=" + macro.getValue())
+                .collect(Collectors.joining("", language, ""));
     }
 
     /**
