@@ -57,6 +57,7 @@ final class Kernels {
     private final BinaryCache cache;
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
     private int compiled;
+    private long compiling;
 
     /** @param afterCompiling called when a compilation is over, well or not */
     Kernels(cl_context context, cl_device_id device, String deviceName, Runnable afterCompiling, BinaryCache cache) {
@@ -101,6 +102,11 @@ final class Kernels {
     /** How many programs were compiled from source. */
     int compiled() {
         return compiled;
+    }
+
+    /** Nanoseconds that it took to compile them. */
+    long compiling() {
+        return compiling;
     }
 
     private Binary make(KernelKey key) {
@@ -182,6 +188,7 @@ final class Kernels {
         int built = OpenClException.statusOf(
                 () -> CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null));
         afterCompiling.run();
+        compiling += System.nanoTime() - start;
         if (built != CL.CL_SUCCESS) {
             String buildLog = log(program);
             CL.clReleaseProgram(program);
