@@ -1,6 +1,9 @@
 package org.clnorm.opencl;
 
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
 import org.jocl.CL;
 import org.jocl.Pointer;
@@ -56,6 +59,9 @@ final class Kernels {
     private final Runnable afterCompiling;
     private final BinaryCache cache;
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
+    /** Of those that were compiled. */
+    private final Map<KernelKey, Double> seconds = new HashMap<>();
+
     private int compiled;
     private long compiling;
 
@@ -117,7 +123,9 @@ final class Kernels {
         cl_program program = cached(file, cacheKey, options);
         boolean isNew = program == null;
         if (isNew) {
+            long before = compiling;
             program = build(file, text, options);
+            seconds.put(key, (compiling - before) * 1e-9);
         }
         return new Binary(key.name, program, isNew ? cacheKey : null);
     }
@@ -156,6 +164,14 @@ final class Kernels {
     private void write(Binary made) {
         String cacheKey = made.unwritten;
         made.unwritten = null;
+        byte[] binary = binaryOf(made);
+        if (binary.length > 0) {
+            cache.write(cacheKey, binary);
+        }
+    }
+
+    /** What the driver made of a program; empty where it does not say. */
+    private byte[] binaryOf(Binary made) {
         long[] size = new long[1];
         byte[][] binary = new byte[1][];
         int status = OpenClException.statusOf(() -> {
@@ -173,10 +189,20 @@ final class Kernels {
         });
         afterCompiling.run();
         if (status == CL.CL_SUCCESS && size[0] > 0) {
-            cache.write(cacheKey, binary[0]);
-        } else {
-            log.debug("{} gives no binary of {}: status {}", deviceName, made.name, status);
+            return binary[0];
         }
+        log.debug("{} gives no binary of {}: status {}", deviceName, made.name, status);
+        return new byte[0];
+    }
+
+    /** All programs that there are now, in the order of their kernels' names. */
+    List<OpenClBackend.BuiltProgram> programs() {
+        List<OpenClBackend.BuiltProgram> programs = new ArrayList<>();
+        binaries.forEach((key, binary) -> programs.add(new OpenClBackend.BuiltProgram(
+                key.name, key.options, seconds.getOrDefault(key, 0.0), binaryOf(binary))));
+        programs.sort(Comparator.comparing(OpenClBackend.BuiltProgram::kernel)
+                .thenComparing(OpenClBackend.BuiltProgram::options));
+        return programs;
     }
 
     /** Compiles a source text; {@code file} is its name in messages. */

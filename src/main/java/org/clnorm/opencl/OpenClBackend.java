@@ -4,6 +4,7 @@ import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -210,6 +211,22 @@ public final class OpenClBackend implements Backend {
     public Builds builds() {
         synchronized (lock) {
             return new Builds(kernels.compiled(), (kernels.compiling() + firstLaunches) * 1e-9);
+        }
+    }
+
+    /**
+     * A program, as the device's compiler made it.
+     *
+     * @param options those of the compiler
+     * @param seconds that it took to compile it; 0 if it is from the cache
+     * @param binary what the driver gives out: on NVIDIA's, text in PTX; empty where it gives none
+     */
+    public record BuiltProgram(String kernel, String options, double seconds, byte[] binary) {}
+
+    /** The programs that were built so far. */
+    public List<BuiltProgram> programs() {
+        synchronized (lock) {
+            return kernels.programs();
         }
     }
 

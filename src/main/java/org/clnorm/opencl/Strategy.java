@@ -187,7 +187,7 @@ public record Strategy(
      * This strategy as it goes over a view: one that keeps groups in registers with the smallest work-group that holds
      * them, or its family's others where none does.
      */
-    Strategy forView(DeviceFacts facts, View view) {
+    public Strategy forView(DeviceFacts facts, View view) {
         if (!joins(view)) {
             return split(facts);
         }
