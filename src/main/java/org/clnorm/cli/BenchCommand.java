@@ -74,6 +74,12 @@ final class BenchCommand implements Callable<Integer> {
     private String direction;
 
     @Option(
+            names = "--fusion",
+            paramLabel = "<fusion>",
+            description = "Of batch normalization only what is fused with this: none, relu or add+relu.")
+    private String fusion;
+
+    @Option(
             names = "--type",
             paramLabel = "<type>",
             description = {
@@ -218,13 +224,28 @@ final class BenchCommand implements Callable<Integer> {
             Workload.Direction asked = oneOf("--direction", direction, Workload.Direction.values());
             directions = directions.contains(asked) ? List.of(asked) : List.of();
         }
+        List<Workload.Fusion> fusions = norm.fusions();
+        if (fusion != null && fusions.size() > 1) {
+            fusions = List.of(fusionNamed(fusion));
+        }
         for (Layout l : layouts) {
             for (Workload.Direction d : directions) {
-                for (Workload.Fusion fusion : norm.fusions()) {
-                    workloads.add(new Workload(norm, d, shape, l, fusion, stored));
+                for (Workload.Fusion f : fusions) {
+                    workloads.add(new Workload(norm, d, shape, l, f, stored));
                 }
             }
         }
+    }
+
+    private Workload.Fusion fusionNamed(String name) {
+        return switch (name) {
+            case "none" -> Workload.Fusion.NONE;
+            case "relu" -> Workload.Fusion.RELU;
+            case "add+relu" -> Workload.Fusion.ADD_RELU;
+            default ->
+                throw new ParameterException(
+                        spec.commandLine(), "--fusion must be none, relu or add+relu, but is '" + name + "'");
+        };
     }
 
     private <T> T oneOf(String option, String given, T[] values) {

@@ -224,6 +224,23 @@ class StrategyTest {
     }
 
     @Test
+    void all_gpu_hasTheGpuFamilyAlone() {
+        for (DeviceFacts facts : List.of(Facts.gpu(4), Facts.h200(), Facts.withWorkGroup(8))) {
+            assertThat(Strategy.all(facts))
+                    .as("a cpu strategy's work-item holds more than a GPU's registers: %s", facts)
+                    .isNotEmpty()
+                    .allMatch(strategy -> strategy.name().startsWith("gpu-"));
+        }
+        assertThat(Strategy.all(Facts.h200()))
+                .extracting(Strategy::name)
+                .containsExactly("gpu-cached", "gpu-fused", "gpu-split");
+        assertThat(Strategy.all(Facts.withWorkGroup(7)))
+                .as("its work-groups are too small for the others")
+                .extracting(Strategy::name)
+                .containsExactly("cpu-fused", "cpu-split");
+    }
+
+    @Test
     void all_oclgrind_hasTheVectorsOfACpu() {
         assertThat(Strategy.named("cpu-fused", Facts.oclgrind()).vectorWidth())
                 .as("it says 1, and would then simulate none of the code for vectors")
