@@ -4,6 +4,7 @@ import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.Arrays;
 import java.util.HashSet;
+import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -169,6 +170,11 @@ public final class OpenClBackend implements Backend {
     @Override
     public DeviceInfo info() {
         return info;
+    }
+
+    /** Its context, device and queue; see {@link Handles}. */
+    List<Object> handles() {
+        return List.of(context, device, queue);
     }
 
     /** What is known of the device. */
