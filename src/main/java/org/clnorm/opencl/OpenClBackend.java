@@ -175,6 +175,11 @@ public final class OpenClBackend implements Backend {
         return info;
     }
 
+    /** Its context, device and queue; see {@link Handles}. */
+    List<Object> handles() {
+        return List.of(context, device, queue);
+    }
+
     /** What is known of the device. */
     public DeviceFacts facts() {
         return facts;
