@@ -257,10 +257,8 @@ public final class StateArray {
                 float[] exact = toFloats();
                 Arrays.setAll(values, i -> exact[i]);
             }
-            case UINT8, INT32 -> {
-                long[] exact = toLongs();
-                Arrays.setAll(values, i -> exact[i]);
-            }
+            case UINT8 -> Arrays.setAll(values, i -> content[i] & 0xff);
+            case INT32 -> Arrays.setAll(values, i -> from.getInt());
             case INT64 -> throw new IllegalArgumentException("must be of a type that float64 holds, but is " + type);
         }
         return values;
