@@ -42,9 +42,16 @@ public final class StateDict {
     private static final StateDict EMPTY = new StateDict(Map.of());
 
     private final Map<String, StateArray> arrays;
+    /** Of {@link #under} a prefix that nothing was under: the names that there were, for whoever misses some. */
+    private final Set<String> others;
 
     private StateDict(Map<String, StateArray> arrays) {
+        this(arrays, Set.of());
+    }
+
+    private StateDict(Map<String, StateArray> arrays, Set<String> others) {
         this.arrays = Collections.unmodifiableMap(arrays);
+        this.others = others;
     }
 
     /** One without arrays. */
@@ -91,8 +98,24 @@ public final class StateDict {
     /** The arrays whose names start with {@code prefix} and a dot, by the rest of the name. */
     public StateDict under(String prefix) {
         String dotted = dotted(prefix);
-        return renamed(name ->
+        StateDict under = renamed(name ->
                 name.length() > dotted.length() && name.startsWith(dotted) ? name.substring(dotted.length()) : null);
+        // The names only: a copy of the map would keep all of a large file.
+        return under.arrays.isEmpty()
+                ? new StateDict(Map.of(), Set.copyOf(arrays.isEmpty() ? others : names()))
+                : under;
+    }
+
+    /** The prefixes, in order, that all of these names are under, here or where this was looked for in vain. */
+    List<String> prefixesOf(Set<String> wanted) {
+        Set<String> all = arrays.isEmpty() ? others : names();
+        String first = "." + wanted.iterator().next();
+        return all.stream()
+                .filter(name -> name.endsWith(first) && name.length() > first.length())
+                .map(name -> name.substring(0, name.length() - first.length()))
+                .filter(prefix -> wanted.stream().allMatch(name -> all.contains(prefix + "." + name)))
+                .sorted()
+                .toList();
     }
 
     private static String dotted(String prefix) {
