@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
@@ -82,6 +83,7 @@ final class LayerState {
      * @throws IllegalArgumentException when it does not fit; the message has all that is wrong
      */
     Loading check(StateDict state, boolean strict) {
+        Objects.requireNonNull(state, "state");
         Set<String> known = new LinkedHashSet<>(tensors.keySet());
         if (tracked != null) {
             known.add(BATCHES);

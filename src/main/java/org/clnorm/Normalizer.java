@@ -77,6 +77,7 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     private final Options options;
     private final Device device;
+    private final String what;
     private final Parameter gamma;
     private final Parameter beta;
     private final Running running;
@@ -119,6 +120,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @param what it is, for messages
      */
     Normalizer(Device device, Options options, Shape affine, String what) {
+        this.what = what;
         this.device = device;
         this.options = options;
         this.own = new Belongings(device);
@@ -939,5 +941,13 @@ public abstract sealed class Normalizer implements AutoCloseable
         return parameter == null || parameter.isFrozen()
                 ? null
                 : parameter.gradient().operand();
+    }
+
+    /** What it is, in which mode and where. */
+    @Override
+    public final String toString() {
+        return what
+                + (isOpen() ? training ? ", training, on " : ", evaluating, on " : ", closed, on ")
+                + device.label();
     }
 }

@@ -29,8 +29,8 @@ public final class StateDict {
     public record Difference(List<String> missing, List<String> unexpected) {
         /** Copies both. */
         public Difference {
-            missing = List.copyOf(missing);
-            unexpected = List.copyOf(unexpected);
+            missing = List.copyOf(Objects.requireNonNull(missing, "missing"));
+            unexpected = List.copyOf(Objects.requireNonNull(unexpected, "unexpected"));
         }
 
         /** Whether there is none. */
@@ -65,6 +65,7 @@ public final class StateDict {
      * @throws IllegalArgumentException for a name that is empty, has control characters or is no Unicode
      */
     public static StateDict of(Map<String, StateArray> arrays) {
+        Objects.requireNonNull(arrays, "arrays");
         Map<String, StateArray> copy = new LinkedHashMap<>();
         arrays.forEach((name, array) -> copy.put(checked(name), Objects.requireNonNull(array, name)));
         return new StateDict(copy);
@@ -84,6 +85,7 @@ public final class StateDict {
 
     /** These arrays and one more, or another one of that name in its place. */
     public StateDict with(String name, StateArray array) {
+        Objects.requireNonNull(array, "array");
         Map<String, StateArray> more = new LinkedHashMap<>(arrays);
         more.put(name, array);
         return of(more);
@@ -119,6 +121,7 @@ public final class StateDict {
     }
 
     private static String dotted(String prefix) {
+        Objects.requireNonNull(prefix, "prefix");
         if (prefix.isEmpty() || prefix.endsWith(".")) {
             throw new IllegalArgumentException(
                     "A prefix must not be empty or end in the dot that follows it, but given was \"" + prefix + "\"");
@@ -143,6 +146,7 @@ public final class StateDict {
      * @throws IllegalArgumentException when both have an array of one name
      */
     public StateDict merge(StateDict others) {
+        Objects.requireNonNull(others, "others");
         List<String> twice =
                 others.arrays.keySet().stream().filter(arrays::containsKey).toList();
         if (!twice.isEmpty()) {
@@ -156,6 +160,7 @@ public final class StateDict {
 
     /** The array of that name, if there is one. */
     public Optional<StateArray> get(String name) {
+        Objects.requireNonNull(name, "name");
         return Optional.ofNullable(arrays.get(name));
     }
 

@@ -86,6 +86,8 @@ public final class Diagnoser {
      * @throws IllegalArgumentException for a y with another number of channels, in those steps
      */
     public Optional<Diagnostics> observe(BatchNorm layer, Tensor y) {
+        Objects.requireNonNull(layer, "layer");
+        Objects.requireNonNull(y, "y");
         if (interval == 0 || ++step % interval != 0) {
             return Optional.empty();
         }
@@ -192,5 +194,11 @@ public final class Diagnoser {
             wide[i] = values[i];
         }
         return wide;
+    }
+
+    /** Its name and when it looks. */
+    @Override
+    public String toString() {
+        return "diagnoser of " + name + (isOn() ? ", every " + interval + " steps" : ", off");
     }
 }

@@ -9,6 +9,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -72,6 +73,7 @@ public final class CaseFile {
 
         /** Whether it obeys the option of that name. */
         public boolean has(String option) {
+            Objects.requireNonNull(option, "option");
             return options.contains(option);
         }
 
@@ -155,6 +157,7 @@ public final class CaseFile {
      * @throws IOException as {@link #read(Path)}, and when the file says that it is a case of something else
      */
     public static CaseFile read(Path file, Op op, UnaryOperator<CaseOptions> override) throws IOException {
+        Objects.requireNonNull(override, "override");
         Map<String, NpyArray> arrays = Npz.read(file);
         return WithGson.get("A case file", () -> read(file, arrays, op, override));
     }
@@ -324,6 +327,7 @@ public final class CaseFile {
 
     /** Another input, in memory order, if there is one of that name. */
     public Optional<float[]> input(String array) {
+        Objects.requireNonNull(array, "array");
         return Optional.ofNullable(inputs.get(array));
     }
 
@@ -335,5 +339,11 @@ public final class CaseFile {
     /** What it is a case of, in a few words. */
     public String describe() {
         return op + " " + options.mode() + " " + shape + " " + options.layout();
+    }
+
+    /** The file, and what it is a case of. */
+    @Override
+    public String toString() {
+        return name + ": " + describe();
     }
 }

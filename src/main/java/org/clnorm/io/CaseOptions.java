@@ -16,6 +16,7 @@ import java.io.Reader;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.clnorm.Activation;
@@ -85,6 +86,10 @@ public record CaseOptions(
 
     /** Checks the numbers. */
     public CaseOptions {
+        Objects.requireNonNull(mode, "mode");
+        Objects.requireNonNull(runningVariance, "runningVariance");
+        Objects.requireNonNull(layout, "layout");
+        Objects.requireNonNull(activation, "activation");
         if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("the option eps must be finite and at least 0, but is " + epsilon);
         }
@@ -195,6 +200,7 @@ public record CaseOptions(
 
     /** Whether there is an option of that name. */
     public static boolean isKnown(String option) {
+        Objects.requireNonNull(option, "option");
         return KNOWN.contains(option);
     }
 

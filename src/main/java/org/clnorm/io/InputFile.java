@@ -3,6 +3,7 @@ package org.clnorm.io;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Objects;
 
 /** What is asked of every file before it is read. */
 final class InputFile {
@@ -10,6 +11,7 @@ final class InputFile {
 
     /** @throws IOException unless it is a file that can be read at any place; the message names it and says why not */
     static void check(Path file) throws IOException {
+        Objects.requireNonNull(file, "file");
         if (!Files.exists(file)) {
             throw new IOException(file + ": there is no such file");
         }

@@ -12,6 +12,7 @@ import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.stream.Collectors;
 import org.clnorm.StateArray;
 
@@ -88,6 +89,7 @@ public final class NpyArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static NpyArray of(float[] values, long... dimensions) {
+        Objects.requireNonNull(values, "values");
         check(ElementType.FLOAT32, values.length, dimensions);
         return new NpyArray(StateArray.of(values, dimensions));
     }
@@ -99,6 +101,7 @@ public final class NpyArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static NpyArray of(double[] values, long... dimensions) {
+        Objects.requireNonNull(values, "values");
         check(ElementType.FLOAT64, values.length, dimensions);
         return new NpyArray(StateArray.of(values, dimensions));
     }
@@ -110,6 +113,7 @@ public final class NpyArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static NpyArray of(byte[] values, long... dimensions) {
+        Objects.requireNonNull(values, "values");
         check(ElementType.UINT8, values.length, dimensions);
         return new NpyArray(StateArray.of(StateArray.Type.UINT8, ByteBuffer.wrap(values), dimensions));
     }
@@ -120,6 +124,7 @@ public final class NpyArray {
      * @throws IllegalArgumentException for bfloat16, which the format has no type for
      */
     public static NpyArray of(StateArray state) {
+        Objects.requireNonNull(state, "state");
         if (Arrays.stream(ElementType.values())
                 .noneMatch(known -> known.name().equals(state.type().name()))) {
             throw new IllegalArgumentException("is " + state
@@ -134,6 +139,7 @@ public final class NpyArray {
     }
 
     private static void check(ElementType type, int elements, long... dimensions) {
+        Objects.requireNonNull(dimensions, "dimensions");
         if (Arrays.stream(dimensions).anyMatch(d -> d < 0) || product(dimensions) != elements) {
             throw new IllegalArgumentException(
                     "An array of " + elements + " elements cannot have the dimensions " + tuple(dimensions));

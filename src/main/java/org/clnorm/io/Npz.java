@@ -7,6 +7,7 @@ import java.time.LocalDateTime;
 import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.zip.CRC32;
@@ -134,6 +135,7 @@ public final class Npz {
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void write(Path file, Map<String, NpyArray> arrays) throws IOException {
+        Objects.requireNonNull(arrays, "arrays");
         write(file, arrays.keySet(), arrays::get);
     }
 
@@ -145,6 +147,7 @@ public final class Npz {
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void writeState(Path file, StateDict state) throws IOException {
+        Objects.requireNonNull(state, "state");
         write(file, state.names(), name -> {
             try {
                 return NpyArray.of(state.get(name).orElseThrow());
@@ -165,6 +168,7 @@ public final class Npz {
     }
 
     private static void write(Path file, Set<String> names, Function<String, NpyArray> arrays) throws IOException {
+        Objects.requireNonNull(file, "file");
         WholeFile.write(file, out -> {
             try (ZipOutputStream zip = new ZipOutputStream(out)) {
                 for (String name : names) {

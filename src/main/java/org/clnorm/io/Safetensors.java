@@ -49,7 +49,9 @@ public final class Safetensors implements AutoCloseable {
     public record Entry(String name, String dtype, List<Long> shape, long begin, long end) {
         /** Copies the shape. */
         public Entry {
-            shape = List.copyOf(shape);
+            Objects.requireNonNull(name, "name");
+            Objects.requireNonNull(dtype, "dtype");
+            shape = List.copyOf(Objects.requireNonNull(shape, "shape"));
         }
 
         /** The size of all elements. */
@@ -240,6 +242,7 @@ public final class Safetensors implements AutoCloseable {
      *     the message names the file and the tensor
      */
     public StateArray load(Entry entry) throws IOException {
+        Objects.requireNonNull(entry, "entry");
         StateArray.Type type = entry.type()
                 .orElseThrow(() -> wrong(
                         entry.name(), "has the dtype " + entry.dtype() + ", but supported are " + DTYPES.values()));
@@ -492,6 +495,9 @@ public final class Safetensors implements AutoCloseable {
      * @throws IllegalStateException without Gson on the class path
      */
     public static void write(Path file, StateDict state, Map<String, String> metadata) throws IOException {
+        Objects.requireNonNull(file, "file");
+        Objects.requireNonNull(state, "state");
+        Objects.requireNonNull(metadata, "metadata");
         List<Map.Entry<String, StateArray>> arrays =
                 new ArrayList<>(state.toMap().entrySet());
         arrays.sort(Comparator.comparing(
@@ -570,5 +576,11 @@ public final class Safetensors implements AutoCloseable {
         } catch (CharacterCodingException e) {
             throw new IllegalArgumentException("The metadata must be Unicode, but has half characters", e);
         }
+    }
+
+    /** The file, and how many tensors it has. */
+    @Override
+    public String toString() {
+        return file + ": " + header.entries.size() + " tensors";
     }
 }
