@@ -58,9 +58,14 @@ public final class Main {
         if (System.getProperty("logback.configurationFile") == null) {
             System.setProperty("logback.configurationFile", LOGGING);
         }
-        CommandLine line = commandLine();
-        int code = execute(line, args);
-        line.getOut().flush();
+        int code = WRONG_USAGE;
+        try {
+            CommandLine line = commandLine();
+            code = execute(line, args);
+            line.getOut().flush();
+        } catch (Throwable e) { // of an error that there is not even the memory to print
+            System.err.println("clnorm: " + e);
+        }
         if (System.out.checkError()) {
             System.err.println(
                     "clnorm: not all of the output could be written; is the disk full, or the reader of the pipe"

@@ -86,11 +86,11 @@ public final class Diagnoser {
      * @throws IllegalArgumentException for a y with another number of channels, in those steps
      */
     public Optional<Diagnostics> observe(BatchNorm layer, Tensor y) {
-        Objects.requireNonNull(layer, "layer");
-        Objects.requireNonNull(y, "y");
         if (interval == 0 || ++step % interval != 0) {
             return Optional.empty();
         }
+        Objects.requireNonNull(layer, "layer");
+        Objects.requireNonNull(y, "y");
         Diagnostics diagnostics = diagnostics(layer, y);
         if (diagnostics.isHealthy()) {
             log.info("{}", diagnostics);
