@@ -117,11 +117,13 @@ public final class PopulationStatistics {
      * @throws IllegalArgumentException for no layer, one that is given twice, or one without running statistics
      */
     public static PopulationStatistics over(Collection<BatchNorm> layers) {
+        Objects.requireNonNull(layers, "layers");
         return new PopulationStatistics(layers);
     }
 
     /** Of one layer, with nothing observed. */
     public static PopulationStatistics over(BatchNorm layer) {
+        Objects.requireNonNull(layer, "layer");
         return over(List.of(layer));
     }
 
@@ -131,6 +133,7 @@ public final class PopulationStatistics {
      * @param inputs of shape (N, C, spatial...); a tensor may be closed, or written anew, once the next one is asked for
      */
     public static void estimate(BatchNorm layer, Iterator<Tensor> inputs) {
+        Objects.requireNonNull(inputs, "inputs");
         PopulationStatistics population = over(layer);
         while (inputs.hasNext()) {
             population.observe(layer, inputs.next());
@@ -170,6 +173,7 @@ public final class PopulationStatistics {
      * @throws NonFiniteException for a layer whose policy is {@link NonFinitePolicy#THROW}
      */
     public PopulationStatistics observe(BatchNorm layer, Tensor x) {
+        Objects.requireNonNull(x, "x");
         Population population = populations.get(Objects.requireNonNull(layer, "layer"));
         if (population == null) {
             throw new IllegalArgumentException(
@@ -204,5 +208,11 @@ public final class PopulationStatistics {
             number++;
         }
         populations.forEach((layer, population) -> population.into(layer.running()));
+    }
+
+    /** Of how many layers. */
+    @Override
+    public String toString() {
+        return "population statistics of " + populations.keySet();
     }
 }
