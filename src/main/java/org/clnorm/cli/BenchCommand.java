@@ -17,9 +17,9 @@ import org.clnorm.bench.BenchReport;
 import org.clnorm.bench.Measurement;
 import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload;
+import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.Strategy;
-import org.clnorm.report.ReportFile;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -131,9 +131,8 @@ final class BenchCommand implements Callable<Integer> {
             throw new ParameterException(
                     spec.commandLine(), "--json and --html need a file each, but both are " + json);
         }
-        // Before the work: that one of them cannot be written is better known now than after minutes.
-        ReportFile jsonFile = reportFile("--json", json);
-        ReportFile htmlFile = reportFile("--html", html);
+        WholeFile jsonFile = file("--json", json);
+        WholeFile htmlFile = file("--html", html);
         Instant start = Instant.now();
         PrintWriter out = spec.commandLine().getOut();
         Bench bench = new Bench(candidate, device.strategyName());
@@ -162,9 +161,10 @@ final class BenchCommand implements Callable<Integer> {
         return Main.OK;
     }
 
-    private static ReportFile reportFile(String option, Path path) throws IOException {
+    /** The file that an option names, or null; that it cannot be written is better known before the work than after. */
+    static WholeFile file(String option, Path path) throws IOException {
         try {
-            return path == null ? null : ReportFile.at(path);
+            return path == null ? null : WholeFile.at(path);
         } catch (IOException e) {
             throw new IOException(option + " " + e.getMessage(), e);
         }

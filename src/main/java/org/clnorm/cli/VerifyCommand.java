@@ -2,8 +2,6 @@ package org.clnorm.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.io.Writer;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.LinkedHashMap;
@@ -12,6 +10,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.Verifier;
 import org.clnorm.verify.VerifyReport;
@@ -68,22 +67,15 @@ final class VerifyCommand implements Callable<Integer> {
         String strategy = device.strategyName();
         List<String> strategies = strategy == null ? Verifier.strategies(on.facts()) : List.of(strategy);
         PrintWriter out = spec.commandLine().getOut();
-        // Opened first: that it cannot be written is better known before the work than after.
-        try (Writer file = open(json);
-                Steps steps = new Steps(out, Terminal.isThere())) {
+        WholeFile file = BenchCommand.file("--json", json);
+        try (Steps steps = new Steps(out, Terminal.isThere())) {
             VerifyReport report = Verifier.run(on, strategies, new Verifier.Extent(quick, !outOfPlace), steps);
-            file.write(report.toJson() + "\n");
             steps.close();
+            if (file != null) {
+                file.write(report.toJson() + "\n");
+            }
             print(report);
             return report.passed() ? Main.OK : Main.FAILED;
-        }
-    }
-
-    private static Writer open(Path json) throws IOException {
-        try {
-            return json == null ? Writer.nullWriter() : Files.newBufferedWriter(json);
-        } catch (IOException e) {
-            throw new IOException("--json " + json + " cannot be written: " + e, e);
         }
     }
 
