@@ -23,9 +23,9 @@ import org.clnorm.bench.against.ComparedRow;
 import org.clnorm.bench.against.Comparison;
 import org.clnorm.bench.against.ComparisonReport;
 import org.clnorm.bench.against.Verdict;
+import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.Strategy;
-import org.clnorm.report.ReportFile;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -183,8 +183,8 @@ final class BenchCommand implements Callable<Integer> {
         }
         Build other = against == null ? null : other();
         // Before the work: that one of them cannot be written is better known now than after minutes.
-        ReportFile jsonFile = reportFile("--json", json);
-        ReportFile htmlFile = reportFile("--html", html);
+        WholeFile jsonFile = file("--json", json);
+        WholeFile htmlFile = file("--html", html);
         Instant start = Instant.now();
         PrintWriter out = spec.commandLine().getOut();
         if (other != null) {
@@ -225,7 +225,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private int compare(
-            OpenCl.Candidate candidate, Build other, List<Workload> workloads, Instant start, ReportFile jsonFile)
+            OpenCl.Candidate candidate, Build other, List<Workload> workloads, Instant start, WholeFile jsonFile)
             throws IOException {
         PrintWriter out = spec.commandLine().getOut();
         out.printf("On %s, strategy %s, against %s%n%n", candidate.describe(), strategy(), other);
@@ -252,9 +252,10 @@ final class BenchCommand implements Callable<Integer> {
         return failSlower && report.count(Verdict.SLOWER) > 0 ? Main.FAILED : Main.OK;
     }
 
-    private static ReportFile reportFile(String option, Path path) throws IOException {
+    /** The file that an option names, or null; that it cannot be written is better known before the work than after. */
+    static WholeFile file(String option, Path path) throws IOException {
         try {
-            return path == null ? null : ReportFile.at(path);
+            return path == null ? null : WholeFile.at(path);
         } catch (IOException e) {
             throw new IOException(option + " " + e.getMessage(), e);
         }

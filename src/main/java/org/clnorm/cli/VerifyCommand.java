@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.Verifier;
 import org.clnorm.verify.VerifyReport;
@@ -113,9 +114,9 @@ final class VerifyCommand implements Callable<Integer> {
                 ? Verifier.strategies(on.facts())
                 : Stream.of(strategy.split(",")).map(String::strip).distinct().toList();
         PrintWriter out = spec.commandLine().getOut();
-        // Opened first: that it cannot be written is better known before the work than after.
-        try (Writer file = open("--json", json);
-                Writer cases = open("--cases", lines);
+        // Before the work: that one of them cannot be written is better known now than after minutes.
+        WholeFile file = BenchCommand.file("--json", json);
+        try (Writer cases = open("--cases", lines);
                 Steps steps = new Steps(out, Terminal.isThere())) {
             Verifier.Means means = new Verifier.Means(
                     processes,
@@ -123,13 +124,16 @@ final class VerifyCommand implements Callable<Integer> {
                     seconds == null ? Double.POSITIVE_INFINITY : seconds,
                     result -> write(cases, result));
             VerifyReport report = Verifier.run(on, strategies, extent, means, steps);
-            file.write(report.toJson() + "\n");
             steps.close();
+            if (file != null) {
+                file.write(report.toJson() + "\n");
+            }
             print(report);
             return report.passed() ? Main.OK : Main.FAILED;
         }
     }
 
+    /** Written case by case, and so not as a whole. */
     private static Writer open(String option, Path path) throws IOException {
         try {
             return path == null ? Writer.nullWriter() : Files.newBufferedWriter(path);

@@ -5,6 +5,7 @@ import static org.clnorm.cli.Commands.clnorm;
 
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
+import java.io.BufferedReader;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -77,6 +78,35 @@ class VerifyCommandTest {
         assertThat(clnorm("verify", "--processes", "-1").err())
                 .contains("--processes must be from 0 to 256, but is -1");
         assertThat(clnorm("verify", "--seconds", "0").err()).contains("--seconds must be more than 0, but is 0");
+    }
+
+    @Test
+    void verify_killedOnItsWay_leavesTheOldJson() throws Exception {
+        Path file = Files.writeString(folder.resolve("verify.json"), "old");
+        Process process = new ProcessBuilder(
+                        Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                        "-XX:TieredStopAtLevel=1",
+                        "-DuniqueLibraryNames=true",
+                        "-Djava.io.tmpdir=" + folder,
+                        "-cp",
+                        System.getProperty("java.class.path"),
+                        Main.class.getName(),
+                        "verify",
+                        "--quick",
+                        "--json",
+                        file.toString())
+                .redirectErrorStream(true)
+                .start();
+        try (BufferedReader out = process.inputReader()) {
+            String line = out.readLine();
+            while (line != null && !line.startsWith("Verifying ")) {
+                line = out.readLine();
+            }
+            assertThat(line).as("it says when it begins").isNotNull();
+        } finally {
+            process.destroyForcibly().waitFor();
+        }
+        assertThat(file).hasContent("old");
     }
 
     @Test
