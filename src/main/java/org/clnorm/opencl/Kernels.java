@@ -53,6 +53,9 @@ final class Kernels {
     private final cl_context context;
     private final cl_device_id device;
     private final String deviceName;
+    /** What every program is built with, whatever its macros. */
+    private final String rounding;
+
     private final Runnable afterCompiling;
     private final BinaryCache cache;
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
@@ -63,13 +66,14 @@ final class Kernels {
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
+        this.rounding = OpenCl.roundingOption(device);
         this.afterCompiling = afterCompiling;
         this.cache = cache;
     }
 
     /** A kernel of the caller's own for a launch; the caller releases it. */
     Kernel prepare(Launch launch) {
-        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options() + launch.macros());
+        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options() + launch.macros() + rounding);
         Binary binary = binaries.get(key);
         if (binary == null) {
             binary = make(key);
