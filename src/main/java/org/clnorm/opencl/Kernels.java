@@ -57,6 +57,9 @@ final class Kernels {
     private final cl_context context;
     private final cl_device_id device;
     private final String deviceName;
+    /** What every program is built with, whatever its macros. */
+    private final String rounding;
+
     private final Runnable afterCompiling;
     private final BinaryCache cache;
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
@@ -71,6 +74,7 @@ final class Kernels {
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
+        this.rounding = OpenCl.roundingOption(device);
         this.afterCompiling = afterCompiling;
         this.cache = cache;
     }
@@ -78,7 +82,8 @@ final class Kernels {
     /** A kernel of the caller's own for a launch; the caller releases it. */
     Kernel prepare(Launch launch) {
         Set<String> geometry = KernelCatalogue.entry(launch.kernel()).geometry();
-        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options(geometry) + launch.macros());
+        KernelKey key =
+                new KernelKey(launch.kernel(), launch.strategy().options(geometry) + launch.macros() + rounding);
         Binary binary = binaries.get(key);
         if (binary == null) {
             binary = make(key);
