@@ -71,7 +71,7 @@ class TuneCommandTest {
 
         assertThat(clnorm("tune", "--quick").err()).contains("no cache folder", "--dry-run");
         assertThat(clnorm("tune", "--quick").exitCode()).isEqualTo(2);
-        Result dry = clnorm("tune", "--quick", "--dry-run");
+        Result dry = clnorm("tune", "--quick", "--dry-run", "--seconds", "0.5");
 
         assertThat(dry.exitCode()).as(dry.out() + dry.err()).isZero();
         assertThat(dry.out()).contains("rows, which are not stored").doesNotContain("stored in");
