@@ -30,6 +30,9 @@ final class Kernels {
 
     private record KernelKey(String name, String options) {}
 
+    /** What PoCL's compiler says when a file of its cache was taken away under it. */
+    private static final String LOST_RACE = "unable to rename temporary";
+
     /** From this many work-items on, PoCL compiles a kernel to machine code for itself. */
     private static final long LARGE_GRID = 0xFFFF;
 
@@ -212,8 +215,23 @@ final class Kernels {
         return programs;
     }
 
-    /** Compiles a source text; {@code file} is its name in messages. */
+    /**
+     * Compiles a source text; {@code file} is its name in messages. Where the driver says that another process was in the
+     * way, it does so once more: two that compile the same at the same time may meet in PoCL's cache.
+     */
     cl_program build(String file, String text, String options) {
+        try {
+            return buildOnce(file, text, options);
+        } catch (KernelBuildException e) {
+            if (!e.getMessage().contains(LOST_RACE)) {
+                throw e;
+            }
+            log.debug("Building {} again, as another process was in the way", file);
+            return buildOnce(file, text, options);
+        }
+    }
+
+    private cl_program buildOnce(String file, String text, String options) {
         int[] status = new int[1];
         cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {text}, null, status);
         OpenClException.check(status[0], "Creating a program from " + file);
