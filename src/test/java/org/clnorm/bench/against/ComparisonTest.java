@@ -32,10 +32,10 @@ import org.junit.jupiter.api.io.TempDir;
  * farthest rounds, so that a busy machine makes no difference.
  */
 final class ComparisonTest {
-    private static final int ROUNDS = 16;
+    private static final int ROUNDS = 24;
     private static final String STRATEGY = "cpu-split";
     private static final String SIGNATURE = "(void moments_segmented\\([^{]*)\\) \\{\\n";
-    private static final String SLOWED = "$1) {\n    for (volatile int wait = 0; wait < 40000; wait++) {}\n";
+    private static final String SLOWED = "$1) {\n    for (volatile int wait = 0; wait < 100000; wait++) {}\n";
     private static final Workload WORKLOAD =
             new Workload(Direction.FORWARD, Shape.of(8, 16, 16, 16), Layout.CHANNELS_FIRST, Fusion.NONE);
 
