@@ -39,6 +39,19 @@ public record ComparedRow(
                 Verdict.of(ratio, betweenCopies));
     }
 
+    /** The second row of the same workload, whose difference counts only where this one has it too. */
+    ComparedRow confirmedBy(ComparedRow second) {
+        return second.verdict == verdict
+                ? second
+                : new ComparedRow(
+                        second.workload,
+                        second.milliseconds,
+                        second.otherMilliseconds,
+                        second.ratio,
+                        second.control,
+                        Verdict.SAME);
+    }
+
     static ComparedRow absent(Workload workload) {
         Spread none = new Spread(Double.NaN, Double.NaN, Double.NaN);
         return new ComparedRow(workload, Double.NaN, Double.NaN, none, none, Verdict.ABSENT);

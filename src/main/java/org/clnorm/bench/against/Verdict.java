@@ -22,6 +22,10 @@ public enum Verdict {
         return ratio.high() < 1 / farthest ? SLOWER : ratio.low() > farthest ? QUICKER : SAME;
     }
 
+    boolean isDifference() {
+        return this == SLOWER || this == QUICKER;
+    }
+
     @Override
     public String toString() {
         return name().toLowerCase(Locale.ROOT);
