@@ -17,6 +17,7 @@ import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
 import org.clnorm.StateArray;
 import org.clnorm.StateDict;
+import org.clnorm.files.WholeFile;
 
 /** NumPy's {@code .npz}: a zip of {@code .npy} arrays, stored or deflated, each under its name. */
 public final class Npz {

@@ -28,6 +28,7 @@ import java.util.Objects;
 import java.util.Optional;
 import org.clnorm.StateArray;
 import org.clnorm.StateDict;
+import org.clnorm.files.WholeFile;
 
 /**
  * Files in safetensors format: 8 bytes of a header's length, little-endian; the header, JSON with the dtype, the shape and

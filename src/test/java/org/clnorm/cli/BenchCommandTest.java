@@ -74,6 +74,19 @@ final class BenchCommandTest {
         assertThat(result.out()).doesNotContain("\nbatch", "inference", "relu");
     }
 
+    @Test
+    void bench_oneFusion_leavesTheOthersOut() {
+        Result result =
+                clnorm("bench", "--norm", "batch,rms", "--shape", "4,16", "--direction", "forward", "--fusion", "relu");
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        assertThat(result.out())
+                .containsPattern("\nbatch .* forward\\+relu +\\d")
+                .containsPattern("\nrms .* forward +\\d")
+                .doesNotContainPattern("\nbatch .* forward +\\d")
+                .doesNotContain("add");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"float16", "bfloat16"})
     void bench_16BitElements_countsTheirBytes(String type) throws IOException {
@@ -108,6 +121,7 @@ final class BenchCommandTest {
                 "--shape 2,x           | --shape must be like 32,64,56,56",
                 "--layout nchw         | --layout must be one of",
                 "--direction up        | --direction must be one of",
+                "--fusion gelu         | --fusion must be none, relu or add+relu, but is 'gelu'",
                 "--type float8         | --type must be one of [float32, float16, bfloat16], but is 'float8'",
                 "--norm spectral       | --norm must be one of",
                 "--norm group --shape 4,16                  | needs channels in 32 groups, but --shape is (4, 16)",
