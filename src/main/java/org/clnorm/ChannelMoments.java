@@ -53,7 +53,7 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
      * @throws IllegalArgumentException for no part, or parts of different numbers of channels
      */
     public static ChannelMoments combine(Collection<ChannelMoments> parts) {
-        Objects.requireNonNull(parts, "parts");
+        Objects.requireNonNull(parts, "parts").forEach(each -> Objects.requireNonNull(each, "parts has null in it"));
         return parts.stream()
                 .reduce(ChannelMoments::combine)
                 .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));

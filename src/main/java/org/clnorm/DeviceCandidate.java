@@ -15,7 +15,8 @@ public record DeviceCandidate(DeviceInfo info, Map<String, String> facts, boolea
     /** Refuses null. */
     public DeviceCandidate {
         Objects.requireNonNull(info, "info");
-        Objects.requireNonNull(facts, "facts");
+        Objects.requireNonNull(facts, "facts")
+                .forEach((fact, value) -> Objects.requireNonNull(value, () -> "facts has null for " + fact));
         Objects.requireNonNull(why, "why");
     }
 }

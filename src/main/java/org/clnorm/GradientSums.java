@@ -48,7 +48,7 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
      * @throws IllegalArgumentException for no part, or parts of different numbers of channels
      */
     public static GradientSums combine(Collection<GradientSums> parts) {
-        Objects.requireNonNull(parts, "parts");
+        Objects.requireNonNull(parts, "parts").forEach(each -> Objects.requireNonNull(each, "parts has null in it"));
         return parts.stream()
                 .reduce(GradientSums::combine)
                 .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));

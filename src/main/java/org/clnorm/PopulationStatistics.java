@@ -96,6 +96,7 @@ public final class PopulationStatistics {
     private final Map<BatchNorm, Population> populations = new LinkedHashMap<>();
 
     private PopulationStatistics(Collection<BatchNorm> layers) {
+        Objects.requireNonNull(layers, "layers").forEach(each -> Objects.requireNonNull(each, "layers has null in it"));
         for (BatchNorm layer : layers) {
             layer.checkOpen();
             if (layer.running() == null) {
@@ -117,7 +118,6 @@ public final class PopulationStatistics {
      * @throws IllegalArgumentException for no layer, one that is given twice, or one without running statistics
      */
     public static PopulationStatistics over(Collection<BatchNorm> layers) {
-        Objects.requireNonNull(layers, "layers");
         return new PopulationStatistics(layers);
     }
 

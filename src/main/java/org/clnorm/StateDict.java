@@ -29,8 +29,12 @@ public final class StateDict {
     public record Difference(List<String> missing, List<String> unexpected) {
         /** Copies both. */
         public Difference {
-            missing = List.copyOf(Objects.requireNonNull(missing, "missing"));
-            unexpected = List.copyOf(Objects.requireNonNull(unexpected, "unexpected"));
+            Objects.requireNonNull(missing, "missing")
+                    .forEach(each -> Objects.requireNonNull(each, "missing has null in it"));
+            missing = List.copyOf(missing);
+            Objects.requireNonNull(unexpected, "unexpected")
+                    .forEach(each -> Objects.requireNonNull(each, "unexpected has null in it"));
+            unexpected = List.copyOf(unexpected);
         }
 
         /** Whether there is none. */
@@ -67,7 +71,8 @@ public final class StateDict {
     public static StateDict of(Map<String, StateArray> arrays) {
         Objects.requireNonNull(arrays, "arrays");
         Map<String, StateArray> copy = new LinkedHashMap<>();
-        arrays.forEach((name, array) -> copy.put(checked(name), Objects.requireNonNull(array, name)));
+        arrays.forEach((name, array) ->
+                copy.put(checked(name), Objects.requireNonNull(array, () -> "arrays has null for " + name)));
         return new StateDict(copy);
     }
 

@@ -19,6 +19,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.Collections;
 import java.util.Iterator;
 import java.util.List;
 import java.util.Map;
@@ -76,6 +77,11 @@ class NullArgumentsTest {
             "CaseOptions <init> rMax",
             "CaseOptions <init> dMax");
 
+    private static final Map<Class<?>, Object> WITH_NULL = Map.of(
+            Collection.class, Arrays.asList((Object) null),
+            List.class, Arrays.asList((Object) null),
+            Map.class, Collections.singletonMap("a", null));
+
     @TempDir
     static Path folder;
 
@@ -112,6 +118,16 @@ class NullArgumentsTest {
                 .map(parameter -> DynamicTest.dynamicTest(
                         label(call) + Arrays.toString(call.getParameterTypes()) + " " + parameter.getName(),
                         () -> check(call, parameter))));
+    }
+
+    /** The same with null among several. */
+    @TestFactory
+    Stream<DynamicTest> everyPublicCall_withNullInACollection_namesTheArgument() {
+        return calls().flatMap(call -> Arrays.stream(call.getParameters())
+                .filter(parameter -> WITH_NULL.containsKey(parameter.getType()))
+                .map(parameter -> DynamicTest.dynamicTest(
+                        label(call) + Arrays.toString(call.getParameterTypes()) + " " + parameter.getName(),
+                        () -> check(call, parameter, WITH_NULL.get(parameter.getType()), false))));
     }
 
     /** That a list of exceptions has none of what is no more. */
@@ -156,6 +172,10 @@ class NullArgumentsTest {
     private static void check(Executable call, Parameter parameter) throws Exception {
         boolean nullable = NULLABLE.contains(label(call) + " " + parameter.getName())
                 || NULLABLE.contains("* " + name(call) + " " + parameter.getName());
+        check(call, parameter, null, nullable);
+    }
+
+    private static void check(Executable call, Parameter parameter, Object wrong, boolean nullable) throws Exception {
         List<AutoCloseable> opened = new ArrayList<>();
         try (Device fresh = Device.cpuReference()) {
             device = fresh;
@@ -163,7 +183,7 @@ class NullArgumentsTest {
                     ? null
                     : receiver(call.getDeclaringClass());
             Object[] arguments = Arrays.stream(call.getParameters())
-                    .map(each -> each.equals(parameter) ? null : argument(call, each))
+                    .map(each -> each.equals(parameter) ? wrong : argument(call, each))
                     .toArray();
             if (receiver instanceof AutoCloseable closeable) {
                 opened.add(closeable);
@@ -175,7 +195,7 @@ class NullArgumentsTest {
                         .isFalse();
             } else {
                 assertThat(thrown)
-                        .as("null for %s", parameter.getName())
+                        .as("%s for %s", wrong, parameter.getName())
                         .isInstanceOfAny(NullPointerException.class, IllegalArgumentException.class);
                 assertThat(thrown.getMessage())
                         .as("thrown at %s", thrown.getStackTrace()[0])

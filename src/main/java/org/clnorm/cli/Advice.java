@@ -74,7 +74,7 @@ final class Advice {
 
     private static String ofOpenCl(Throwable e) {
         String message = message(e);
-        if (message.contains("ALLOCATION_FAILURE") || message.contains("OUT_OF_")) {
+        if (message.contains("ALLOCATION_FAILURE") || message.contains("BUFFER_SIZE") || message.contains("OUT_OF_")) {
             return "; take a smaller shape or file, or another --device";
         }
         return e instanceof KernelBuildException ? "" : "; clnorm devices lists what else there is";

@@ -73,7 +73,7 @@ final class CompareCommand implements Callable<Integer> {
                     failed += comparison.passed() ? 0 : 1;
                 } catch (IOException | RuntimeException | OutOfMemoryError | StackOverflowError e) {
                     // The other files are compared all the same.
-                    Main.printError(spec.commandLine(), e);
+                    Main.printError(spec.commandLine(), path.toString(), e);
                     unreadable++;
                 }
             }

@@ -107,8 +107,16 @@ public final class Main {
 
     /** One line, and the stack trace where it was asked for. */
     static void printError(CommandLine command, Throwable e) {
+        printError(command, "", e);
+    }
+
+    /** The same of one among several; its name comes first, also where the message does not have it. */
+    static void printError(CommandLine command, String of, Throwable e) {
         boolean verbose = ((Main) command.getCommandSpec().root().userObject()).verbose;
-        command.getErr().println("clnorm: " + Advice.on(e) + (verbose ? "" : Advice.onMore(e)));
+        String what = Advice.on(e);
+        command.getErr()
+                .println("clnorm: " + (of.isEmpty() || what.startsWith(of + ":") ? "" : of + ": ") + what
+                        + (verbose ? "" : Advice.onMore(e)));
         if (verbose) {
             e.printStackTrace(command.getErr());
         }

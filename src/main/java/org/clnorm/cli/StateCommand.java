@@ -73,8 +73,11 @@ final class StateCommand implements Callable<Integer> {
             return false; // either reader says why not
         }
         try (InputStream in = Files.newInputStream(file)) {
-            return new String(in.readNBytes(2), StandardCharsets.ISO_8859_1).equals("PK")
-                    || file.toString().endsWith(".npz");
+            String start = new String(in.readNBytes(6), StandardCharsets.ISO_8859_1);
+            if (start.equals("\u0093NUMPY")) {
+                throw new IOException(file + ": is a single .npy array; numpy.savez puts it into an .npz file");
+            }
+            return start.startsWith("PK") || file.toString().endsWith(".npz");
         }
     }
 

@@ -88,7 +88,10 @@ public final class Npz {
             throw new IOException(file + ": has an entry with control characters in its name");
         }
         if (!name.endsWith(SUFFIX)) {
-            throw new IOException(file + ": has the entry " + name + ", which is no .npy array");
+            throw new IOException(file + ": has the entry " + name + ", which is no .npy array"
+                    + (name.endsWith(".pkl")
+                            ? ", but a pickle, as in PyTorch's own files; save it as safetensors"
+                            : ""));
         }
         return name.substring(0, name.length() - SUFFIX.length());
     }
@@ -136,7 +139,8 @@ public final class Npz {
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void write(Path file, Map<String, NpyArray> arrays) throws IOException {
-        Objects.requireNonNull(arrays, "arrays");
+        Objects.requireNonNull(arrays, "arrays")
+                .forEach((name, array) -> Objects.requireNonNull(array, () -> "arrays has null for " + name));
         write(file, arrays.keySet(), arrays::get);
     }
 

@@ -52,7 +52,9 @@ public final class Safetensors implements AutoCloseable {
         public Entry {
             Objects.requireNonNull(name, "name");
             Objects.requireNonNull(dtype, "dtype");
-            shape = List.copyOf(Objects.requireNonNull(shape, "shape"));
+            Objects.requireNonNull(shape, "shape")
+                    .forEach(each -> Objects.requireNonNull(each, "shape has null in it"));
+            shape = List.copyOf(shape);
         }
 
         /** The size of all elements. */
@@ -536,7 +538,9 @@ public final class Safetensors implements AutoCloseable {
             if (!metadata.isEmpty()) {
                 json.name(METADATA).beginObject();
                 for (Map.Entry<String, String> entry : metadata.entrySet()) {
-                    json.name(entry.getKey()).value(Objects.requireNonNull(entry.getValue(), entry.getKey()));
+                    json.name(entry.getKey())
+                            .value(Objects.requireNonNull(
+                                    entry.getValue(), () -> "metadata has null for " + entry.getKey()));
                 }
                 json.endObject();
             }

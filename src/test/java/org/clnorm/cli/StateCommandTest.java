@@ -180,5 +180,7 @@ class StateCommandTest {
         assertThat(clnorm("state", text).err()).contains("is not an .npz file");
         assertThat(clnorm("state", empty).err()).contains("is not in safetensors format");
         assertThat(clnorm("state").exitCode()).isEqualTo(2);
+        Path npy = Files.writeString(folder.resolve("a.npy"), "\u0093NUMPY\1\0", StandardCharsets.ISO_8859_1);
+        assertThat(clnorm("state", npy).err()).startsWith("clnorm: " + npy + ": is a single .npy array");
     }
 }

@@ -312,11 +312,16 @@ class NpzTest {
     @Test
     void read_otherEntries_areRefused() throws IOException {
         Path text = zip(Map.of("readme.txt", new byte[3]));
+        Path pytorch = zip(Map.of("model/data.pkl", new byte[3]));
         Path escape = zip(Map.of("\u001b[31m.npy", new byte[3]));
 
         assertThatThrownBy(() -> Npz.read(text))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("the entry readme.txt");
+        assertThatThrownBy(() -> Npz.read(pytorch))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("the entry model/data.pkl, which is no .npy array, but a pickle")
+                .hasMessageEndingWith("save it as safetensors");
         assertThatThrownBy(() -> Npz.read(escape))
                 .as("a name must not colour a terminal")
                 .isInstanceOf(IOException.class)
