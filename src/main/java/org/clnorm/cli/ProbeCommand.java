@@ -41,6 +41,10 @@ final class ProbeCommand implements Callable<Integer> {
     @Spec
     private CommandSpec spec;
 
+    private int written;
+    private int built;
+    private double seconds;
+
     @Override
     public Integer call() throws IOException {
         OpenCl.Candidate on = device.candidate();
@@ -58,6 +62,8 @@ final class ProbeCommand implements Callable<Integer> {
         out.flush();
         try {
             Probe.run(on, strategies, programs -> print(out, programs));
+            out.printf(Locale.ROOT, "  %d programs, %.1f s%n", built, seconds);
+            out.flush();
         } catch (UncheckedIOException e) {
             throw new IOException("--keep " + keep + " cannot be written: " + e.getCause(), e);
         }
@@ -65,7 +71,6 @@ final class ProbeCommand implements Callable<Integer> {
     }
 
     private void print(PrintWriter out, List<Program> programs) {
-        int number = 0;
         for (Program program : programs) {
             Instructions found = program.instructions();
             out.printf(
@@ -82,7 +87,7 @@ final class ProbeCommand implements Callable<Integer> {
                     found.isPtx() ? found.barriers() : "",
                     program.built().options());
             if (keep != null) {
-                String name = program.strategy() + "-" + number++ + "-"
+                String name = program.strategy() + "-" + written++ + "-"
                         + program.built().kernel();
                 try {
                     Files.write(
@@ -92,11 +97,9 @@ final class ProbeCommand implements Callable<Integer> {
                     throw new UncheckedIOException(e);
                 }
             }
+            built++;
+            seconds += program.built().seconds();
         }
-        double seconds = programs.stream()
-                .mapToDouble(program -> program.built().seconds())
-                .sum();
-        out.printf(Locale.ROOT, "  %d programs, %.1f s%n", programs.size(), seconds);
         out.flush();
     }
 }

@@ -22,6 +22,7 @@ import org.clnorm.verify.VerifyReport.Failure;
  *
  * @param index the case's place among all
  * @param description the case in words
+ * @param process which of several ran it, from 1 on; 0 for this one
  * @param seconds that it took, compilations among them
  * @param programs how many were compiled for it
  * @param buildSeconds what that took
@@ -33,6 +34,7 @@ record CaseResult(
         String strategy,
         int index,
         String description,
+        int process,
         double seconds,
         int programs,
         double buildSeconds,
@@ -84,11 +86,17 @@ record CaseResult(
     /** Of a case that nothing is known of but that it failed. */
     static CaseResult failed(String strategy, int index, VerifierCase c, String problem) {
         Failure failure = new Failure(strategy, List.of(), "", problem, c.describe());
-        return new CaseResult(strategy, index, c.describe(), 0, 0, 0, "", List.of(), List.of(failure));
+        return new CaseResult(strategy, index, c.describe(), 0, 0, 0, 0, "", List.of(), List.of(failure));
     }
 
     CaseResult withBuilds(int programs, double seconds) {
-        return new CaseResult(strategy, index, description, this.seconds, programs, seconds, bits, shares, failures);
+        return new CaseResult(
+                strategy, index, description, process, this.seconds, programs, seconds, bits, shares, failures);
+    }
+
+    CaseResult by(int process) {
+        return new CaseResult(
+                strategy, index, description, process, seconds, programs, buildSeconds, bits, shares, failures);
     }
 
     /** The digest of what passes computed. */
@@ -118,6 +126,7 @@ record CaseResult(
         json.addProperty("strategy", strategy);
         json.addProperty("index", index);
         json.addProperty("case", description);
+        json.addProperty("process", process);
         json.addProperty("seconds", rounded(seconds));
         json.addProperty("programs", programs);
         json.addProperty("build_seconds", rounded(buildSeconds));
@@ -182,6 +191,7 @@ record CaseResult(
                     json.get("strategy").getAsString(),
                     json.get("index").getAsInt(),
                     json.get("case").getAsString(),
+                    json.get("process").getAsInt(),
                     json.get("seconds").getAsDouble(),
                     json.get("programs").getAsInt(),
                     json.get("build_seconds").getAsDouble(),

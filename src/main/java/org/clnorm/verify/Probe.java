@@ -2,8 +2,10 @@ package org.clnorm.verify;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Set;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -99,15 +101,19 @@ public final class Probe {
     /**
      * Builds them under each strategy, one after another and not from the cache.
      *
-     * @param programs is told each strategy's as soon as they are there
+     * @param programs is told those of each case as soon as they are there
      */
     public static void run(OpenCl.Candidate device, List<String> strategies, Consumer<List<Program>> programs) {
         for (String strategy : strategies) {
             try (OpenClBackend backend = (OpenClBackend) device.open(strategy, false)) {
-                cases().forEach(c -> VerifierTrial.runPasses(backend, c, VerifierInputs.of(c)));
-                programs.accept(backend.programs().stream()
-                        .map(built -> new Program(strategy.toLowerCase(Locale.ROOT), built))
-                        .toList());
+                Set<String> told = new HashSet<>();
+                for (VerifierCase c : cases()) {
+                    VerifierTrial.runPasses(backend, c, VerifierInputs.of(c));
+                    programs.accept(backend.programs().stream()
+                            .filter(built -> told.add(built.kernel() + built.options()))
+                            .map(built -> new Program(strategy.toLowerCase(Locale.ROOT), built))
+                            .toList());
+                }
             }
         }
     }

@@ -268,7 +268,7 @@ public final class Verifier {
                         process = null;
                     }
                     synchronized (this) {
-                        add(result);
+                        add(result.by(worker + 1));
                         progress.at(label, tally.results(), tasks.size());
                     }
                 }

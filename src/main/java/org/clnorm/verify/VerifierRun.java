@@ -75,6 +75,7 @@ final class VerifierRun {
                 strategy,
                 index,
                 c.describe(),
+                0,
                 (System.nanoTime() - start) * 1e-9,
                 0,
                 0,

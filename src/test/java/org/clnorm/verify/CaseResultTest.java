@@ -22,6 +22,7 @@ class CaseResultTest {
             "gpu-split",
             7,
             "training (2, 3), \"normal\" data",
+            3,
             1.5,
             12,
             1.25,
@@ -30,7 +31,7 @@ class CaseResultTest {
             List.of(new Failure("gpu-split", List.of("copy"), "y", "y is off\nby 1", "training (2, 3)")));
 
     private static CaseResult of(int index, Share... shares) {
-        return new CaseResult("auto", index, "a case", 1, 0, 0, "", List.of(shares), List.of());
+        return new CaseResult("auto", index, "a case", 0, 1, 0, 0, "", List.of(shares), List.of());
     }
 
     @Test

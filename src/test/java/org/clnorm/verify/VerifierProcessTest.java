@@ -39,6 +39,7 @@ class VerifierProcessTest {
                                         task[0],
                                         Integer.parseInt(task[1]),
                                         "a case",
+                                        0,
                                         1,
                                         2,
                                         1,
