@@ -149,9 +149,14 @@ public final class OpenClBackend implements Backend {
         return CL.clCreateCommandQueue(context, device, timing ? CL.CL_QUEUE_PROFILING_ENABLE : 0, status);
     }
 
-    /** A backend over a caller's context and in-order queue, which stay the caller's. */
+    /**
+     * A backend over a caller's context and in-order queue, which stay the caller's.
+     *
+     * @throws IllegalArgumentException when the queue is another device's or context's, or an out-of-order one
+     */
     public static OpenClBackend over(
             cl_context context, cl_device_id device, cl_command_queue queue, String strategyName) {
+        Foreign.checkQueue(context, device, queue);
         cl_platform_id platform = OpenCl.platformOf(device);
         DeviceFacts facts = OpenCl.factsOf(platform, device);
         Strategy strategy = strategyOf(strategyName, facts);
@@ -264,13 +269,13 @@ public final class OpenClBackend implements Backend {
         return allocated.sum();
     }
 
-    /** Memory over a caller's buffer, which stays the caller's. */
+    /**
+     * Memory over a caller's buffer, which stays the caller's.
+     *
+     * @throws IllegalArgumentException when it cannot be worked with, such as one of another context
+     */
     public OpenClMemory wrap(cl_mem buffer, DataType type) {
-        long[] bytes = new long[1];
-        OpenClException.check(
-                CL.clGetMemObjectInfo(buffer, CL.CL_MEM_SIZE, Sizeof.size_t, Pointer.to(bytes), null),
-                "Asking for the size of a buffer");
-        return OpenClMemory.borrowed(buffer, bytes[0] / type.bytes());
+        return OpenClMemory.borrowed(buffer, Foreign.buffer(buffer, context, device, type), type);
     }
 
     private static cl_mem handle(Memory memory) {

@@ -1,6 +1,8 @@
 package org.clnorm.opencl;
 
+import java.util.List;
 import java.util.concurrent.atomic.AtomicBoolean;
+import org.clnorm.DataType;
 import org.clnorm.backend.Memory;
 import org.jocl.CL;
 import org.jocl.Pointer;
@@ -12,19 +14,23 @@ public final class OpenClMemory implements Memory {
     private final Pointer pointer;
     private final long elements;
     private final Runnable onClose;
+    /** What was found out of a caller's buffer; null of one of our own. */
+    private final Foreign.Buffer foreign;
+
     private final AtomicBoolean open = new AtomicBoolean(true);
 
-    private OpenClMemory(cl_mem handle, long elements, Runnable onClose) {
+    private OpenClMemory(cl_mem handle, long elements, Foreign.Buffer foreign, Runnable onClose) {
         this.handle = handle;
         this.pointer = Pointer.to(handle);
         this.elements = elements;
+        this.foreign = foreign;
         this.onClose = onClose;
     }
 
     /** A buffer that is released on close; {@code forget} is told of it first. */
     static OpenClMemory owned(cl_mem handle, long elements, java.util.function.Consumer<OpenClMemory> forget) {
         OpenClMemory[] self = new OpenClMemory[1];
-        self[0] = new OpenClMemory(handle, elements, () -> {
+        self[0] = new OpenClMemory(handle, elements, null, () -> {
             forget.accept(self[0]);
             CL.clReleaseMemObject(handle);
         });
@@ -32,8 +38,8 @@ public final class OpenClMemory implements Memory {
     }
 
     /** A buffer that somebody else releases. */
-    static OpenClMemory borrowed(cl_mem handle, long elements) {
-        return new OpenClMemory(handle, elements, () -> {});
+    static OpenClMemory borrowed(cl_mem handle, Foreign.Buffer foreign, DataType type) {
+        return new OpenClMemory(handle, foreign.bytes() / type.bytes(), foreign, () -> {});
     }
 
     /** The buffer. */
@@ -49,6 +55,39 @@ public final class OpenClMemory implements Memory {
     @Override
     public long elements() {
         return elements;
+    }
+
+    @Override
+    public String objection(Access access) {
+        if (foreign == null) {
+            return null;
+        }
+        long against =
+                switch (access) {
+                    case INPUT -> CL.CL_MEM_WRITE_ONLY;
+                    case OUTPUT -> CL.CL_MEM_READ_ONLY;
+                    case DOWNLOAD -> CL.CL_MEM_HOST_WRITE_ONLY | CL.CL_MEM_HOST_NO_ACCESS;
+                    case UPLOAD -> CL.CL_MEM_HOST_READ_ONLY | CL.CL_MEM_HOST_NO_ACCESS;
+                };
+        List<String> found = Foreign.names(foreign.flags() & against);
+        return found.isEmpty() ? null : "its buffer was made with " + String.join(" and ", found);
+    }
+
+    /** {@inheritDoc} Sub-buffers of one buffer may share bytes, with it and with each other. */
+    @Override
+    public boolean overlaps(long from, long to, Memory other, long otherFrom, long otherTo) {
+        return other instanceof OpenClMemory memory
+                && root().equals(memory.root())
+                && firstByte() + from < memory.firstByte() + otherTo
+                && memory.firstByte() + otherFrom < firstByte() + to;
+    }
+
+    private cl_mem root() {
+        return foreign == null ? handle : foreign.root();
+    }
+
+    private long firstByte() {
+        return foreign == null ? 0 : foreign.firstByte();
     }
 
     @Override

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -80,11 +82,49 @@ class KernelCacheTest {
     void entriesThatTheDriverRefuses_areCompiledAnew() throws IOException {
         Result compiled = run(null, cache());
         for (Path entry : entries()) {
-            String name = entry.getFileName().toString();
-            cache().write(name.substring(0, name.indexOf('.')), "no binary of any driver".getBytes());
+            cache().write(keyOf(entry), kernelOf(entry), "no binary of any driver".getBytes());
         }
         assertThat(run(null, cache())).isEqualTo(compiled);
         assertThat(run(null, cache()).compiled).isZero();
+    }
+
+    /** Whole, signed, and a binary of this driver, but of another kernel. */
+    @Test
+    void entriesOfOtherKernels_areCompiledAnew() throws IOException {
+        Result compiled = run(null, cache());
+        List<Path> entries = entries();
+        byte[] first = binaryOf(entries.get(0));
+        byte[] second = binaryOf(entries.get(1));
+        for (Path entry : entries) {
+            boolean isFirst = kernelOf(entry).equals(kernelOf(entries.get(0)));
+            cache().write(keyOf(entry), kernelOf(entry), isFirst ? second : first);
+        }
+        assertThat(run(null, cache())).isEqualTo(compiled);
+        assertThat(run(null, cache()).compiled).as("and written anew").isZero();
+    }
+
+    private static String keyOf(Path entry) {
+        return entry.getFileName().toString().replace(BinaryCache.SUFFIX, "");
+    }
+
+    /** Behind the magic word, the format and the key. */
+    private static ByteBuffer named(Path entry) throws IOException {
+        return ByteBuffer.wrap(Files.readAllBytes(entry)).position(8 + 4 + 32);
+    }
+
+    private static String kernelOf(Path entry) throws IOException {
+        ByteBuffer content = named(entry);
+        byte[] name = new byte[content.getInt()];
+        content.get(name);
+        return new String(name, StandardCharsets.UTF_8);
+    }
+
+    private static byte[] binaryOf(Path entry) throws IOException {
+        ByteBuffer content = named(entry);
+        content.position(content.getInt() + content.position());
+        byte[] binary = new byte[content.getInt()];
+        content.position(content.position() + 32).get(binary);
+        return binary;
     }
 
     @Test
