@@ -4,12 +4,15 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.AccessDeniedException;
 import java.nio.file.Files;
 import java.nio.file.LinkOption;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.nio.file.ReadOnlyFileSystemException;
+import java.nio.file.StandardOpenOption;
 import java.nio.file.attribute.BasicFileAttributes;
 import java.nio.file.attribute.FileTime;
 import java.security.MessageDigest;
@@ -54,6 +57,16 @@ final class BinaryCache {
 
     private static final byte[] MAGIC = "clnormB\n".getBytes(StandardCharsets.US_ASCII);
     private static final int DIGEST_BYTES = 32;
+    /** Where a file says how far its binary has come. */
+    private static final int STATE_AT = MAGIC.length + Integer.BYTES;
+
+    /** No process has used it yet. */
+    private static final byte NEW = 'n';
+    /** A process is using it for the first time, or was when it ended. */
+    private static final byte ON_TRIAL = 't';
+    /** A process has used it, and went on. */
+    private static final byte PROVEN = 'p';
+
     private static final Pattern NAME = Pattern.compile("[0-9a-f]{64}" + Pattern.quote(SUFFIX));
 
     private static final long MOST_BYTES_OF_A_FILE = 64 << 20;
@@ -164,6 +177,57 @@ final class BinaryCache {
         }
     }
 
+    /**
+     * To be asked before the driver gets a binary that was read: it may have been damaged before it was written, in the
+     * driver or in its own cache, and then end the process. So a first use is entered in the file, and one that did not
+     * come to {@link #prove} is the last.
+     */
+    boolean admits(String key) {
+        if (!isOn()) {
+            return false;
+        }
+        try (FileChannel file = channel(key)) {
+            byte state = state(file);
+            if (state == NEW) {
+                setState(file, ON_TRIAL);
+            }
+            return state != ON_TRIAL;
+        } catch (AccessDeniedException | ReadOnlyFileSystemException e) {
+            return true; // of a folder that was filled for this user, and is not to be written to
+        } catch (IOException | SecurityException e) {
+            complain("write to", e);
+            return false;
+        }
+    }
+
+    /** The binary of a key was used, and the process is still there. */
+    void prove(String key) {
+        try (FileChannel file = channel(key)) {
+            if (state(file) == ON_TRIAL) {
+                setState(file, PROVEN);
+            }
+        } catch (NoSuchFileException | AccessDeniedException | ReadOnlyFileSystemException e) {
+            log.trace("{} was deleted, or cannot be written to", file(key));
+        } catch (IOException | SecurityException e) {
+            complain("write to", e);
+        }
+    }
+
+    private FileChannel channel(String key) throws IOException {
+        return FileChannel.open(
+                file(key), StandardOpenOption.READ, StandardOpenOption.WRITE, LinkOption.NOFOLLOW_LINKS);
+    }
+
+    private static byte state(FileChannel file) throws IOException {
+        ByteBuffer state = ByteBuffer.allocate(1);
+        file.read(state, STATE_AT);
+        return state.get(0);
+    }
+
+    private static void setState(FileChannel file, byte state) throws IOException {
+        file.write(ByteBuffer.wrap(new byte[] {state}), STATE_AT);
+    }
+
     /** Keeps the binary of a kernel under a key, in the place of one that may be there. */
     void write(String key, String kernel, byte[] binary) {
         if (!isOn()) {
@@ -175,7 +239,7 @@ final class BinaryCache {
                 return;
             }
             try (Draft draft = Draft.ofOwner(folder)) {
-                Files.write(draft.path(), fileOf(key, kernel, binary));
+                Files.write(draft.path(), fileOf(key, kernel, binary, NEW));
                 draft.replace(file(key));
             }
             if (!swept) {
@@ -270,11 +334,12 @@ final class BinaryCache {
         }
     }
 
-    private static byte[] fileOf(String key, String kernel, byte[] binary) {
+    private static byte[] fileOf(String key, String kernel, byte[] binary, byte state) {
         byte[] name = kernel.getBytes(StandardCharsets.UTF_8);
         return ByteBuffer.allocate(headerBytes(name) + binary.length)
                 .put(MAGIC)
                 .putInt(FORMAT)
+                .put(state)
                 .put(HexFormat.of().parseHex(key))
                 .putInt(name.length)
                 .put(name)
@@ -285,7 +350,7 @@ final class BinaryCache {
     }
 
     private static int headerBytes(byte[] name) {
-        return MAGIC.length + 3 * Integer.BYTES + 2 * DIGEST_BYTES + name.length;
+        return MAGIC.length + 3 * Integer.BYTES + 1 + 2 * DIGEST_BYTES + name.length;
     }
 
     /** The binary in a file's content, or null where that is not an entry of the key and the kernel. */
@@ -295,7 +360,9 @@ final class BinaryCache {
             return null;
         }
         byte[] binary = Arrays.copyOfRange(content, header, content.length);
-        return Arrays.equals(content, fileOf(key, kernel, binary)) ? binary : null;
+        byte state = content[STATE_AT];
+        boolean isKnown = state == NEW || state == ON_TRIAL || state == PROVEN;
+        return isKnown && Arrays.equals(content, fileOf(key, kernel, binary, state)) ? binary : null;
     }
 
     private static MessageDigest sha256() {

@@ -145,6 +145,13 @@ final class Kernels {
         return first;
     }
 
+    /** To be called after the launch for which {@link #isFirst} said that it is, and after what the driver did for it. */
+    void ran(Kernel kernel) {
+        if (kernel.binary().taken != null) {
+            cache.prove(kernel.binary().taken);
+        }
+    }
+
     /** How many programs were compiled from source. */
     int compiled() {
         return compiled;
@@ -186,7 +193,7 @@ final class Kernels {
     /** The program of a binary in the cache; null where there is none that the driver takes. */
     private cl_program cached(String file, String kernel, String cacheKey, String options) {
         byte[] binary = cache.read(cacheKey, kernel);
-        if (binary == null) {
+        if (binary == null || !cache.admits(cacheKey)) {
             return null;
         }
         long start = System.nanoTime();

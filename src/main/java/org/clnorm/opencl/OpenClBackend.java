@@ -577,7 +577,7 @@ public final class OpenClBackend implements Backend {
 
     private void launch(Kernel kernel) {
         long start = System.nanoTime();
-        boolean compiles = kernels.isFirst(kernel) && facts.isPocl();
+        boolean first = kernels.isFirst(kernel);
         if (timings == null) {
             kernel.enqueue(queue, null);
         } else {
@@ -589,10 +589,13 @@ public final class OpenClBackend implements Backend {
                     time(event, CL.CL_PROFILING_COMMAND_END) - time(event, CL.CL_PROFILING_COMMAND_START));
             CL.clReleaseEvent(event);
         }
-        if (compiles) {
-            finish(); // it compiles on a thread of its own
-            afterCompiling.run();
-            firstLaunches += System.nanoTime() - start;
+        if (first) {
+            if (facts.isPocl()) {
+                finish(); // it compiles on a thread of its own
+                afterCompiling.run();
+                firstLaunches += System.nanoTime() - start;
+            }
+            kernels.ran(kernel);
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();
     }

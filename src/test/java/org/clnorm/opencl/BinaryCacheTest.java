@@ -219,6 +219,20 @@ class BinaryCacheTest {
     }
 
     @Test
+    void admits_whatEndedItsFirstUser_noMoreUntilItIsWrittenAnew() {
+        assertThat(cache().admits(key)).as("new").isTrue();
+        assertThat(cache().admits(key)).as("nobody came back from it").isFalse();
+        assertThat(cache().read(key, KERNEL)).as("whole all the same").isEqualTo(BINARY);
+
+        cache.write(key, KERNEL, BINARY);
+        assertThat(cache().admits(key)).isTrue();
+        cache().prove(key);
+        assertThat(cache().admits(key)).isTrue();
+        assertThat(cache().admits(key)).as("it has proved itself").isTrue();
+        assertThat(cache().read(key, KERNEL)).isEqualTo(BINARY);
+    }
+
+    @Test
     void read_entryOfAnotherKernel_isDeleted() {
         assertThat(cache.read(key, "fold")).isNull();
         assertThat(cache.file(key)).doesNotExist();

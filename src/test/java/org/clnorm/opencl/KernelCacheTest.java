@@ -103,13 +103,40 @@ class KernelCacheTest {
         assertThat(run(null, cache()).compiled).as("and written anew").isZero();
     }
 
+    /**
+     * Whole and signed, but damaged before: that may end the process which is the first to take it (PoCL does), and no
+     * other.
+     */
+    @Test
+    void entriesDamagedBeforeTheyWereSigned_endOneProcessAtMost() throws Exception {
+        Result compiled = result(process("whole"), "whole");
+        Path kernels = folder.resolve("kernels");
+        try (Stream<Path> written = Files.list(kernels)) {
+            for (Path entry : (Iterable<Path>) written.toList()::iterator) {
+                byte[] damaged = binaryOf(entry);
+                for (int i = 1000; i < damaged.length; i += 997) {
+                    damaged[i] ^= 0x55;
+                }
+                new BinaryCache(kernels, List.of()).write(keyOf(entry), kernelOf(entry), damaged);
+            }
+        }
+        int ended = 0;
+        Process process = process("damaged 0");
+        while (process.waitFor() != 0) {
+            assertThat(++ended).as("each ends for another kernel at worst").isLessThanOrEqualTo(compiled.compiled);
+            process = process("damaged " + ended);
+        }
+        Result last = result(process, "damaged " + ended);
+        assertThat(last.bits).isEqualTo(compiled.bits);
+    }
+
     private static String keyOf(Path entry) {
         return entry.getFileName().toString().replace(BinaryCache.SUFFIX, "");
     }
 
-    /** Behind the magic word, the format and the key. */
+    /** Behind the magic word, the format, the state and the key. */
     private static ByteBuffer named(Path entry) throws IOException {
-        return ByteBuffer.wrap(Files.readAllBytes(entry)).position(8 + 4 + 32);
+        return ByteBuffer.wrap(Files.readAllBytes(entry)).position(8 + 4 + 1 + 32);
     }
 
     private static String kernelOf(Path entry) throws IOException {
@@ -184,13 +211,16 @@ class KernelCacheTest {
         command.addAll(List.of(options));
         command.addAll(List.of(
                 "-XX:TieredStopAtLevel=1",
+                "-XX:-CreateCoredumpOnCrash",
                 "-DuniqueLibraryNames=true",
                 "-Djava.io.tmpdir=" + folder,
                 "-cp",
                 System.getProperty("java.class.path"),
                 Child.class.getName()));
-        ProcessBuilder builder =
-                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output(name));
+        ProcessBuilder builder = new ProcessBuilder(command)
+                .directory(folder.toFile())
+                .redirectErrorStream(true)
+                .redirectOutput(output(name));
         builder.environment().put(UserCache.FOLDER_VARIABLE, folder.toString());
         builder.environment().put(BinaryCache.VARIABLE, "on");
         return builder.start();
