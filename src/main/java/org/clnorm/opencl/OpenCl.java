@@ -230,8 +230,7 @@ public final class OpenCl {
 
     /** What makes division and square root correctly rounded, as sums and products are, where the device offers it. */
     static String roundingOption(cl_device_id id) {
-        boolean offered =
-                (longOf(id, CL.CL_DEVICE_SINGLE_FP_CONFIG) & CL.CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
+        boolean offered = (longOf(id, CL.CL_DEVICE_SINGLE_FP_CONFIG) & CL.CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
         return offered ? " -cl-fp32-correctly-rounded-divide-sqrt" : "";
     }
 
