@@ -203,6 +203,6 @@ public final class PopulationStatistics {
             }
             number++;
         }
-        populations.forEach((layer, population) -> population.into(layer.running()));
+        populations.forEach((layer, population) -> layer.alone(() -> population.into(layer.running())));
     }
 }
