@@ -1,6 +1,6 @@
 package org.clnorm.backend;
 
-import java.util.concurrent.atomic.AtomicInteger;
+import java.util.concurrent.atomic.AtomicIntegerFieldUpdater;
 
 /**
  * Keeps apart those who use something and the one who closes it. Calls go in and come out, as many at a time as there are;
@@ -14,7 +14,11 @@ public final class Gate {
     /** The same, once somebody has taken it on to release. */
     private static final int RELEASED = SHUT + (1 << 30);
 
-    private final AtomicInteger inside = new AtomicInteger();
+    /** In the object itself: a pass goes through ten of them. */
+    private static final AtomicIntegerFieldUpdater<Gate> INSIDE =
+            AtomicIntegerFieldUpdater.newUpdater(Gate.class, "inside");
+
+    private volatile int inside;
     private final Runnable release;
     /** Guarded by this object. */
     private boolean isOver;
@@ -26,7 +30,7 @@ public final class Gate {
 
     /** Goes in, unless it is shut. Whoever is in is to {@link #leave}. */
     public boolean enter() {
-        if (inside.getAndIncrement() >= 0) {
+        if (INSIDE.getAndIncrement(this) >= 0) {
             return true;
         }
         leave();
@@ -35,19 +39,19 @@ public final class Gate {
 
     /** Goes in, unless it is shut or somebody else is in. Who always takes this way in is alone there. */
     public boolean enterAlone() {
-        return inside.compareAndSet(0, 1);
+        return INSIDE.compareAndSet(this, 0, 1);
     }
 
     /** Comes out. */
     public void leave() {
-        if (inside.decrementAndGet() == SHUT) {
+        if (INSIDE.decrementAndGet(this) == SHUT) {
             release();
         }
     }
 
     /** Lets nobody in from now on; does not wait for those who are. Shutting it twice is harmless. */
     public void shut() {
-        if (inside.getAndUpdate(calls -> calls < 0 ? calls : calls + SHUT) == 0) {
+        if (INSIDE.getAndUpdate(this, calls -> calls < 0 ? calls : calls + SHUT) == 0) {
             release();
         }
     }
@@ -75,7 +79,7 @@ public final class Gate {
     }
 
     private void release() {
-        if (inside.compareAndSet(SHUT, RELEASED)) {
+        if (INSIDE.compareAndSet(this, SHUT, RELEASED)) {
             try {
                 release.run();
             } finally {
