@@ -78,12 +78,12 @@ INLINE lane_moments moments_of_share(const forward_loaded *in, int count) {
         EACH_OF_SHARE {
             vec d = i < count ? in[i].x - hi : (vec)(0.0f);
             rest += d;
-            m2 = multiply_add(d, d, m2);
+            m2 = fma(d, d, m2);
         }
         vec lo = rest * part;
         mine.n = (float)count;
         two_sum(hi, lo, &mine.hi, &mine.lo);
-        mine.m2 = multiply_add(-rest, lo, m2);
+        mine.m2 = fma(-rest, lo, m2);
     }
     return mine;
 }
@@ -154,7 +154,7 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
             in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, c);
             vec dy = vector_weighted(in[i].dy, c);
             mine.dy += dy;
-            mine.dyx = multiply_add(dy, in[i].x - from.c.hi, mine.dyx);
+            mine.dyx = fma(dy, in[i].x - from.c.hi, mine.dyx);
         }
     }
     return mine;

@@ -79,7 +79,7 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
         vector_coefficients c = at_last_elements(in.c, in.row, at);
         vec masked = vector_weighted(vector_masked(load_before_as(DY, in.dy + at, in.dy + end), x, y, c), c);
         dy += masked;
-        dyx = multiply_add(masked, x - in.c.hi, dyx);
+        dyx = fma(masked, x - in.c.hi, dyx);
     }
     add_compensated(&to->dy, &to->dy_lo, dy);
     add_compensated(&to->dyx, &to->dyx_lo, dyx);
@@ -110,7 +110,7 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             vec y = READS_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
             vec masked = vector_masked(LOAD_DY(in.dy + here), x, y, in.c);
             dy += masked;
-            dyx = multiply_add(masked, x - in.c.hi, dyx);
+            dyx = fma(masked, x - in.c.hi, dyx);
         }
         if (whole < width) {
             vec x = load_before_as(X, in.x + here, in.x + end);

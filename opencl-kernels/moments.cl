@@ -49,7 +49,7 @@ INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step
     for (int i = 0; i < count; i++) {
         vec d = load_before_as(X, in.x + at + i * step, in.x + end) - to->hi;
         to->sum += d;
-        to->squares = multiply_add(d, d, to->squares);
+        to->squares = fma(d, d, to->squares);
     }
 }
 
@@ -106,7 +106,7 @@ INLINE void moments_of_few_rows(
 #define ADD(v, valid) \
     vec d = first_lanes((v) - mean, valid); \
     rest += d; \
-    squares = multiply_add(d, d, squares)
+    squares = fma(d, d, squares)
         EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, 0, ADD)
 #undef ADD
         lo[g] = sum_lanes(rest);

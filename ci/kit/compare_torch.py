@@ -1,6 +1,11 @@
 """Times PyTorch's normalizations on a CUDA (or ROCm) device, on the shapes that `clnorm bench` has.
 
-compare_torch.py --json FILE [--seconds S] [--device cuda] N,C,H,W...
+compare_torch.py --json FILE [--device cuda] [JOB...]
+
+A job is NORM:TYPE:FUSION:N,C,H,W with a norm of batch, layer, rms and group, a type of float32, float16 and bfloat16, and a
+fusion (of batch; - for others) of none, relu and add+relu. Without jobs on the command line they are read from standard
+input, one a line; each is answered by a line "done" when its figures are in the file, so that another program can measure
+in between. cuDNN is on and off in turn for batch normalization; of the others it has none.
 
 Contestants of a shape alternate with a device copy in short blocks, and medians over the rounds are reported: the ratio
 to the copy is the median of the rounds' ratios. Tensors rotate through more memory than the cache holds.
@@ -118,15 +123,15 @@ def compete(clock, copy, contestants):
             contestant.of_copy.append(contestant.minimal_bytes / contestant.seconds[-1] / copied)
 
 
-def tensor(shape, layout, device):
-    x = torch.randn(shape, device=device)
+def tensor(shape, layout, device, dtype=torch.float32):
+    x = torch.randn(shape, device=device, dtype=dtype)
     if layout == "channels-last":
         x = x.contiguous(memory_format=torch.channels_last)
     return x
 
 
-def sets_for(elements):
-    return max(2, min(64, ROTATION_BYTES // (8 * elements)))
+def sets_for(elements, dtype):
+    return max(2, min(64, ROTATION_BYTES // (2 * dtype.itemsize * elements)))
 
 
 def under(cudnn, function):
@@ -146,95 +151,118 @@ def backward_of(function, cudnn, inputs, dy):
     return under(cudnn, lambda: torch.autograd.grad(y, inputs, dy, retain_graph=True))
 
 
-def batch_norms(shape, layout, device):
-    """Contestants by pass, cuDNN on and off, with and without what follows the normalization."""
+def batch_norms(job, layout, device):
+    """Contestants by pass, cuDNN on and off."""
+    shape, dtype, fusion = job.shape, job.dtype, job.fusion
     channels = shape[1]
     elements = math.prod(shape)
     weight = torch.ones(channels, device=device, requires_grad=True)
     bias = torch.full((channels,), 0.1, device=device, requires_grad=True)
     mean, variance = torch.zeros(channels, device=device), torch.ones(channels, device=device)
 
-    def normalize(x, residual, fusion, training):
+    def normalize(x, residual, training):
         y = F.batch_norm(x, mean, variance, weight, bias, training, 0.1, EPSILON)
         if residual is not None:
             y = y + residual
         # In place, as models write it, which also spares memory.
-        return y if fusion == "" else torch.relu_(y)
+        return y if fusion == "none" else torch.relu_(y)
 
     for direction in ("forward", "backward", "inference"):
-        for fusion in ("", "+relu", "+add+relu"):
-            for cudnn in (True, False):
-                yield lambda direction=direction, fusion=fusion, cudnn=cudnn: contestant(direction, fusion, cudnn)
+        for cudnn in (True, False):
+            yield lambda direction=direction, cudnn=cudnn: contestant(direction, cudnn)
 
-    def contestant(direction, fusion, cudnn):
+    def contestant(direction, cudnn):
         calls = []
-        added = fusion == "+add+relu"
-        for _ in range(sets_for(elements)):
-            x = tensor(shape, layout, device)
-            residual = tensor(shape, layout, device) if added else None
+        added = fusion == "add+relu"
+        for _ in range(sets_for(elements, dtype)):
+            x = tensor(shape, layout, device, dtype)
+            residual = tensor(shape, layout, device, dtype) if added else None
             if direction == "backward":
                 x.requires_grad_(True)
                 inputs = [x, weight, bias]
                 if added:
                     residual.requires_grad_(True)
                     inputs.append(residual)
-                dy = tensor(shape, layout, device)
-                function = lambda x=x, residual=residual: normalize(x, residual, fusion, True)
+                dy = tensor(shape, layout, device, dtype)
+                function = lambda x=x, residual=residual: normalize(x, residual, True)
                 calls.append(backward_of(function, cudnn, inputs, dy))
             else:
                 training = direction == "forward"
-                function = lambda x=x, residual=residual: normalize(x, residual, fusion, training)
+                function = lambda x=x, residual=residual: normalize(x, residual, training)
                 calls.append(under(cudnn, torch.no_grad()(function)))
         tensors = (3 if direction == "backward" else 2) + (0 if not added else 2 if direction == "backward" else 1)
-        facts = {
-            "shape": list(shape),
-            "layout": layout,
-            "pass": direction + fusion,
-            "backend": "cudnn" if cudnn else "native",
-        }
-        return Contestant(facts, tensors * 4 * elements, calls)
+        facts = dict(job.facts(layout), backend="cudnn" if cudnn else "native")
+        facts["pass"] = direction + ("" if fusion == "none" else "+" + fusion)
+        return Contestant(facts, tensors * dtype.itemsize * elements, calls)
 
 
-def others(shape, layout, device):
-    """Layer and group normalization of the same tensors."""
-    channels = shape[1]
+def others(job, layout, device):
+    """Layer and RMS normalization of the last dimension, and group normalization with 32 groups."""
+    shape, dtype = job.shape, job.dtype
     elements = math.prod(shape)
-    groups = math.gcd(32, channels)
-    normalized = shape[1:]
+    affine = shape[1] if job.norm == "group" else shape[-1]
+    weight = torch.ones(affine, device=device, dtype=dtype, requires_grad=True)
+    bias = torch.zeros(affine, device=device, dtype=dtype, requires_grad=True)
 
-    def layer_norm(x, weight, bias):
-        return F.layer_norm(x, normalized, weight, bias, EPSILON)
+    def normalize(x):
+        if job.norm == "layer":
+            return F.layer_norm(x, (affine,), weight, bias, EPSILON)
+        if job.norm == "rms":
+            return F.rms_norm(x, (affine,), weight, EPSILON)
+        return F.group_norm(x, 32, weight, bias, EPSILON)
 
-    def group_norm(x, weight, bias):
-        return F.group_norm(x, groups, weight, bias, EPSILON)
+    parameters = [weight] if job.norm == "rms" else [weight, bias]
+    for direction in ("forward", "backward"):
+        yield lambda direction=direction: contestant(direction)
 
-    def contestant(operation, name, affine, direction):
-        weight = torch.ones(affine, device=device, requires_grad=True)
-        bias = torch.zeros(affine, device=device, requires_grad=True)
+    def contestant(direction):
         calls = []
-        for _ in range(sets_for(elements)):
-            x = tensor(shape, layout, device)
+        for _ in range(sets_for(elements, dtype)):
+            x = tensor(shape, layout, device, dtype)
             if direction == "backward":
                 x.requires_grad_(True)
-                function = lambda x=x: operation(x, weight, bias)
-                calls.append(backward_of(function, True, [x, weight, bias], tensor(shape, layout, device)))
+                function = lambda x=x: normalize(x)
+                calls.append(backward_of(function, True, [x] + parameters, tensor(shape, layout, device, dtype)))
             else:
-                calls.append(under(True, torch.no_grad()(lambda x=x: operation(x, weight, bias))))
-        facts = {"operation": name, "shape": list(shape), "layout": layout, "pass": direction}
-        return Contestant(facts, (3 if direction == "backward" else 2) * 4 * elements, calls)
-
-    for direction in ("forward", "backward"):
-        # Layer normalization has no notion of channels, and makes a contiguous copy of other memory first.
-        if layout == "channels-first":
-            yield lambda d=direction: contestant(layer_norm, "layer_norm", normalized, d)
-        yield lambda d=direction: contestant(group_norm, "group_norm of %d" % groups, channels, d)
+                calls.append(under(True, torch.no_grad()(lambda x=x: normalize(x))))
+        facts = dict(job.facts(layout), backend="native")
+        facts["pass"] = direction
+        return Contestant(facts, (3 if direction == "backward" else 2) * dtype.itemsize * elements, calls)
 
 
-def copy_of(shape, layout, device):
-    elements = math.prod(shape)
-    pairs = [(tensor(shape, layout, device), tensor(shape, layout, device)) for _ in range(sets_for(elements))]
+def copy_of(job, layout, device):
+    elements = math.prod(job.shape)
+    pairs = [
+        (tensor(job.shape, layout, device, job.dtype), tensor(job.shape, layout, device, job.dtype))
+        for _ in range(sets_for(elements, job.dtype))
+    ]
     calls = [lambda x=x, y=y: y.copy_(x) for x, y in pairs]
-    return Contestant({"shape": list(shape), "layout": layout}, 8 * elements, calls)
+    return Contestant(job.facts(layout), 2 * job.dtype.itemsize * elements, calls)
+
+
+class Job:
+    def __init__(self, text):
+        try:
+            self.norm, self.type, self.fusion, shape = text.strip().split(":")
+            self.shape = tuple(int(n) for n in shape.split(","))
+        except ValueError:
+            sys.exit("a job is NORM:TYPE:FUSION:N,C,H,W, but one is '%s'" % text.strip())
+        known = (
+            self.norm in ("batch", "layer", "rms", "group")
+            and self.type in ("float32", "float16", "bfloat16")
+            and self.fusion in (("none", "relu", "add+relu") if self.norm == "batch" else ("-",))
+        )
+        if not known:
+            sys.exit("there is no job '%s'" % text.strip())
+        self.dtype = getattr(torch, self.type)
+
+    def layouts(self):
+        # Rows have no notion of channels.
+        both = len(self.shape) == 4 and self.norm in ("batch", "group")
+        return ("channels-first", "channels-last") if both else ("channels-first",)
+
+    def facts(self, layout):
+        return {"norm": self.norm, "type": self.type, "shape": list(self.shape), "layout": layout}
 
 
 def write(path, report):
@@ -244,14 +272,56 @@ def write(path, report):
     os.replace(path + ".part", path)
 
 
+def measure(job, clock, device, report):
+    for layout in job.layouts():
+        group = []
+        for make in (batch_norms if job.norm == "batch" else others)(job, layout, device):
+            try:
+                contestant = make()
+                contestant.prepare(clock)
+                group.append(contestant)
+            except (RuntimeError, AttributeError) as e:
+                why = str(e).strip().split("\n")[0]
+                report["problems"].append("%s, %s, %s, %s: %s" % (job.norm, job.type, job.shape, layout, why))
+            contestant = None
+        copy = copy_of(job, layout, device)
+        copy.prepare(clock)
+        compete(clock, copy, group)
+        report["copies"].append(
+            dict(copy.facts, gb_per_s=copy.minimal_bytes / statistics.median(copy.seconds) * 1e-9)
+        )
+        for contestant in [copy] + group:
+            contestant.release()
+        for contestant in group:
+            row = contestant.row()
+            report["rows"].append(row)
+            print(
+                "%-6s %-9s %-18s %-14s %-18s %-7s %9.4f ms %9.4f ms %8.1f GB/s %5.2f of copy"
+                % (
+                    row["norm"],
+                    row["type"],
+                    ",".join(map(str, row["shape"])),
+                    layout,
+                    row["pass"],
+                    row["backend"],
+                    row["ms"],
+                    row["kernel_ms"],
+                    row["gb_per_s"],
+                    row["of_copy"],
+                ),
+                file=sys.stderr,
+                flush=True,
+            )
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", required=True)
-    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing new after so long")
     parser.add_argument("--device", default="cuda", help="cuda; cpu serves to try this program")
-    parser.add_argument("shapes", nargs="+", type=lambda text: tuple(int(n) for n in text.split(",")))
+    parser.add_argument("jobs", nargs="*")
     given = parser.parse_args()
-    end = time.monotonic() + given.seconds
     device = torch.device(given.device)
     clock = Clock(device)
     report = {
@@ -260,61 +330,13 @@ def main():
         "cudnn": torch.backends.cudnn.version(),
         "device": torch.cuda.get_device_name() if device.type == "cuda" else "cpu",
         "copies": [],
-        "batch_norm": [],
-        "others": [],
+        "rows": [],
         "problems": [],
     }
-    late = False
-    for shape in given.shapes:
-        for layout in ("channels-first", "channels-last") if len(shape) == 4 else ("channels-first",):
-            for kind, makers in (("batch_norm", batch_norms), ("others", others)):
-                contestants = []
-                # A few at a time, for the memory's sake; the copy is measured anew with each.
-                makers = list(makers(shape, layout, device))
-                for first in range(0, len(makers), 6):
-                    if time.monotonic() > end:
-                        late = True
-                        break
-                    group = []
-                    for make in makers[first : first + 6]:
-                        try:
-                            contestant = make()
-                            contestant.prepare(clock)
-                            group.append(contestant)
-                        except RuntimeError as e:
-                            why = str(e).strip().split("\n")[0]
-                            report["problems"].append("%s, %s, %s: %s" % (kind, shape, layout, why))
-                        contestant = None
-                    copy = copy_of(shape, layout, device)
-                    copy.prepare(clock)
-                    compete(clock, copy, group)
-                    contestants += group
-                    report["copies"].append(
-                        dict(copy.facts, gb_per_s=copy.minimal_bytes / statistics.median(copy.seconds) * 1e-9)
-                    )
-                    for contestant in [copy] + group:
-                        contestant.release()
-                for contestant in contestants:
-                    row = contestant.row()
-                    report[kind].append(row)
-                    print(
-                        "%-10s %-20s %-14s %-20s %-8s %9.4f ms %9.4f ms %8.1f GB/s %5.2f of copy"
-                        % (
-                            row.get("operation", "batch_norm")[:10],
-                            ",".join(map(str, shape)),
-                            layout,
-                            row["pass"],
-                            row.get("backend", ""),
-                            row["ms"],
-                            row["kernel_ms"],
-                            row["gb_per_s"],
-                            row["of_copy"],
-                        ),
-                        flush=True,
-                    )
-                write(given.json, report)
-    if late:
-        sys.exit("the time was up before all shapes were measured")
+    for line in given.jobs or sys.stdin:
+        measure(Job(line), clock, device, report)
+        write(given.json, report)
+        print("done", flush=True)
 
 
 main()

@@ -1,5 +1,6 @@
 """Prints, as Markdown, what run-on-gpu left in a folder: summary.py FOLDER."""
 
+import glob
 import json
 import os
 import sys
@@ -26,10 +27,36 @@ def number(value, digits):
     return "" if value is None else "%.*f" % (digits, value)
 
 
-def verify(report):
+def part(cases):
+    """Of a verification that was ended before it could sum up."""
+    if not cases:
+        print("**Nothing is known**: verify left no report; see verify.txt.\n")
+        return
+    failed = [case for case in cases if case["failures"]]
+    print("**Not finished**: %d cases ran, %d of them failed.\n" % (len(cases), len(failed)))
+    for case in failed[:20]:
+        print("- under %s: %s, in %s" % (case["strategy"], case["failures"][0]["problem"], case["case"]))
+    print()
+
+
+def builds(cases):
+    """What compiling took, and which process of those that verified had the most of it."""
+    programs, seconds, of_process = 0, 0.0, {}
+    for case in cases:
+        programs += case["programs"]
+        seconds += case["build_seconds"]
+        of_process[case["process"]] = of_process.get(case["process"], 0) + case["programs"]
+    if programs:
+        print(
+            "%d programs were compiled for it, %.3f s each, by %d processes; the most by one are %d.\n"
+            % (programs, seconds / programs, len(of_process), max(of_process.values()))
+        )
+
+
+def verify(report, cases):
     print("## Every kernel against the reference\n")
     if report is None:
-        print("**Nothing is known**: verify left no report; see verify.txt.\n")
+        part(cases)
         return
     kernels = report.get("kernels", [])
     passed = [k for k in kernels if k.get("verdict") == "pass"]
@@ -46,6 +73,9 @@ def verify(report):
             number(report.get("seconds"), 1),
         )
     )
+    builds(cases)
+    if report.get("left"):
+        print("%d cases did not run: the time was up.\n" % report["left"])
     bad = [k for k in kernels if k.get("verdict") != "pass"]
     if bad:
         table(
@@ -67,13 +97,13 @@ def verify(report):
 
 
 def key(row):
-    return (tuple(row["shape"]), row["layout"], row["pass"])
+    return (row["norm"], row["type"], tuple(row["shape"]), row["layout"], row["pass"])
 
 
 def bench(reports, torch):
     print("## Speed\n")
     if not reports:
-        print("bench left no figures; see bench.txt.\n")
+        print("bench left no figures; see bench-*.txt.\n")
         return
     print(
         "GB/s counts each input once and each output once. `of copy` is the ratio to a copy on the same device in the"
@@ -86,10 +116,10 @@ def bench(reports, torch):
             "PyTorch %s with cuDNN %s on %s; `against` is the better of its times, cuDNN on and off, over ours."
             % (torch.get("torch"), torch.get("cudnn"), torch.get("device"))
         )
-        for row in torch.get("batch_norm", []):
+        for row in torch.get("rows", []):
             theirs.setdefault(key(row), {})[row["backend"]] = row
     print()
-    header = ["shape", "layout", "pass", "ms", "kernel ms", "GB/s", "of copy"]
+    header = ["norm", "type", "shape", "layout", "pass", "ms", "kernel ms", "GB/s", "of copy"]
     if theirs:
         header += ["cuDNN ms", "kernel ms", "native ms", "kernel ms", "GB/s", "of copy", "against", "kernel against"]
     rows = []
@@ -97,6 +127,8 @@ def bench(reports, torch):
         for ours in report.get("measurements", []):
             copies = [ours[name] for name in ("of_copy", "of_streamed_copy") if ours.get(name) is not None]
             row = [
+                ours["norm"],
+                ours["type"],
                 "×".join(str(n) for n in ours["shape"]),
                 ours["layout"],
                 ours["pass"],
@@ -110,24 +142,6 @@ def bench(reports, torch):
                 row += against(ours, theirs.get(key(ours), {}))
             rows.append(row)
     table(header, rows)
-    if torch is not None and torch.get("others"):
-        print("## PyTorch's other normalizations\n")
-        table(
-            ["operation", "shape", "layout", "pass", "ms", "kernel ms", "GB/s", "of copy"],
-            [
-                [
-                    row["operation"],
-                    "×".join(str(n) for n in row["shape"]),
-                    row["layout"],
-                    row["pass"],
-                    number(row["ms"], 4),
-                    number(row["kernel_ms"], 4),
-                    number(row["gb_per_s"], 0),
-                    number(row["of_copy"], 2),
-                ]
-                for row in torch["others"]
-            ],
-        )
     if torch is not None and torch.get("problems"):
         print("PyTorch could not compute:\n")
         for problem in torch["problems"]:
@@ -152,10 +166,24 @@ def against(ours, theirs):
     ]
 
 
+def lines(folder, name):
+    """The JSON of each line; the last may have been cut off."""
+    values = []
+    try:
+        with open(os.path.join(folder, name)) as file:
+            for line in file:
+                values.append(json.loads(line))
+    except (OSError, ValueError):
+        pass
+    return values
+
+
 def main():
     folder = sys.argv[1]
-    verify(read(folder, "verify.json"))
-    bench(read(folder, "bench.json"), read(folder, "torch.json"))
+    verify(read(folder, "verify.json"), lines(folder, "verify-cases.jsonl"))
+    reports = [read(folder, os.path.basename(path)) for path in glob.glob(os.path.join(folder, "bench-*.json"))]
+    reports = sorted((report for report in reports if report), key=lambda report: report["at"])
+    bench(reports, read(folder, "torch.json"))
 
 
 # Markdown is UTF-8, whatever the locale says.

@@ -228,6 +228,7 @@ public final class BatchNorm extends RunningNormalizer {
      * @throws IllegalStateException without {@code gradientSums}
      */
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
+        Objects.requireNonNull(dx, "dx");
         Objects.requireNonNull(all, "all");
         goBack(dy, dx, dresidual, null, all);
     }

@@ -53,6 +53,7 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
      * @throws IllegalArgumentException for no part, or parts of different numbers of channels
      */
     public static ChannelMoments combine(Collection<ChannelMoments> parts) {
+        Objects.requireNonNull(parts, "parts").forEach(each -> Objects.requireNonNull(each, "parts has null in it"));
         return parts.stream()
                 .reduce(ChannelMoments::combine)
                 .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));
@@ -60,6 +61,8 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
 
     /** The moments of all values of two parts; see {@link #combine(Collection)}. */
     public static ChannelMoments combine(ChannelMoments a, ChannelMoments b) {
+        Objects.requireNonNull(a, "a");
+        Objects.requireNonNull(b, "b");
         if (a.channels() != b.channels()) {
             throw new IllegalArgumentException("Moments to combine must have the same number of channels, but given"
                     + " were " + a.channels() + " and " + b.channels());
@@ -113,6 +116,7 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
      * @throws IllegalStateException for too few values: none, or fewer than two for the unbiased estimate
      */
     public double[] variance(RunningVariance estimate) {
+        Objects.requireNonNull(estimate, "estimate");
         long divisor = estimate == RunningVariance.UNBIASED ? count - 1 : count;
         if (divisor < 1) {
             throw new IllegalStateException("The " + estimate + " variance needs at least "
@@ -139,6 +143,7 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
      * @throws IllegalArgumentException for an even number of elements, or a count that is no number of values
      */
     public static ChannelMoments of(double[] numbers) {
+        Objects.requireNonNull(numbers, "numbers");
         if (numbers.length < 3 || numbers.length % 2 == 0) {
             throw new IllegalArgumentException(
                     "Moments are a count, means and as many M2, but given were " + numbers.length + " numbers");

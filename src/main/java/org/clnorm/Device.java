@@ -6,6 +6,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.concurrent.atomic.AtomicInteger;
 import java.util.function.Consumer;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Operand;
@@ -34,7 +35,10 @@ public final class Device implements AutoCloseable {
 
     private static final Logger log = LoggerFactory.getLogger(Device.class);
     private static final String REFERENCE = "reference";
+    /** Two devices may have one name, or be one opened twice; so each that is opened has a number for messages. */
+    private static final AtomicInteger OPENED = new AtomicInteger();
 
+    private final int number = OPENED.incrementAndGet();
     private final Backend backend;
     private final DeviceInfo info;
     private final Lease lease;
@@ -42,7 +46,7 @@ public final class Device implements AutoCloseable {
     private Device(Backend backend) {
         this.backend = backend;
         this.info = backend.info();
-        this.lease = Lease.ofDevice(this, "device " + info.name(), backend::close);
+        this.lease = Lease.ofDevice(this, label(), backend::close);
     }
 
     /** A device that owns {@code backend}. */
@@ -113,6 +117,7 @@ public final class Device implements AutoCloseable {
 
     /** An environment variable; null too when it is empty, which is how a script says none. */
     public static String variable(String name) {
+        Objects.requireNonNull(name, "name");
         String value = System.getenv(name);
         return value == null || value.isBlank() ? null : value;
     }
@@ -285,7 +290,7 @@ public final class Device implements AutoCloseable {
         Objects.requireNonNull(type, "type");
         long most = info.maxAllocationBytes() / type.bytes();
         if (shape.elements() > most) {
-            throw new IllegalArgumentException("A tensor on " + info.name() + " has at most " + most
+            throw new IllegalArgumentException("A tensor on " + label() + " has at most " + most
                     + " elements, but given was shape " + shape + " with " + shape.elements());
         }
         return new Operand(backend().allocate(shape.elements(), type), 0, type);
@@ -301,8 +306,14 @@ public final class Device implements AutoCloseable {
         return backend;
     }
 
+    /** Its number and name, for messages. */
+    String label() {
+        return "device " + number + ", " + info.name();
+    }
+
+    /** Its number among the devices that this process opened, its platform and its name. */
     @Override
     public String toString() {
-        return "Device " + info.platform() + " / " + info.name();
+        return "Device " + number + ", " + info.platform() + " / " + info.name();
     }
 }

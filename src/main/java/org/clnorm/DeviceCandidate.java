@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Map;
+import java.util.Objects;
 
 /**
  * A device that {@link Device#open} could take.
@@ -10,4 +11,12 @@ import java.util.Map;
  * @param isDefault whether {@code Device.open()} takes it
  * @param why the reason for that
  */
-public record DeviceCandidate(DeviceInfo info, Map<String, String> facts, boolean isDefault, String why) {}
+public record DeviceCandidate(DeviceInfo info, Map<String, String> facts, boolean isDefault, String why) {
+    /** Refuses null. */
+    public DeviceCandidate {
+        Objects.requireNonNull(info, "info");
+        Objects.requireNonNull(facts, "facts")
+                .forEach((fact, value) -> Objects.requireNonNull(value, () -> "facts has null for " + fact));
+        Objects.requireNonNull(why, "why");
+    }
+}

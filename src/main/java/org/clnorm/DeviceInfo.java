@@ -1,5 +1,7 @@
 package org.clnorm;
 
+import java.util.Objects;
+
 /**
  * Who does the work.
  *
@@ -12,6 +14,15 @@ package org.clnorm;
  */
 public record DeviceInfo(
         Kind kind, String platform, String name, String version, long maxAllocationBytes, String strategy) {
+    /** Refuses null. */
+    public DeviceInfo {
+        Objects.requireNonNull(kind, "kind");
+        Objects.requireNonNull(platform, "platform");
+        Objects.requireNonNull(name, "name");
+        Objects.requireNonNull(version, "version");
+        Objects.requireNonNull(strategy, "strategy");
+    }
+
     /** Kinds of device, best first. */
     public enum Kind {
         /** A GPU through OpenCL. */

@@ -48,6 +48,7 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
      * @throws IllegalArgumentException for no part, or parts of different numbers of channels
      */
     public static GradientSums combine(Collection<GradientSums> parts) {
+        Objects.requireNonNull(parts, "parts").forEach(each -> Objects.requireNonNull(each, "parts has null in it"));
         return parts.stream()
                 .reduce(GradientSums::combine)
                 .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));
@@ -55,6 +56,8 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
 
     /** The sums over both parts. */
     public static GradientSums combine(GradientSums a, GradientSums b) {
+        Objects.requireNonNull(a, "a");
+        Objects.requireNonNull(b, "b");
         if (a.channels() != b.channels()) {
             throw new IllegalArgumentException("Sums to combine must have the same number of channels, but given were "
                     + a.channels() + " and " + b.channels());
@@ -98,6 +101,7 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
      * @throws IllegalArgumentException for an even number of elements, or a count that is no number of values
      */
     public static GradientSums of(double[] numbers) {
+        Objects.requireNonNull(numbers, "numbers");
         if (numbers.length < 3 || numbers.length % 2 == 0) {
             throw new IllegalArgumentException("Gradient sums are a count and two sums per channel, but given were "
                     + numbers.length + " numbers");

@@ -78,6 +78,7 @@ public final class LayerNorm extends Normalizer {
      * @throws IllegalArgumentException for none or more than five, or one below 1
      */
     public static Builder builder(long... normalizedDimensions) {
+        Objects.requireNonNull(normalizedDimensions, "normalizedDimensions");
         return new Builder(new RowShape(normalizedDimensions), DEFAULTS);
     }
 

@@ -6,12 +6,17 @@ import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * What of a layer is kept in a {@link StateDict}: its parameters and, where there are, its running statistics with their
- * count of batches. An array is found by its name, and must have the tensor's dimensions and a floating-point type.
+ * count of batches. An array is found by its name, and must have a floating-point type and the tensor's dimensions, but for
+ * some of 1: (1, C, 1, 1) is C, as some programs have it for broadcasting. A count is one whole number of any type.
  */
 final class LayerState {
     /** Running statistics, vectors on the layer's device. */
@@ -33,7 +38,13 @@ final class LayerState {
         }
     }
 
+    private static final Logger log = LoggerFactory.getLogger(LayerState.class);
+
     private static final String BATCHES = "num_batches_tracked";
+    /** So many names, and so many prefixes, are a message. */
+    private static final int MOST_NAMES = 10;
+
+    private static final int MOST_PREFIXES = 3;
     /** A count in float32 stays there, whatever is still added to it one by one. */
     private static final long MOST_ABSORBED = 1 << 24;
 
@@ -72,6 +83,7 @@ final class LayerState {
      * @throws IllegalArgumentException when it does not fit; the message has all that is wrong
      */
     Loading check(StateDict state, boolean strict) {
+        Objects.requireNonNull(state, "state");
         Set<String> known = new LinkedHashSet<>(tensors.keySet());
         if (tracked != null) {
             known.add(BATCHES);
@@ -83,40 +95,94 @@ final class LayerState {
                 state.names().stream().filter(name -> !known.contains(name)).toList());
         List<String> wrong = new ArrayList<>();
         if (strict && !difference.missing().isEmpty()) {
-            wrong.add("missing are " + difference.missing());
+            wrong.add("missing are " + some(difference.missing()) + suggestion(state));
         }
         if (strict && !difference.unexpected().isEmpty()) {
-            wrong.add("unexpected are " + difference.unexpected());
+            wrong.add("unexpected are " + some(difference.unexpected()));
         }
-        tensors.forEach((name, tensor) -> state.get(name)
-                .filter(array -> !array.type().isFloat()
-                        || !array.hasDimensions(tensor.shape().toArray()))
-                .ifPresent(
-                        array -> wrong.add(name + " must be floating-point " + tensor.shape() + ", but is " + array)));
+        tensors.forEach((name, tensor) -> state.get(name).ifPresent(array -> problem(array, tensor)
+                .ifPresent(problem -> wrong.add(name + " must " + problem + ", but is " + array))));
         Optional<StateArray> count = tracked == null ? Optional.empty() : state.get(BATCHES);
-        count.filter(array -> !isCount(array))
-                .ifPresent(array -> wrong.add(BATCHES + " must be an int64 scalar that is 0 or more, but is " + array
-                        + (array.type() == StateArray.Type.INT64 && array.elements() == 1
-                                ? " " + array.toLongs()[0]
-                                : "")));
+        count.filter(array -> count(array) < 0)
+                .ifPresent(array -> wrong.add(BATCHES + " must be one whole number that is 0 or more, but is " + array
+                        + (array.elements() == 1 ? " " + number(array) : "")));
         if (!wrong.isEmpty()) {
             throw new IllegalArgumentException("The state does not fit a layer of " + known
                     + ", and nothing of it was loaded: " + String.join("; ", wrong));
         }
-        return loading(state, count, difference);
+        return loading(state, count.map(LayerState::count), difference);
     }
 
-    private static boolean isCount(StateArray array) {
-        return array.type() == StateArray.Type.INT64 && array.hasDimensions() && array.toLongs()[0] >= 0;
+    private static String some(List<String> names) {
+        return names.size() <= MOST_NAMES
+                ? names.toString()
+                : names.subList(0, MOST_NAMES) + " and " + (names.size() - MOST_NAMES) + " more";
     }
 
-    private Loading loading(StateDict state, Optional<StateArray> count, StateDict.Difference difference) {
+    /** Where the layer's arrays are, if the names are there under a prefix. */
+    private String suggestion(StateDict state) {
+        List<String> prefixes = state.prefixesOf(tensors.keySet()).stream()
+                .filter(prefix -> tensors.entrySet().stream().allMatch(entry -> state.get(prefix + "." + entry.getKey())
+                        .flatMap(array -> problem(array, entry.getValue()))
+                        .isEmpty()))
+                .toList();
+        if (prefixes.isEmpty()) {
+            return "";
+        }
+        return prefixes.stream()
+                        .limit(MOST_PREFIXES)
+                        .map(prefix -> ".under(\"" + prefix + "\")")
+                        .collect(Collectors.joining(" or ", " (did you mean ", ""))
+                + (prefixes.size() > MOST_PREFIXES
+                        ? ", or one of " + (prefixes.size() - MOST_PREFIXES) + " more prefixes?)"
+                        : "?)");
+    }
+
+    /** What an array must be and is not, if it cannot be loaded into a tensor. */
+    private static Optional<String> problem(StateArray array, Tensor tensor) {
+        List<String> must = new ArrayList<>();
+        if (!array.type().isFloat()) {
+            must.add("be of a floating-point type");
+        }
+        if (!Arrays.equals(
+                withoutOnes(array.dimensions()), withoutOnes(tensor.shape().toArray()))) {
+            must.add("have the shape " + tensor.shape());
+        }
+        return must.isEmpty() ? Optional.empty() : Optional.of(String.join(" and ", must));
+    }
+
+    private static long[] withoutOnes(long[] dimensions) {
+        return Arrays.stream(dimensions).filter(d -> d != 1).toArray();
+    }
+
+    /** How many batches; −1 for what is no count. */
+    private static long count(StateArray array) {
+        if (array.elements() != 1) {
+            return -1;
+        }
+        if (!array.type().isFloat()) {
+            return array.toLongs()[0];
+        }
+        double count = array.toDoubles()[0];
+        return count == Math.rint(count) && count < 0x1p63 ? (long) count : -1;
+    }
+
+    private static Number number(StateArray array) {
+        return array.type().isFloat() ? (Number) array.toDoubles()[0] : (Number) array.toLongs()[0];
+    }
+
+    private Loading loading(StateDict state, Optional<Long> count, StateDict.Difference difference) {
         Map<Tensor, float[]> values = new LinkedHashMap<>();
-        tensors.forEach((name, tensor) -> state.get(name).ifPresent(array -> values.put(tensor, array.toFloats())));
+        tensors.forEach((name, tensor) -> state.get(name).ifPresent(array -> {
+            if (!array.hasDimensions(tensor.shape().toArray())) {
+                log.info("{}, {}, is loaded as {}", name, array, tensor.shape());
+            }
+            values.put(tensor, array.toFloats());
+        }));
         if (count.isEmpty()) {
             return new Loading(values, batches, difference);
         }
-        long loaded = count.get().toLongs()[0];
+        long loaded = count.get();
         float[] absorbed = new float[Math.toIntExact(tracked.absorbed().shape().elements())];
         Arrays.fill(absorbed, Math.min(loaded, MOST_ABSORBED));
         values.put(tracked.absorbed(), absorbed);

@@ -1,5 +1,7 @@
 package org.clnorm;
 
+import java.util.Objects;
+
 /** How the elements of a tensor of {@link Shape} (N, C, spatial...) lie in memory. A vector is the same in both. */
 public enum Layout {
     /** N, C, spatial from slowest to fastest: PyTorch's default, NCHW. */
@@ -15,6 +17,7 @@ public enum Layout {
 
     /** The dimensions of {@code shape} in memory order, slowest first. */
     public long[] memoryOrder(Shape shape) {
+        Objects.requireNonNull(shape, "shape");
         long[] d = shape.toArray();
         if (this == CHANNELS_LAST && d.length > 2) {
             long channels = d[1];
@@ -26,6 +29,7 @@ public enum Layout {
 
     /** The logical shape of an array whose dimensions in memory are {@code dimensions}, slowest first. */
     public Shape fromMemoryOrder(long... dimensions) {
+        Objects.requireNonNull(dimensions, "dimensions");
         long[] d = dimensions.clone();
         if (this == CHANNELS_LAST && d.length > 2) {
             long channels = d[d.length - 1];

@@ -82,6 +82,7 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     private final Options options;
     private final Device device;
+    private final String what;
     private final Parameter gamma;
     private final Parameter beta;
     private final Running running;
@@ -127,6 +128,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @param what it is, for messages
      */
     Normalizer(Device device, Options options, Shape affine, String what) {
+        this.what = what;
         this.device = device;
         this.options = options;
         this.own = new Belongings(this, device, what);
@@ -813,8 +815,9 @@ public abstract sealed class Normalizer implements AutoCloseable
      * Sets what {@link #stateDict} gives, by name. The state of a layer with the same options gives its outputs, bit for
      * bit. With {@code num_batches_tracked}, every channel's running statistics count as of that many batches (also a
      * channel that sat some out, under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without, counts stay as they are.
-     * Arrays may be of any floating-point type; float64 is rounded to float32. Gradients stay, and {@link #backward}
-     * needs another forward pass.
+     * Arrays may be of any floating-point type, float64 being rounded to float32, and have more or fewer dimensions of 1,
+     * such as (1, C, 1, 1), which the log then says; the count may be of any type that holds a whole number. Gradients
+     * stay, and {@link #backward} needs another forward pass.
      *
      * @throws IllegalArgumentException when a name is missing or unexpected, or an array has another shape or type; the
      *     message lists all that is wrong, and nothing was changed
@@ -1024,5 +1027,13 @@ public abstract sealed class Normalizer implements AutoCloseable
         return parameter == null || parameter.isFrozen()
                 ? null
                 : parameter.gradient().operand();
+    }
+
+    /** What it is, in which mode and where. */
+    @Override
+    public final String toString() {
+        return what
+                + (isOpen() ? training ? ", training, on " : ", evaluating, on " : ", closed, on ")
+                + device.label();
     }
 }

@@ -42,6 +42,9 @@ public final class OpenClInterop {
 
     /** The same over a buffer of elements of any type. */
     public static Tensor tensor(Device device, cl_mem buffer, long offset, Shape shape, Layout layout, DataType type) {
+        Objects.requireNonNull(device, "device");
+        Objects.requireNonNull(shape, "shape");
+        Objects.requireNonNull(layout, "layout");
         Objects.requireNonNull(buffer, "buffer");
         Objects.requireNonNull(type, "type");
         OpenClMemory memory = backend(device).wrap(buffer, type);
@@ -55,12 +58,14 @@ public final class OpenClInterop {
 
     /** The buffer that a tensor lies in; it stays the tensor's. See {@link #offset}. */
     public static cl_mem buffer(Tensor tensor) {
+        Objects.requireNonNull(tensor, "tensor");
         backend(tensor.device());
         return ((OpenClMemory) tensor.operand().memory()).handle();
     }
 
     /** The element of its {@link #buffer} at which a tensor starts. */
     public static long offset(Tensor tensor) {
+        Objects.requireNonNull(tensor, "tensor");
         return tensor.operand().offset();
     }
 

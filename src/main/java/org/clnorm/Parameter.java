@@ -70,4 +70,10 @@ public final class Parameter {
     public boolean decays() {
         return false;
     }
+
+    /** Its name and shape, and whether it is frozen. */
+    @Override
+    public String toString() {
+        return name + " " + value.shape() + (frozen ? ", frozen" : "");
+    }
 }

@@ -96,6 +96,7 @@ public final class PopulationStatistics {
     private final Map<BatchNorm, Population> populations = new LinkedHashMap<>();
 
     private PopulationStatistics(Collection<BatchNorm> layers) {
+        Objects.requireNonNull(layers, "layers").forEach(each -> Objects.requireNonNull(each, "layers has null in it"));
         for (BatchNorm layer : layers) {
             layer.checkOpen();
             if (layer.running() == null) {
@@ -122,6 +123,7 @@ public final class PopulationStatistics {
 
     /** Of one layer, with nothing observed. */
     public static PopulationStatistics over(BatchNorm layer) {
+        Objects.requireNonNull(layer, "layer");
         return over(List.of(layer));
     }
 
@@ -131,6 +133,7 @@ public final class PopulationStatistics {
      * @param inputs of shape (N, C, spatial...); a tensor may be closed, or written anew, once the next one is asked for
      */
     public static void estimate(BatchNorm layer, Iterator<Tensor> inputs) {
+        Objects.requireNonNull(inputs, "inputs");
         PopulationStatistics population = over(layer);
         while (inputs.hasNext()) {
             population.observe(layer, inputs.next());
@@ -170,6 +173,7 @@ public final class PopulationStatistics {
      * @throws NonFiniteException for a layer whose policy is {@link NonFinitePolicy#THROW}
      */
     public PopulationStatistics observe(BatchNorm layer, Tensor x) {
+        Objects.requireNonNull(x, "x");
         Population population = populations.get(Objects.requireNonNull(layer, "layer"));
         if (population == null) {
             throw new IllegalArgumentException(
@@ -204,5 +208,11 @@ public final class PopulationStatistics {
             number++;
         }
         populations.forEach((layer, population) -> layer.alone(() -> population.into(layer.running())));
+    }
+
+    /** Of how many layers. */
+    @Override
+    public String toString() {
+        return "population statistics of " + populations.keySet();
     }
 }

@@ -73,6 +73,7 @@ public final class RmsNorm extends Normalizer {
      * @throws IllegalArgumentException for none or more than five, or one below 1
      */
     public static Builder builder(long... normalizedDimensions) {
+        Objects.requireNonNull(normalizedDimensions, "normalizedDimensions");
         return new Builder(new RowShape(normalizedDimensions), DEFAULTS);
     }
 

@@ -45,4 +45,10 @@ public final class RunningSnapshot implements AutoCloseable {
             restore();
         }
     }
+
+    /** Whose they are, and of how many batches. */
+    @Override
+    public String toString() {
+        return "running statistics after " + batches + " batches of " + layer;
+    }
 }

@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Arrays;
+import java.util.Objects;
 import java.util.stream.Collectors;
 
 /**
@@ -25,6 +26,7 @@ public final class Shape {
      * @throws IllegalArgumentException for no or more than eight dimensions, a negative one, or a product past 2⁶³−1
      */
     public static Shape of(long... dimensions) {
+        Objects.requireNonNull(dimensions, "dimensions");
         if (dimensions.length == 0 || dimensions.length > MAX_RANK) {
             throw new IllegalArgumentException("A shape has 1 to " + MAX_RANK + " dimensions, but " + dimensions.length
                     + " were given: " + Arrays.toString(dimensions));

@@ -91,6 +91,7 @@ public final class StateArray {
 
     /** @throws ArithmeticException when a long does not hold it */
     private static long product(long[] dimensions) {
+        Objects.requireNonNull(dimensions, "dimensions");
         if (Arrays.stream(dimensions).anyMatch(d -> d < 0)) {
             throw new IllegalArgumentException("Dimensions are 0 or more, but given were " + tuple(dimensions));
         }
@@ -114,6 +115,7 @@ public final class StateArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static StateArray of(float[] values, long... dimensions) {
+        Objects.requireNonNull(values, "values");
         StateArray array = allocate(Type.FLOAT32, dimensions).having(values.length);
         array.writable().asFloatBuffer().put(values);
         return array;
@@ -121,6 +123,7 @@ public final class StateArray {
 
     /** A float64 array; see {@link #of(float[], long...)}. */
     public static StateArray of(double[] values, long... dimensions) {
+        Objects.requireNonNull(values, "values");
         StateArray array = allocate(Type.FLOAT64, dimensions).having(values.length);
         array.writable().asDoubleBuffer().put(values);
         return array;
@@ -128,6 +131,7 @@ public final class StateArray {
 
     /** An int64 array; see {@link #of(float[], long...)}. */
     public static StateArray of(long[] values, long... dimensions) {
+        Objects.requireNonNull(values, "values");
         StateArray array = allocate(Type.INT64, dimensions).having(values.length);
         array.writable().asLongBuffer().put(values);
         return array;
@@ -145,6 +149,7 @@ public final class StateArray {
      * @throws IllegalArgumentException when that is not what the type and the dimensions take
      */
     public static StateArray of(Type type, ByteBuffer littleEndian, long... dimensions) {
+        Objects.requireNonNull(littleEndian, "littleEndian");
         StateArray array = allocate(type, dimensions);
         if (littleEndian.remaining() != array.content.length) {
             throw new IllegalArgumentException("An array " + array + " has " + array.content.length
@@ -161,6 +166,7 @@ public final class StateArray {
      * @throws IllegalArgumentException when it would be larger than an array can be
      */
     public static StateArray from(Source source, Type type, long... dimensions) throws IOException {
+        Objects.requireNonNull(source, "source");
         StateArray array = allocate(type, dimensions);
         ByteBuffer to = array.writable();
         source.fill(to);
@@ -257,10 +263,8 @@ public final class StateArray {
                 float[] exact = toFloats();
                 Arrays.setAll(values, i -> exact[i]);
             }
-            case UINT8, INT32 -> {
-                long[] exact = toLongs();
-                Arrays.setAll(values, i -> exact[i]);
-            }
+            case UINT8 -> Arrays.setAll(values, i -> content[i] & 0xff);
+            case INT32 -> Arrays.setAll(values, i -> from.getInt());
             case INT64 -> throw new IllegalArgumentException("must be of a type that float64 holds, but is " + type);
         }
         return values;

@@ -29,7 +29,11 @@ public final class StateDict {
     public record Difference(List<String> missing, List<String> unexpected) {
         /** Copies both. */
         public Difference {
+            Objects.requireNonNull(missing, "missing")
+                    .forEach(each -> Objects.requireNonNull(each, "missing has null in it"));
             missing = List.copyOf(missing);
+            Objects.requireNonNull(unexpected, "unexpected")
+                    .forEach(each -> Objects.requireNonNull(each, "unexpected has null in it"));
             unexpected = List.copyOf(unexpected);
         }
 
@@ -42,9 +46,16 @@ public final class StateDict {
     private static final StateDict EMPTY = new StateDict(Map.of());
 
     private final Map<String, StateArray> arrays;
+    /** Of {@link #under} a prefix that nothing was under: the names that there were, for whoever misses some. */
+    private final Set<String> others;
 
     private StateDict(Map<String, StateArray> arrays) {
+        this(arrays, Set.of());
+    }
+
+    private StateDict(Map<String, StateArray> arrays, Set<String> others) {
         this.arrays = Collections.unmodifiableMap(arrays);
+        this.others = others;
     }
 
     /** One without arrays. */
@@ -58,8 +69,10 @@ public final class StateDict {
      * @throws IllegalArgumentException for a name that is empty, has control characters or is no Unicode
      */
     public static StateDict of(Map<String, StateArray> arrays) {
+        Objects.requireNonNull(arrays, "arrays");
         Map<String, StateArray> copy = new LinkedHashMap<>();
-        arrays.forEach((name, array) -> copy.put(checked(name), Objects.requireNonNull(array, name)));
+        arrays.forEach((name, array) ->
+                copy.put(checked(name), Objects.requireNonNull(array, () -> "arrays has null for " + name)));
         return new StateDict(copy);
     }
 
@@ -77,6 +90,7 @@ public final class StateDict {
 
     /** These arrays and one more, or another one of that name in its place. */
     public StateDict with(String name, StateArray array) {
+        Objects.requireNonNull(array, "array");
         Map<String, StateArray> more = new LinkedHashMap<>(arrays);
         more.put(name, array);
         return of(more);
@@ -91,11 +105,28 @@ public final class StateDict {
     /** The arrays whose names start with {@code prefix} and a dot, by the rest of the name. */
     public StateDict under(String prefix) {
         String dotted = dotted(prefix);
-        return renamed(name ->
+        StateDict under = renamed(name ->
                 name.length() > dotted.length() && name.startsWith(dotted) ? name.substring(dotted.length()) : null);
+        // The names only: a copy of the map would keep all of a large file.
+        return under.arrays.isEmpty()
+                ? new StateDict(Map.of(), Set.copyOf(arrays.isEmpty() ? others : names()))
+                : under;
+    }
+
+    /** The prefixes, in order, that all of these names are under, here or where this was looked for in vain. */
+    List<String> prefixesOf(Set<String> wanted) {
+        Set<String> all = arrays.isEmpty() ? others : names();
+        String first = "." + wanted.iterator().next();
+        return all.stream()
+                .filter(name -> name.endsWith(first) && name.length() > first.length())
+                .map(name -> name.substring(0, name.length() - first.length()))
+                .filter(prefix -> wanted.stream().allMatch(name -> all.contains(prefix + "." + name)))
+                .sorted()
+                .toList();
     }
 
     private static String dotted(String prefix) {
+        Objects.requireNonNull(prefix, "prefix");
         if (prefix.isEmpty() || prefix.endsWith(".")) {
             throw new IllegalArgumentException(
                     "A prefix must not be empty or end in the dot that follows it, but given was \"" + prefix + "\"");
@@ -120,6 +151,7 @@ public final class StateDict {
      * @throws IllegalArgumentException when both have an array of one name
      */
     public StateDict merge(StateDict others) {
+        Objects.requireNonNull(others, "others");
         List<String> twice =
                 others.arrays.keySet().stream().filter(arrays::containsKey).toList();
         if (!twice.isEmpty()) {
@@ -133,6 +165,7 @@ public final class StateDict {
 
     /** The array of that name, if there is one. */
     public Optional<StateArray> get(String name) {
+        Objects.requireNonNull(name, "name");
         return Optional.ofNullable(arrays.get(name));
     }
 

@@ -202,6 +202,7 @@ public final class Tensor implements AutoCloseable {
      * @throws IllegalArgumentException when it does not lie within this tensor
      */
     public Tensor slice(long offset, Shape shape, Layout layout) {
+        Objects.requireNonNull(shape, "shape");
         lease.check();
         if (offset < 0 || offset > this.shape.elements() || shape.elements() > this.shape.elements() - offset) {
             throw new IllegalArgumentException("A slice must lie within the tensor's " + this.shape.elements()
@@ -306,7 +307,6 @@ public final class Tensor implements AutoCloseable {
     @Override
     public String toString() {
         return (name == null ? "" : name + ", ") + "Tensor" + shape + " " + layout
-                + (type() == DataType.FLOAT32 ? "" : " " + type()) + " on "
-                + device.info().name();
+                + (type() == DataType.FLOAT32 ? "" : " " + type()) + " on " + device.label();
     }
 }

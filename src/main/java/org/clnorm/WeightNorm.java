@@ -75,6 +75,7 @@ public final class WeightNorm extends Normalizer {
      * @throws IllegalArgumentException for a tensor that {@link #forward} would refuse
      */
     public void setToNorms(Tensor v) {
+        Objects.requireNonNull(v, "v");
         checkInput(v);
         int length = Math.toIntExact(v.shape().elements() / rows);
         float[] row = new float[length];

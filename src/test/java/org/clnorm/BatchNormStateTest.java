@@ -3,6 +3,9 @@ package org.clnorm;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.Arrays;
@@ -10,6 +13,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
+import org.slf4j.LoggerFactory;
 
 /** A layer's state, saved and loaded. */
 final class BatchNormStateTest {
@@ -168,10 +172,10 @@ final class BatchNormStateTest {
                     .hasMessageContaining("nothing of it was loaded")
                     .hasMessageContaining("missing are [weight, running_var]")
                     .hasMessageContaining("unexpected are [gamma, other.bias]")
-                    .hasMessageContaining("bias must be floating-point (3), but is int64 (3,)")
-                    .hasMessageContaining("running_mean must be floating-point (3), but is float32 (2,)")
+                    .hasMessageContaining("bias must be of a floating-point type, but is int64 (3,)")
+                    .hasMessageContaining("running_mean must have the shape (3), but is float32 (2,)")
                     .hasMessageContaining(
-                            "num_batches_tracked must be an int64 scalar that is 0 or more, but is int64 ()" + " -1");
+                            "num_batches_tracked must be one whole number that is 0 or more, but is int64 () -1");
             assertThat(norm.stateDict()).isEqualTo(before);
         }
     }
@@ -180,14 +184,109 @@ final class BatchNormStateTest {
     void loadState_ofACountOfAnotherForm_isRefused() {
         try (BatchNorm norm = layer()) {
             for (StateArray count : List.of(
-                    vector(1),
-                    StateArray.of(new float[] {1}),
-                    StateArray.of(new long[] {1}, 1),
+                    vector(1, 2),
+                    vector(1.5f),
+                    vector(-1),
+                    vector(Float.NaN),
+                    vector(Float.POSITIVE_INFINITY),
+                    vector(0x1p63f),
+                    StateArray.of(new long[] {-1}, 1),
                     StateArray.of(new long[0], 0))) {
                 assertThatThrownBy(() -> norm.loadState(state().with("num_batches_tracked", count)))
                         .isInstanceOf(IllegalArgumentException.class)
-                        .hasMessageContaining("but is " + count);
+                        .hasMessageContaining("must be one whole number that is 0 or more, but is " + count);
             }
+            assertThat(norm.batchesTracked()).isZero();
+        }
+    }
+
+    /** As other programs write it. */
+    @Test
+    void loadState_ofACountInAnotherTypeOrShape_isTheCount() {
+        ByteBuffer seven = ByteBuffer.allocate(4).order(ByteOrder.LITTLE_ENDIAN).putInt(0, 7);
+        for (StateArray count : List.of(
+                StateArray.of(new long[] {7}, 1),
+                StateArray.of(new long[] {7}, 1, 1),
+                StateArray.of(StateArray.Type.INT32, seven),
+                StateArray.of(StateArray.Type.UINT8, seven.slice(0, 1)),
+                StateArray.of(StateArray.Type.FLOAT16, ByteBuffer.wrap(new byte[] {0, 0x47}), 1),
+                StateArray.of(new float[] {7}),
+                StateArray.of(new double[] {7}, 1))) {
+            try (BatchNorm norm = layer()) {
+                norm.loadState(state().with("num_batches_tracked", count));
+
+                assertThat(norm.batchesTracked()).as("%s", count).isEqualTo(7);
+            }
+        }
+    }
+
+    @Test
+    void loadState_ofMoreOrFewerDimensionsOf1_isLoadedAndSaidInTheLog() {
+        Logger logger = (Logger) LoggerFactory.getLogger(LayerState.class);
+        ListAppender<ILoggingEvent> log = new ListAppender<>();
+        log.start();
+        logger.addAppender(log);
+        try (BatchNorm norm = layer();
+                LayerNorm rows = LayerNorm.builder(1, 3).build(TestDevice.REFERENCE.device())) {
+            norm.loadState(state().with("weight", StateArray.of(new float[] {1, 2, 4}, 1, 3, 1, 1)));
+            rows.loadState(
+                    StateDict.empty().with("weight", vector(1, 2, 4)).with("bias", StateArray.of(new float[3], 1, 3)));
+
+            assertThat(norm.gamma().orElseThrow().value().download()).containsExactly(1, 2, 4);
+            assertThat(rows.gamma().orElseThrow().value().download()).containsExactly(1, 2, 4);
+            assertThat(log.list)
+                    .extracting(ILoggingEvent::getFormattedMessage)
+                    .containsExactly(
+                            "weight, float32 (1, 3, 1, 1), is loaded as (3)",
+                            "weight, float32 (3,), is loaded as (1, 3)");
+            assertThatThrownBy(() -> norm.loadState(state().with("bias", StateArray.of(new float[6], 2, 3))))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("bias must have the shape (3), but is float32 (2, 3)");
+            assertThatThrownBy(() -> norm.loadState(state().with("bias", StateArray.of(new long[2], 2))))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining(
+                            "bias must be of a floating-point type and have the shape (3), but is int64 (2,)");
+        } finally {
+            logger.detachAppender(log);
+        }
+    }
+
+    @Test
+    void loadState_underAWrongPrefix_suggestsTheRightOnes() {
+        StateDict network = state().withPrefix("layer1.0.bn1")
+                .merge(StateDict.empty()
+                        .with("fc.weight", vector(1, 2))
+                        .with("fc.bias", vector(1, 2))
+                        .with("wide.weight", vector(1, 2))
+                        .with("wide.bias", vector(1, 2))
+                        .with("wide.running_mean", vector(1, 2))
+                        .with("wide.running_var", vector(1, 2)));
+        try (BatchNorm norm = layer()) {
+            assertThatThrownBy(() -> norm.loadState(network))
+                    .as("only one has three channels")
+                    .hasMessageContaining("running_var] (did you mean .under(\"layer1.0.bn1\")?); unexpected are [");
+            assertThatThrownBy(() -> norm.loadState(network.under("layer1")))
+                    .hasMessageContaining("(did you mean .under(\"0.bn1\")?)");
+            for (StateDict none :
+                    List.of(network.under("bn1"), network.under("bn1").under("layer1"))) {
+                assertThat(none).isEqualTo(StateDict.empty());
+                assertThatThrownBy(() -> norm.loadState(none))
+                        .as("what was not found is looked for by name")
+                        .hasMessageContaining(
+                                "running_var] (did you mean .under(\"layer1.0.bn1\") or .under(\"wide\")?)");
+            }
+            assertThatThrownBy(() -> norm.loadState(StateDict.empty()))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageEndingWith("missing are [weight, bias, running_mean, running_var]");
+            StateDict many = StateDict.empty();
+            for (int i = 0; i < 5; i++) {
+                many = many.merge(state().withPrefix("bn" + i));
+            }
+            StateDict five = many;
+            assertThatThrownBy(() -> norm.loadState(five))
+                    .hasMessageContaining(
+                            ".under(\"bn0\") or .under(\"bn1\") or .under(\"bn2\"), or one of 2 more prefixes?)")
+                    .hasMessageEndingWith(" and 15 more");
         }
     }
 
@@ -220,7 +319,7 @@ final class BatchNormStateTest {
             assertThatThrownBy(() -> norm.loadStateLeniently(wrong))
                     .as("what has the right name and another shape is a mistake")
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageContaining("bias must be");
+                    .hasMessageContaining("bias must have the shape (3), but is float32 (2,)");
             assertThat(norm.stateDict().get("weight")).isEqualTo(state().get("weight"));
         }
     }

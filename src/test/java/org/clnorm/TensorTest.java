@@ -193,8 +193,7 @@ final class TensorTest {
             assertThat(vector.download()).containsExactly(1, 2, 3);
             assertThat(vector.device()).isSameAs(on.device());
             assertThat(vector)
-                    .hasToString(
-                            "Tensor(3) channels-first on " + on.device().info().name());
+                    .hasToString("Tensor(3) channels-first on " + on.device().label());
         }
     }
 

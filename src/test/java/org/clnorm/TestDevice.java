@@ -2,6 +2,9 @@ package org.clnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.List;
 import java.util.Locale;
 
 /**
@@ -18,6 +21,18 @@ public enum TestDevice {
     GPU_SPLIT;
 
     private Device shared;
+
+    /**
+     * All of them. Two processes that run tests begin at opposite ends, so that each finds kernels in PoCL's cache that the
+     * other has compiled, rather than both the same ones at once.
+     */
+    static List<TestDevice> each() {
+        List<TestDevice> each = Arrays.asList(values());
+        if (Integer.getInteger("clnorm.test.fork", 1) % 2 == 0) {
+            Collections.reverse(each);
+        }
+        return each;
+    }
 
     /** The one device of its kind that tests share, so that its kernels are compiled once; nobody closes it. */
     public synchronized Device device() {

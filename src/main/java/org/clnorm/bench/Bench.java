@@ -3,17 +3,8 @@ package org.clnorm.bench;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import org.clnorm.Activation;
-import org.clnorm.NonFinitePolicy;
-import org.clnorm.RunningAverage;
-import org.clnorm.RunningVariance;
-import org.clnorm.backend.Backward;
-import org.clnorm.backend.ForwardInference;
-import org.clnorm.backend.ForwardTraining;
-import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.opencl.Strategy;
@@ -82,13 +73,14 @@ public final class Bench {
         return Math.max(320L << 20, Math.min(4 * cacheBytes, globalBytes / 8));
     }
 
-    private long rotationBytes() {
-        return rotationBytes(device.facts().cacheBytes(), device.facts().globalBytes());
+    /** The same for a device. */
+    public static long rotationBytes(DeviceFacts facts) {
+        return rotationBytes(facts.cacheBytes(), facts.globalBytes());
     }
 
     private Measurement measure(OpenClBackend timing, OpenClBackend backend, Workload workload) {
-        try (Buffers timed = new Buffers(timing, workload, rotationBytes());
-                Buffers buffers = new Buffers(backend, workload, rotationBytes())) {
+        try (Buffers timed = new Buffers(timing, workload, rotationBytes(device.facts()));
+                Buffers buffers = new Buffers(backend, workload, rotationBytes(device.facts()))) {
             KernelBlock kernels = new KernelBlock(timing, timed);
             Block copy = new Block(backend, i -> buffers.copy(i, false), false);
             Block streamed = new Block(backend, i -> buffers.copy(i, true), false);
@@ -211,121 +203,38 @@ public final class Bench {
         }
     }
 
-    /** The tensors of a workload, in as many sets as the rotation takes. */
+    /** A workload's calls, and copies of its tensors, in as many sets as the rotation takes. */
     private static final class Buffers implements AutoCloseable {
         private final OpenClBackend backend;
         private final Workload workload;
-        private final List<Runnable> calls = new ArrayList<>();
-        private final List<Operand[]> copies = new ArrayList<>();
         private final Operands operands;
-        private final SavedStatistics saved;
+        private final Tensors tensors;
+        private final Calls calls;
 
         Buffers(OpenClBackend backend, Workload workload, long rotation) {
             this.backend = backend;
             this.workload = workload;
-            Norm norm = workload.norm();
-            Normalization normalization = norm.normalization(workload.shape());
-            long samples = normalization.perSample() ? workload.shape().batch() : 1;
-            long affine = samples * normalization.grouping().affine(workload.shape(), workload.layout());
-            // A copy moves whole float32 elements.
-            long room = workload.copied() * Float.BYTES / workload.type().bytes();
-            operands = new Operands(backend, room);
-            Activation activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
-            Operand gamma = norm.hasScale() ? operands.filled(affine, 1) : null;
-            Operand beta = norm.hasShift() ? operands.filled(affine, 0.1f) : null;
-            Operand dgamma = norm.hasScale() ? operands.filled(affine, 0) : null;
-            Operand dbeta = norm.hasShift() ? operands.filled(affine, 0) : null;
-            RunningStatistics running =
-                    norm.hasRunning() ? running(workload.shape().channels()) : null;
-            this.saved = backend.newSavedStatistics(normalization, workload.shape(), workload.layout());
-            int sets = (int) Math.max(2, Math.min(MOST_SETS, rotation / Math.max(1, workload.minimalBytes())));
-            for (int set = 0; set < sets; set++) {
-                Operand x = operands.normal(room, workload.type());
-                Operand y = operands.filled(room, 0, workload.type());
-                Operand residual = workload.hasResidual() ? operands.normal(room, workload.type()) : null;
-                ForwardTraining forward = new ForwardTraining(
-                        normalization,
-                        workload.shape(),
-                        workload.layout(),
-                        x,
-                        residual,
-                        y,
-                        activation,
-                        gamma,
-                        beta,
-                        1e-5,
-                        saved,
-                        running,
-                        NonFinitePolicy.PROPAGATE);
-                copies.add(new Operand[] {new Operand(x.memory(), 0), new Operand(y.memory(), 0)});
-                switch (workload.direction()) {
-                    case FORWARD -> calls.add(() -> backend.forward(forward));
-                    case INFERENCE -> {
-                        ForwardInference inference = new ForwardInference(
-                                normalization,
-                                workload.shape(),
-                                workload.layout(),
-                                x,
-                                residual,
-                                y,
-                                activation,
-                                gamma,
-                                beta,
-                                1e-5,
-                                running.mean(),
-                                running.variance(),
-                                saved);
-                        calls.add(() -> backend.forward(inference));
-                    }
-                    case BACKWARD -> {
-                        backend.forward(forward);
-                        // The residual has done its work; its memory serves as the residual's gradient.
-                        Operand dy = operands.normal(room, workload.type());
-                        Operand dx = operands.filled(room, 0, workload.type());
-                        Backward backward = new Backward(
-                                normalization,
-                                workload.shape(),
-                                workload.layout(),
-                                false,
-                                dy,
-                                x,
-                                workload.hasResidual() ? y : null,
-                                activation,
-                                saved,
-                                dx,
-                                residual,
-                                dgamma,
-                                dbeta,
-                                false);
-                        calls.add(() -> backend.backward(backward));
-                    }
-                }
-            }
-        }
-
-        private RunningStatistics running(long channels) {
-            return new RunningStatistics(
-                    operands.filled(channels, 0),
-                    operands.filled(channels, 1),
-                    operands.filled(channels, 0),
-                    RunningAverage.exponential(0.1),
-                    RunningVariance.UNBIASED);
+            operands = new Operands(backend, workload.room());
+            tensors = Tensors.of(workload, Tensors.sets(workload, rotation, MOST_SETS), operands);
+            calls = new Calls(backend, workload, tensors);
         }
 
         void call(int i) {
-            calls.get(i % calls.size()).run();
+            calls.make(i);
         }
 
         void copy(int i, boolean stream) {
-            Operand[] pair = copies.get(i % copies.size());
+            int set = i % tensors.sets();
+            Operand from = new Operand(tensors.get(Tensors.Role.X, set).memory(), 0);
+            Operand to = new Operand(tensors.get(Tensors.Role.Y, set).memory(), 0);
             Strategy strategy = backend.strategyForCopies().withStream(stream);
-            backend.copy(pair[0], pair[1], workload.copied(), strategy);
+            backend.copy(from, to, workload.copied(), strategy);
         }
 
         @Override
         public void close() {
             operands.close();
-            saved.close();
+            calls.close();
         }
     }
 }

@@ -271,8 +271,7 @@ final class BenchPage {
     }
 
     private static List<Markup> method(BenchReport report) {
-        long rotation =
-                Bench.rotationBytes(report.facts().cacheBytes(), report.facts().globalBytes());
+        long rotation = Bench.rotationBytes(report.facts());
         return List.of(
                 element("h2").text("How it was measured"),
                 list(List.of(

@@ -1,6 +1,9 @@
 package org.clnorm.bench;
 
 import com.google.gson.GsonBuilder;
+import com.google.gson.JsonElement;
+import com.google.gson.JsonPrimitive;
+import com.google.gson.JsonSerializer;
 import java.time.Instant;
 import java.time.temporal.ChronoUnit;
 import java.util.ArrayList;
@@ -76,8 +79,16 @@ public record BenchReport(
         return new GsonBuilder()
                         .setPrettyPrinting()
                         .disableHtmlEscaping()
+                        .registerTypeAdapter(
+                                Double.class, (JsonSerializer<Double>) (value, type, gson) -> number(value))
                         .create()
-                        .toJson(report) + "\n";
+                        .toJson(report)
+                + "\n";
+    }
+
+    /** Of what a clock that stands still gives, JSON has no number, and Gson throws. */
+    private static JsonElement number(double value) {
+        return Double.isFinite(value) ? new JsonPrimitive(value) : new JsonPrimitive(Double.toString(value));
     }
 
     /** For people. */

@@ -5,7 +5,10 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -27,9 +30,7 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         try (InputStream file = Workload.class.getResourceAsStream("shapes")) {
             return new String(file.readAllBytes(), StandardCharsets.US_ASCII)
                     .lines()
-                    .map(line -> Shape.of(Arrays.stream(line.split(","))
-                            .mapToLong(Long::parseLong)
-                            .toArray()))
+                    .map(Workload::shapeOf)
                     .toList();
         } catch (IOException e) {
             throw new UncheckedIOException("The list of shapes cannot be read", e);
@@ -90,6 +91,47 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         }
     }
 
+    /** Itself in words, those of the command, which other builds know too. */
+    public Map<String, String> words() {
+        Map<String, String> words = new LinkedHashMap<>();
+        words.put("norm", norm.toString());
+        words.put("direction", direction.toString());
+        words.put(
+                "shape", Arrays.stream(shape.toArray()).mapToObj(Long::toString).collect(Collectors.joining(",")));
+        words.put("layout", layout.toString());
+        words.put("fusion", fusion.toString());
+        words.put("type", type.toString());
+        return words;
+    }
+
+    /**
+     * The workload that the {@link #words} of some build mean here.
+     *
+     * @throws UnsupportedOperationException when one has no meaning here; the message says which
+     */
+    public static Workload of(Map<String, String> words) {
+        return new Workload(
+                meaning(words, "norm", Norm.values()),
+                meaning(words, "direction", Direction.values()),
+                shapeOf(words.get("shape")),
+                meaning(words, "layout", Layout.values()),
+                meaning(words, "fusion", Fusion.values()),
+                meaning(words, "type", DataType.values()));
+    }
+
+    private static <T> T meaning(Map<String, String> words, String what, T[] values) {
+        String word = words.get(what);
+        return Arrays.stream(values)
+                .filter(value -> value.toString().equals(word))
+                .findFirst()
+                .orElseThrow(() -> new UnsupportedOperationException("it has no " + what + " '" + word + "'"));
+    }
+
+    private static Shape shapeOf(String text) {
+        return Shape.of(
+                Arrays.stream(text.split(",")).mapToLong(Long::parseLong).toArray());
+    }
+
     boolean hasResidual() {
         return fusion == Fusion.ADD_RELU;
     }
@@ -108,6 +150,11 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
     /** The float32 elements of as many bytes as a tensor, the last perhaps in part. */
     long copied() {
         return (tensorBytes() + Float.BYTES - 1) / Float.BYTES;
+    }
+
+    /** The elements that a tensor has room for: a copy moves whole float32 elements. */
+    public long room() {
+        return copied() * Float.BYTES / type.bytes();
     }
 
     /** Pass, fusion. */

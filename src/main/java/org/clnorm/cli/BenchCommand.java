@@ -7,6 +7,7 @@ import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.clnorm.DataType;
@@ -17,9 +18,14 @@ import org.clnorm.bench.BenchReport;
 import org.clnorm.bench.Measurement;
 import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload;
+import org.clnorm.bench.against.Build;
+import org.clnorm.bench.against.ComparedRow;
+import org.clnorm.bench.against.Comparison;
+import org.clnorm.bench.against.ComparisonReport;
+import org.clnorm.bench.against.Verdict;
+import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.Strategy;
-import org.clnorm.report.ReportFile;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -40,7 +46,11 @@ import picocli.CommandLine.Spec;
                     + " more; the options leave out what is of no interest."
         },
         exitCodeListHeading = "Exit codes:%n",
-        exitCodeList = {"0:measured", "2:wrong usage, no OpenCL device, or a file that cannot be written"})
+        exitCodeList = {
+            "0:measured",
+            "1:a row is slower, with --fail-slower",
+            "2:wrong usage, no OpenCL device, a file that cannot be written, or a build that cannot be compared"
+        })
 final class BenchCommand implements Callable<Integer> {
     /** All normalizations, each where it can be. */
     private static final String ALL = "all";
@@ -74,6 +84,12 @@ final class BenchCommand implements Callable<Integer> {
     private String direction;
 
     @Option(
+            names = "--fusion",
+            paramLabel = "<fusion>",
+            description = "Of batch normalization only what is fused with this: none, relu or add+relu.")
+    private String fusion;
+
+    @Option(
             names = "--type",
             paramLabel = "<type>",
             description = {
@@ -82,6 +98,33 @@ final class BenchCommand implements Callable<Integer> {
             },
             completionCandidates = Types.class)
     private String type = DataType.FLOAT32.toString();
+
+    @Option(
+            names = "--rows",
+            paramLabel = "<words>",
+            description = {
+                "Only rows that have all of these words, such as 'channels-last backward' or '32,64,56,56 forward+relu'."
+                        + " May be given several times.",
+                "A word is a norm, a shape as in --shape, a layout, or a pass as the table has it."
+            })
+    private List<String> rows = List.of();
+
+    @Option(
+            names = "--against",
+            paramLabel = "<path>",
+            description = {
+                "Compare with another build of clnorm: its jar, or the folder with its OpenCL kernels, which this build's"
+                        + " classes then call. Each row has the ratio of the other's time to this build's, above 1 where"
+                        + " this build is quicker, and as a control that of two copies of this build, each with the"
+                        + " interval of 95 %% around its median. A row is slower or quicker only where the ratio's"
+                        + " interval is farther from 1 than the control's, and that twice; wide is an interval of"
+                        + " over 10 %%.",
+                "Takes about 4 seconds for each row, so choose some by --rows."
+            })
+    private Path against;
+
+    @Option(names = "--fail-slower", description = "With --against, exit with 1 when a row is slower.")
+    private boolean failSlower;
 
     @Option(names = "--json", paramLabel = "<file>", description = "Also write the figures to a file, for programs.")
     private Path json;
@@ -131,11 +174,22 @@ final class BenchCommand implements Callable<Integer> {
             throw new ParameterException(
                     spec.commandLine(), "--json and --html need a file each, but both are " + json);
         }
+        if (against != null && html != null) {
+            throw new ParameterException(spec.commandLine(), "--against has no --html; --json has all its figures");
+        }
+        if (against == null && failSlower) {
+            throw new ParameterException(
+                    spec.commandLine(), "--fail-slower needs --against, which says slower than what");
+        }
+        Build other = against == null ? null : other();
         // Before the work: that one of them cannot be written is better known now than after minutes.
-        ReportFile jsonFile = reportFile("--json", json);
-        ReportFile htmlFile = reportFile("--html", html);
+        WholeFile jsonFile = file("--json", json);
+        WholeFile htmlFile = file("--html", html);
         Instant start = Instant.now();
         PrintWriter out = spec.commandLine().getOut();
+        if (other != null) {
+            return compare(candidate, other, workloads, start, jsonFile);
+        }
         Bench bench = new Bench(candidate, device.strategyName());
         List<Measurement> all;
         out.printf("On %s, strategy %s%n%n", candidate.describe(), strategy());
@@ -162,9 +216,46 @@ final class BenchCommand implements Callable<Integer> {
         return Main.OK;
     }
 
-    private static ReportFile reportFile(String option, Path path) throws IOException {
+    private Build other() throws IOException {
         try {
-            return path == null ? null : ReportFile.at(path);
+            return Build.at(against);
+        } catch (IOException e) {
+            throw new IOException("--against: " + e.getMessage(), e);
+        }
+    }
+
+    private int compare(
+            OpenCl.Candidate candidate, Build other, List<Workload> workloads, Instant start, WholeFile jsonFile)
+            throws IOException {
+        PrintWriter out = spec.commandLine().getOut();
+        out.printf("On %s, strategy %s, against %s%n%n", candidate.describe(), strategy(), other);
+        List<ComparedRow> rows;
+        try (ComparisonTable table =
+                new ComparisonTable(out, Terminal.isThere() ? System.err : null, workloads.size())) {
+            rows = new Comparison(candidate, device.strategyName(), other).run(workloads, table);
+        }
+        ComparisonReport report = new ComparisonReport(
+                candidate.describe(),
+                candidate.facts(),
+                strategy(),
+                BenchReport.thisMachine(),
+                other.toString(),
+                start,
+                Duration.between(start, Instant.now()).toMillis() / 1e3,
+                rows,
+                Terminal.typed(spec));
+        out.printf("%n%s%n", report.summary());
+        out.flush();
+        if (jsonFile != null) {
+            jsonFile.write(report.toJson());
+        }
+        return failSlower && report.count(Verdict.SLOWER) > 0 ? Main.FAILED : Main.OK;
+    }
+
+    /** The file that an option names, or null; that it cannot be written is better known before the work than after. */
+    static WholeFile file(String option, Path path) throws IOException {
+        try {
+            return path == null ? null : WholeFile.at(path);
         } catch (IOException e) {
             throw new IOException(option + " " + e.getMessage(), e);
         }
@@ -203,7 +294,31 @@ final class BenchCommand implements Callable<Integer> {
                     "Nothing is left to time: --norm " + String.join(",", norms) + " has no --direction " + direction
                             + " of its own");
         }
-        return workloads;
+        return rows.isEmpty() ? workloads : chosen(workloads);
+    }
+
+    /** Those that {@code --rows} asks for. */
+    private List<Workload> chosen(List<Workload> workloads) {
+        List<Workload> chosen = new ArrayList<>();
+        for (String wanted : rows) {
+            List<String> words = List.of(wanted.strip().split("\\s+"));
+            List<Workload> found = workloads.stream()
+                    .filter(workload -> wordsOf(workload).containsAll(words))
+                    .toList();
+            if (found.isEmpty()) {
+                throw new ParameterException(
+                        spec.commandLine(),
+                        "No row has all the words of --rows '" + wanted + "'; one of the " + workloads.size()
+                                + " rows has " + String.join(" ", wordsOf(workloads.get(0))));
+            }
+            chosen.addAll(found);
+        }
+        return chosen.stream().distinct().toList();
+    }
+
+    private static List<String> wordsOf(Workload workload) {
+        Map<String, String> words = workload.words();
+        return List.of(words.get("norm"), words.get("shape"), words.get("layout"), workload.operation());
     }
 
     private void add(List<Workload> workloads, Norm norm, Shape shape) {
@@ -218,13 +333,28 @@ final class BenchCommand implements Callable<Integer> {
             Workload.Direction asked = oneOf("--direction", direction, Workload.Direction.values());
             directions = directions.contains(asked) ? List.of(asked) : List.of();
         }
+        List<Workload.Fusion> fusions = norm.fusions();
+        if (fusion != null && fusions.size() > 1) {
+            fusions = List.of(fusionNamed(fusion));
+        }
         for (Layout l : layouts) {
             for (Workload.Direction d : directions) {
-                for (Workload.Fusion fusion : norm.fusions()) {
-                    workloads.add(new Workload(norm, d, shape, l, fusion, stored));
+                for (Workload.Fusion f : fusions) {
+                    workloads.add(new Workload(norm, d, shape, l, f, stored));
                 }
             }
         }
+    }
+
+    private Workload.Fusion fusionNamed(String name) {
+        return switch (name) {
+            case "none" -> Workload.Fusion.NONE;
+            case "relu" -> Workload.Fusion.RELU;
+            case "add+relu" -> Workload.Fusion.ADD_RELU;
+            default ->
+                throw new ParameterException(
+                        spec.commandLine(), "--fusion must be none, relu or add+relu, but is '" + name + "'");
+        };
     }
 
     private <T> T oneOf(String option, String given, T[] values) {

@@ -2,7 +2,6 @@ package org.clnorm.cli;
 
 import java.io.PrintStream;
 import java.io.PrintWriter;
-import java.time.Duration;
 import java.util.Locale;
 import org.clnorm.bench.Bench;
 import org.clnorm.bench.Measurement;
@@ -11,17 +10,12 @@ import org.clnorm.bench.Workload;
 /** A line for each measurement as it comes, and on a terminal a bar below for what is still to come. */
 final class BenchTable implements Bench.Progress, AutoCloseable {
     private final PrintWriter out;
-    private final PrintStream terminal;
-    private final int total;
-    private final long start = System.nanoTime();
-    private int done;
-    private ProgressLine bar;
+    private final WorkloadBars bars;
 
     /** @param terminal where to draw the bar; null for none */
     BenchTable(PrintWriter out, PrintStream terminal, int total) {
         this.out = out;
-        this.terminal = terminal;
-        this.total = total;
+        this.bars = new WorkloadBars(terminal, total);
         out.printf(
                 "%-9s %-20s %-14s %-8s %-18s %9s %9s %9s %8s %8s %7s %8s %9s%n",
                 "norm",
@@ -42,17 +36,12 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
 
     @Override
     public void starting(Workload workload) {
-        if (terminal != null) {
-            // A bar for each, since the line of the one before is where the last bar was.
-            Duration elapsed = Duration.ofNanos(System.nanoTime() - start);
-            bar = new ProgressLine(terminal, workload.norm() + " " + workload.operation(), done, total, elapsed);
-        }
+        bars.starting(workload);
     }
 
     @Override
     public void measured(Measurement m) {
-        close();
-        done++;
+        bars.done();
         out.printf(
                 Locale.ROOT,
                 "%-9s %-20s %-14s %-8s %-18s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
@@ -75,9 +64,6 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
     /** Takes the bar away. */
     @Override
     public void close() {
-        if (bar != null) {
-            bar.close();
-            bar = null;
-        }
+        bars.close();
     }
 }

@@ -35,7 +35,7 @@ import picocli.CommandLine.Spec;
                     + " computed in float32 a larger --tolerance may be right."
         },
         exitCodeListHeading = "Exit codes:%n",
-        exitCodeList = {"0:all pass", "1:an array failed", "2:wrong usage, or a file that is not such a case"})
+        exitCodeList = {"0:all pass", "1:an array failed", "2:wrong usage, or a file that could not be compared"})
 final class CompareCommand implements Callable<Integer> {
     @Parameters(paramLabel = "CASE.npz", arity = "1..*", description = "The cases.")
     private List<Path> files;
@@ -71,9 +71,9 @@ final class CompareCommand implements Callable<Integer> {
                     CaseComparison comparison = CaseComparison.of(file, CaseRunner.run(file, on), tolerance);
                     print(file, comparison);
                     failed += comparison.passed() ? 0 : 1;
-                } catch (IOException | IllegalArgumentException e) {
+                } catch (IOException | RuntimeException | OutOfMemoryError | StackOverflowError e) {
                     // The other files are compared all the same.
-                    Main.printError(spec.commandLine(), e);
+                    Main.printError(spec.commandLine(), path.toString(), e);
                     unreadable++;
                 }
             }

@@ -2,7 +2,6 @@ package org.clnorm.cli;
 
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.UncheckedIOException;
 import java.util.Properties;
 import picocli.CommandLine;
 import picocli.CommandLine.Command;
@@ -24,6 +23,7 @@ import picocli.CommandLine.ScopeType;
             RunCommand.class,
             CompareCommand.class,
             VerifyCommand.class,
+            ProbeCommand.class,
             TuneCommand.class,
             BenchCommand.class,
             TrainCommand.class,
@@ -32,15 +32,15 @@ import picocli.CommandLine.ScopeType;
         },
         synopsisSubcommandLabel = "COMMAND",
         exitCodeListHeading = "Exit codes:%n",
-        exitCodeList = {"0:all is well", "1:a comparison failed", "2:wrong usage or input"})
+        exitCodeList = {"0:all is well", "1:a comparison failed", "2:anything else, such as wrong usage or input"})
 public final class Main {
     /** The exit code when all is well. */
     static final int OK = 0;
 
-    /** The exit code when a comparison failed, or something that is nobody's mistake but ours. */
+    /** The exit code when a comparison failed, and nothing else. */
     static final int FAILED = 1;
 
-    /** The exit code for wrong usage and for input that cannot be used. */
+    /** The exit code for wrong usage, for input that cannot be used, and for all else that ends a command. */
     static final int WRONG_USAGE = 2;
 
     /** What Logback reads its configuration from. Not logback.xml, or users of the library would get it too. */
@@ -59,7 +59,31 @@ public final class Main {
         if (System.getProperty("logback.configurationFile") == null) {
             System.setProperty("logback.configurationFile", LOGGING);
         }
-        System.exit(commandLine().execute(args));
+        int code = WRONG_USAGE;
+        try {
+            CommandLine line = commandLine();
+            code = execute(line, args);
+            line.getOut().flush();
+        } catch (Throwable e) { // of an error that there is not even the memory to print
+            System.err.println("clnorm: " + e);
+        }
+        if (System.out.checkError()) {
+            System.err.println(
+                    "clnorm: not all of the output could be written; is the disk full, or the reader of the pipe"
+                            + " gone?");
+            code = WRONG_USAGE;
+        }
+        System.exit(code);
+    }
+
+    /** Runs a command; whatever ends it becomes an exit code and one line. */
+    static int execute(CommandLine line, String... args) {
+        try {
+            return line.execute(args);
+        } catch (Throwable e) { // picocli hands exceptions to the handlers below, and no errors
+            printError(line, e);
+            return WRONG_USAGE;
+        }
     }
 
     /** The command line, as tests run it too. */
@@ -67,7 +91,10 @@ public final class Main {
         return new CommandLine(new Main())
                 .setCaseInsensitiveEnumValuesAllowed(true)
                 .setParameterExceptionHandler(Main::wrongUsage)
-                .setExecutionExceptionHandler((e, command, parsed) -> failure(e, command));
+                .setExecutionExceptionHandler((e, command, parsed) -> {
+                    printError(command, e);
+                    return WRONG_USAGE;
+                });
     }
 
     private static int wrongUsage(ParameterException e, String[] args) {
@@ -78,23 +105,22 @@ public final class Main {
         return WRONG_USAGE;
     }
 
-    private static int failure(Exception e, CommandLine command) {
-        boolean input =
-                e instanceof IllegalArgumentException || e instanceof IOException || e instanceof UncheckedIOException;
-        if (input) {
-            printError(command, e);
-        } else {
-            e.printStackTrace(command.getErr());
-        }
-        return input ? WRONG_USAGE : FAILED;
+    /** One line, and the stack trace where it was asked for. */
+    static void printError(CommandLine command, Throwable e) {
+        printError(command, "", e);
     }
 
-    /** One line, and the stack trace where it was asked for. */
-    static void printError(CommandLine command, Exception e) {
-        command.getErr().println("clnorm: " + (e.getMessage() == null ? e : e.getMessage()));
-        if (((Main) command.getCommandSpec().root().userObject()).verbose) {
+    /** The same of one among several; its name comes first, also where the message does not have it. */
+    static void printError(CommandLine command, String of, Throwable e) {
+        boolean verbose = ((Main) command.getCommandSpec().root().userObject()).verbose;
+        String what = Advice.on(e);
+        command.getErr()
+                .println("clnorm: " + (of.isEmpty() || what.startsWith(of + ":") ? "" : of + ": ") + what
+                        + (verbose ? "" : Advice.onMore(e)));
+        if (verbose) {
             e.printStackTrace(command.getErr());
         }
+        command.getErr().flush();
     }
 
     /** The version that Maven wrote into the jar. */

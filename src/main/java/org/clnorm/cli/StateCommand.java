@@ -28,11 +28,18 @@ import picocli.CommandLine.Spec;
         description = {
             "Lists the arrays in a .safetensors or .npz file: type, shape, the smallest and the largest finite element,"
                     + " the mean of the finite ones, and how many are NaN or infinite.",
-            "Arrays of a safetensors file of types that cannot be loaded are listed without their elements."
+            "Arrays of a safetensors file of types that cannot be loaded are listed without their elements.",
+            "The table has the first thousand arrays, and cuts long names and shapes; --json has all of it."
         },
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:all is well", "2:wrong usage, or a file that cannot be read"})
 final class StateCommand implements Callable<Integer> {
+    /** The longest name that is printed whole. */
+    private static final int LONGEST_NAME = 60;
+
+    private static final int LONGEST_SHAPE = 30;
+    private static final int MOST_ROWS = 1000;
+
     /** @param summary null for an array whose elements cannot be read */
     private record Row(String name, String type, List<Long> shape, ArraySummary summary) {}
 
@@ -52,7 +59,8 @@ final class StateCommand implements Callable<Integer> {
         Listing listing = isZip(file) ? ofNpz(file) : ofSafetensors(file);
         PrintWriter out = spec.commandLine().getOut();
         if (json) {
-            out.println(json(listing));
+            json(listing, out);
+            out.println();
         } else {
             print(listing, out);
         }
@@ -62,11 +70,14 @@ final class StateCommand implements Callable<Integer> {
     /** What is called so without being one is damaged, or another's; the error is to be of the format that was meant. */
     private static boolean isZip(Path file) throws IOException {
         if (!Files.isReadable(file) || !Files.isRegularFile(file)) {
-            throw new IOException(file + ": there is no such file, or it cannot be read");
+            return false; // either reader says why not
         }
         try (InputStream in = Files.newInputStream(file)) {
-            return new String(in.readNBytes(2), StandardCharsets.ISO_8859_1).equals("PK")
-                    || file.toString().endsWith(".npz");
+            String start = new String(in.readNBytes(6), StandardCharsets.ISO_8859_1);
+            if (start.equals("\u0093NUMPY")) {
+                throw new IOException(file + ": is a single .npy array; numpy.savez puts it into an .npz file");
+            }
+            return start.startsWith("PK") || file.toString().endsWith(".npz");
         }
     }
 
@@ -105,9 +116,10 @@ final class StateCommand implements Callable<Integer> {
     }
 
     private void print(Listing listing, PrintWriter out) {
-        List<Row> rows = listing.rows();
-        out.printf("%s: %s, %d array%s%n", file, listing.format(), rows.size(), rows.size() == 1 ? "" : "s");
-        int names = rows.stream().mapToInt(row -> row.name().length()).max().orElse(0);
+        int all = listing.rows().size();
+        List<Row> rows = listing.rows().subList(0, Math.min(all, MOST_ROWS));
+        out.printf("%s: %s, %d array%s%n", file, listing.format(), all, all == 1 ? "" : "s");
+        int names = rows.stream().mapToInt(row -> name(row).length()).max().orElse(0);
         int shapes = rows.stream().mapToInt(row -> shape(row).length()).max().orElse(0);
         String columns = "  %-" + Math.max(names, 14) + "s %-8s %-" + Math.max(shapes, 8) + "s %14s %14s %14s %10s%n";
         out.printf(columns, "array", "type", "shape", "min", "max", "mean", "non-finite");
@@ -115,7 +127,7 @@ final class StateCommand implements Callable<Integer> {
             ArraySummary summary = row.summary();
             out.printf(
                     columns,
-                    row.name(),
+                    name(row),
                     row.type(),
                     shape(row),
                     summary == null ? "-" : text(summary.min()),
@@ -123,10 +135,26 @@ final class StateCommand implements Callable<Integer> {
                     summary == null ? "-" : text(summary.mean()),
                     summary == null ? "-" : Long.toString(summary.nonFinite()));
         }
+        if (rows.size() < all) {
+            out.printf("  ... and %d more; --json lists them all%n", all - rows.size());
+        }
+    }
+
+    private static String name(Row row) {
+        return cut(row.name(), LONGEST_NAME);
     }
 
     private static String shape(Row row) {
-        return row.shape().toString().replace('[', '(').replace(']', ')');
+        return cut(row.shape().toString().replace('[', '(').replace(']', ')'), LONGEST_SHAPE);
+    }
+
+    /** Without its middle: names of one network begin alike, and end with what they are of. */
+    private static String cut(String text, int longest) {
+        if (text.length() <= longest) {
+            return text;
+        }
+        int half = (longest - 3) / 2;
+        return text.substring(0, half) + "..." + text.substring(text.length() - half);
     }
 
     private static String text(Number number) {
@@ -136,7 +164,8 @@ final class StateCommand implements Callable<Integer> {
         return number instanceof Long ? number.toString() : String.format(Locale.ROOT, "%.6g", number.doubleValue());
     }
 
-    private String json(Listing listing) {
+    /** Straight to where it goes: as one text it would take memory again. */
+    private void json(Listing listing, PrintWriter out) {
         List<Map<String, Object>> arrays = new ArrayList<>();
         for (Row row : listing.rows()) {
             Map<String, Object> array = new LinkedHashMap<>();
@@ -156,11 +185,11 @@ final class StateCommand implements Callable<Integer> {
         report.put("format", listing.format());
         report.put("metadata", listing.metadata());
         report.put("arrays", arrays);
-        return new GsonBuilder()
+        new GsonBuilder()
                 .setPrettyPrinting()
                 .disableHtmlEscaping()
                 .serializeNulls()
                 .create()
-                .toJson(report);
+                .toJson(report, out);
     }
 }

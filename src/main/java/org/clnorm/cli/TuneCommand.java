@@ -46,6 +46,12 @@ final class TuneCommand implements Callable<Integer> {
     @Option(names = "--quick", description = "Only a few small shapes: for slow devices.")
     private boolean quick;
 
+    @Option(
+            names = "--seconds",
+            paramLabel = "N",
+            description = "Begin with nothing new after so long; the most common shapes come first.")
+    private Double seconds;
+
     @ArgGroup(exclusive = true)
     private Storing storing = new Storing();
 
@@ -79,9 +85,16 @@ final class TuneCommand implements Callable<Integer> {
                     "There is no cache folder to store in: CLNORM_CACHE says off, or the user has no home; --dry-run only"
                             + " prints");
         }
+        if (seconds != null && !(seconds > 0)) {
+            throw new IllegalArgumentException("--seconds must be more than 0, but is " + seconds);
+        }
         TuneReport report;
         try (Steps steps = new Steps(out, Terminal.isThere())) {
-            report = Tuner.run(device, quick ? Rung.QUICK : Rung.LADDER, steps);
+            report = Tuner.run(
+                    device,
+                    quick ? Rung.QUICK : Rung.LADDER,
+                    seconds == null ? Double.POSITIVE_INFINITY : seconds,
+                    steps);
         }
         print(device, report);
         StrategyTable table = report.table();
@@ -134,6 +147,9 @@ final class TuneCommand implements Callable<Integer> {
                 report.heats().size(),
                 report.heats().stream().mapToInt(Heat::candidates).sum(),
                 report.seconds());
+        if (report.left() > 0) {
+            out.printf("%d passes were left out: the time was up%n", report.left());
+        }
     }
 
     /** A bar on a terminal, a line for each shape elsewhere. */

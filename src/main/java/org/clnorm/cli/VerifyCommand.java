@@ -2,16 +2,20 @@ package org.clnorm.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
+import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.Verifier;
 import org.clnorm.verify.VerifyReport;
@@ -30,7 +34,7 @@ import picocli.CommandLine.Spec;
         name = "verify",
         description = {
             "Cross-checks every kernel against the double-precision reference on an OpenCL device; under every strategy,"
-                    + " unless one is named.",
+                    + " unless some are named (with commas between).",
             "A case is a forward and a backward pass. Its arrays lie inside larger ones, at even and at odd places: outputs"
                     + " hold NaN beforehand, and what lies around them must stay as it is, as must all inputs. Each case"
                     + " runs twice and must give the same bits.",
@@ -41,6 +45,9 @@ import picocli.CommandLine.Spec;
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:all pass", "1:a kernel failed, or was not run", "2:wrong usage, or no OpenCL device"})
 final class VerifyCommand implements Callable<Integer> {
+    /** More than any machine has a use for. */
+    private static final int MOST_PROCESSES = 256;
+
     @Option(
             names = "--quick",
             description = "Only shapes of a few thousand elements, on which all kernels run too: for slow devices.")
@@ -56,8 +63,33 @@ final class VerifyCommand implements Callable<Integer> {
     @Mixin
     private DeviceOptions device;
 
+    @Option(
+            names = "--processes",
+            paramLabel = "N",
+            description =
+                    "Run the cases in so many processes at a time, for compilers that use one core each. A case in which"
+                            + " the driver ends its process is a failure; the others go on. Default: none but this one.")
+    private int processes;
+
+    @Option(
+            names = "--seconds",
+            paramLabel = "N",
+            description = "Begin no case after so long; a verification that leaves cases out has not passed.")
+    private Double seconds;
+
     @Option(names = "--json", paramLabel = "FILE", description = "Write all of it to a file, too.")
     private Path json;
+
+    @Option(
+            names = "--cases",
+            paramLabel = "FILE",
+            description =
+                    "Write a line of JSON for each case as soon as it is over, too: its time, its programs, what its"
+                            + " kernels' errors are, and a digest of the bits that it computed, to compare devices by.")
+    private Path lines;
+
+    @Option(names = "--serve", hidden = true, description = "Run the cases that are asked for on standard input.")
+    private boolean serve;
 
     @Spec
     private CommandSpec spec;
@@ -65,26 +97,76 @@ final class VerifyCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         OpenCl.Candidate on = device.candidate();
+        Verifier.Extent extent = new Verifier.Extent(quick, !outOfPlace);
+        if (serve) {
+            Verifier.serve(on, extent, System.in, System.out);
+            return Main.OK;
+        }
+        if (processes < 0 || processes > MOST_PROCESSES) {
+            throw new IllegalArgumentException(
+                    "--processes must be from 0 to " + MOST_PROCESSES + ", but is " + processes);
+        }
+        if (seconds != null && !(seconds > 0)) {
+            throw new IllegalArgumentException("--seconds must be more than 0, but is " + seconds);
+        }
         String strategy = device.strategyName();
-        List<String> strategies = strategy == null ? Verifier.strategies(on.facts()) : List.of(strategy);
+        List<String> strategies = strategy == null
+                ? Verifier.strategies(on.facts())
+                : Stream.of(strategy.split(",")).map(String::strip).distinct().toList();
         PrintWriter out = spec.commandLine().getOut();
-        // Opened first: that it cannot be written is better known before the work than after.
-        try (Writer file = open(json);
+        // Before the work: that one of them cannot be written is better known now than after minutes.
+        WholeFile file = BenchCommand.file("--json", json);
+        try (Writer cases = open("--cases", lines);
                 Steps steps = new Steps(out, Terminal.isThere())) {
-            VerifyReport report = Verifier.run(on, strategies, new Verifier.Extent(quick, !outOfPlace), steps);
-            file.write(report.toJson() + "\n");
+            Verifier.Means means = new Verifier.Means(
+                    processes,
+                    server(on),
+                    seconds == null ? Double.POSITIVE_INFINITY : seconds,
+                    result -> write(cases, result));
+            VerifyReport report = Verifier.run(on, strategies, extent, means, steps);
             steps.close();
+            if (file != null) {
+                file.write(report.toJson() + "\n");
+            }
             print(report);
             return report.passed() ? Main.OK : Main.FAILED;
         }
     }
 
-    private static Writer open(Path json) throws IOException {
+    /** Written case by case, and so not as a whole. */
+    private static Writer open(String option, Path path) throws IOException {
         try {
-            return json == null ? Writer.nullWriter() : Files.newBufferedWriter(json);
+            return path == null ? Writer.nullWriter() : Files.newBufferedWriter(path);
         } catch (IOException e) {
-            throw new IOException("--json " + json + " cannot be written: " + e, e);
+            throw new IOException(option + " " + path + " cannot be written: " + e, e);
         }
+    }
+
+    /** At once: whoever ends this process shall find it. */
+    private static void write(Writer cases, String result) {
+        try {
+            cases.write(result + "\n");
+            cases.flush();
+        } catch (IOException e) {
+            throw new UncheckedIOException("--cases cannot be written: " + e, e);
+        }
+    }
+
+    /** What starts a process that runs cases as this one would. */
+    private List<String> server(OpenCl.Candidate on) {
+        List<String> command = new ArrayList<>();
+        String logging = System.getProperty("logback.configurationFile");
+        if (logging != null) {
+            command.add("-Dlogback.configurationFile=" + logging);
+        }
+        command.addAll(List.of(Main.class.getName(), "verify", "--serve", "--device", on.index()));
+        if (quick) {
+            command.add("--quick");
+        }
+        if (outOfPlace) {
+            command.add("--out-of-place");
+        }
+        return command;
     }
 
     private void print(VerifyReport report) {
@@ -113,11 +195,16 @@ final class VerifyCommand implements Callable<Integer> {
                 .count();
         out.printf(
                 Locale.ROOT,
-                "%n%d of %d pass; %d cases under each strategy, %.1f s%n",
+                "%n%d of %d pass; %d cases under each strategy, %d programs, %.1f s%n",
                 passed,
                 report.rows().size(),
                 report.cases(),
+                report.programs(),
                 report.seconds());
+        if (report.left() > 0) {
+            out.printf(
+                    "%s %d cases did not run: the time was up%n", ansi.string("@|bold,red NOT DONE|@"), report.left());
+        }
     }
 
     private static String inColour(Verdict verdict) {

@@ -89,6 +89,8 @@ public final class Diagnoser {
         if (interval == 0 || ++step % interval != 0) {
             return Optional.empty();
         }
+        Objects.requireNonNull(layer, "layer");
+        Objects.requireNonNull(y, "y");
         Diagnostics diagnostics = diagnostics(layer, y);
         if (diagnostics.isHealthy()) {
             log.info("{}", diagnostics);
@@ -192,5 +194,11 @@ public final class Diagnoser {
             wide[i] = values[i];
         }
         return wide;
+    }
+
+    /** Its name and when it looks. */
+    @Override
+    public String toString() {
+        return "diagnoser of " + name + (isOn() ? ", every " + interval + " steps" : ", off");
     }
 }

@@ -38,11 +38,12 @@ public record Diagnostics(
     /** Copies the arrays. */
     public Diagnostics {
         Objects.requireNonNull(name, "name");
-        meanDistance = meanDistance.clone();
-        deviationLogRatio = deviationLogRatio.clone();
-        zeroShare = zeroShare.clone();
-        nonFinite = nonFinite.clone();
-        gamma = gamma.clone();
+        meanDistance = Objects.requireNonNull(meanDistance, "meanDistance").clone();
+        deviationLogRatio =
+                Objects.requireNonNull(deviationLogRatio, "deviationLogRatio").clone();
+        zeroShare = Objects.requireNonNull(zeroShare, "zeroShare").clone();
+        nonFinite = Objects.requireNonNull(nonFinite, "nonFinite").clone();
+        gamma = Objects.requireNonNull(gamma, "gamma").clone();
     }
 
     @Override

@@ -1,5 +1,7 @@
 package org.clnorm.diagnostics;
 
+import java.util.Objects;
+
 /** How much of the output of a bounded activation lies at its ends, where it lets next to no gradient through. */
 public final class Saturation {
     private Saturation() {}
@@ -11,6 +13,7 @@ public final class Saturation {
      * @param threshold from 0 to below 0.5
      */
     public static double ofSigmoid(float[] values, double threshold) {
+        Objects.requireNonNull(values, "values");
         return share(values, 0, 1, threshold);
     }
 
@@ -21,6 +24,7 @@ public final class Saturation {
      * @param threshold from 0 to below 1
      */
     public static double ofTanh(float[] values, double threshold) {
+        Objects.requireNonNull(values, "values");
         return share(values, -1, 1, threshold);
     }
 

@@ -44,11 +44,20 @@ public final class Digits {
      * @throws IOException for files that cannot be read, are not IDX files of unsigned bytes, or do not belong together
      */
     public static Digits read(Path images, Path labels) throws IOException {
-        try (InputStream imageFile = Files.newInputStream(images);
-                InputStream labelFile = Files.newInputStream(labels)) {
+        try (InputStream imageFile = opened(images);
+                InputStream labelFile = opened(labels)) {
             return of(Idx.images(imageFile, images.toString()), Idx.labels(labelFile, labels.toString()));
+        }
+    }
+
+    private static InputStream opened(Path file) throws IOException {
+        if (Files.isDirectory(file)) {
+            throw new IOException(file + " is a folder, where a file was expected");
+        }
+        try {
+            return Files.newInputStream(file);
         } catch (NoSuchFileException e) {
-            throw new IOException("There is no file " + e.getFile(), e);
+            throw new IOException("There is no file " + file, e);
         }
     }
 

@@ -2,8 +2,6 @@ package org.clnorm.example;
 
 import static org.clnorm.report.Markup.element;
 
-import java.io.IOException;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -19,7 +17,6 @@ import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.clnorm.report.Markup;
 import org.clnorm.report.Page;
-import org.clnorm.report.ReportFile;
 
 /** The page that a training leaves: one file that needs nothing else, for light and dark screens. */
 final class Report {
@@ -47,13 +44,6 @@ final class Report {
     record Content(Map<String, String> facts, CrossCheck check, List<Run> runs, int classes, String command) {}
 
     private Report() {}
-
-    /** Writes {@code index.html} into a folder that exists; readers see the old page or the new one, never a part. */
-    static Path write(Path folder, Content content) throws IOException {
-        Path page = folder.resolve("index.html");
-        ReportFile.at(page).write(html(content));
-        return page;
-    }
 
     static String html(Content content) {
         Markup panels = element("div", "class", "panels");

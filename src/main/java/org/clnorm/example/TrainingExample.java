@@ -16,6 +16,7 @@ import me.tongfei.progressbar.ProgressBarStyle;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.diagnostics.Diagnoser;
+import org.clnorm.files.WholeFile;
 
 /**
  * Four networks side by side, from the same weights and over the same batches: with a normalization and without, at a
@@ -44,11 +45,12 @@ public final class TrainingExample {
      * @param command how to do it again
      * @param terminal whether to draw a progress bar, on the error stream
      * @return whether the device agrees with the reference
-     * @throws IOException if the report cannot be written
+     * @throws IOException if the report cannot be written; what can be known of that is known before the training
      */
     public boolean run(Device device, Path folder, String command, PrintWriter out, boolean terminal)
             throws IOException {
-        Files.createDirectories(folder);
+        Path page = folder.resolve("index.html");
+        WholeFile file = pageIn(folder, page);
         ConsoleTables console = new ConsoleTables(out);
         Map<String, String> facts = facts(device.info());
         console.facts(facts);
@@ -56,11 +58,26 @@ public final class TrainingExample {
         console.crossCheck(check);
         List<Run> runs = train(device, console, terminal);
         console.summary(runs, digits.classes());
-        Path page = Report.write(folder, new Report.Content(facts, check, runs, digits.classes(), command));
+        file.write(Report.html(new Report.Content(facts, check, runs, digits.classes(), command)));
         out.println();
         out.println("Report: " + page);
         out.flush();
         return check.agrees();
+    }
+
+    private static WholeFile pageIn(Path folder, Path page) throws IOException {
+        for (Path above = folder.toAbsolutePath(); above != null; above = above.getParent()) {
+            if (Files.exists(above) && !Files.isDirectory(above)) {
+                throw new IOException(
+                        "The report cannot go into the folder " + folder + ": " + above + " is in the way, a file");
+            }
+        }
+        try {
+            Files.createDirectories(folder);
+        } catch (IOException e) {
+            throw new IOException("The report's folder " + folder + " cannot be made: " + e, e);
+        }
+        return WholeFile.at(page);
     }
 
     private Map<String, String> facts(DeviceInfo device) {

@@ -34,7 +34,19 @@ public final class Folding {
      * @param shift one for each channel
      * @param error see {@link Folding}
      */
-    public record ScaleShift(float[] scale, float[] shift, double error) {}
+    public record ScaleShift(float[] scale, float[] shift, double error) {
+        /** Refuses null. */
+        public ScaleShift {
+            Objects.requireNonNull(scale, "scale");
+            Objects.requireNonNull(shift, "shift");
+        }
+
+        /** How many there are, and the error. */
+        @Override
+        public String toString() {
+            return "scale and shift of " + scale.length + " channels, error " + error;
+        }
+    }
 
     /**
      * A layer with the normalization in it.
@@ -42,7 +54,12 @@ public final class Folding {
      * @param layer of the same shape as before; it has a bias in any case
      * @param error see {@link Folding}
      */
-    public record Folded(Weights layer, double error) {}
+    public record Folded(Weights layer, double error) {
+        /** Refuses null. */
+        public Folded {
+            Objects.requireNonNull(layer, "layer");
+        }
+    }
 
     /** What a convolution puts around its input. */
     public enum Padding {
@@ -130,6 +147,7 @@ public final class Folding {
      * @throws IllegalArgumentException for a layer without running statistics, and as above
      */
     public static Folding of(BatchNorm layer) {
+        Objects.requireNonNull(layer, "layer");
         Tensor mean = layer.runningMean()
                 .orElseThrow(() -> new IllegalArgumentException(
                         "Folding needs running statistics, but the layer keeps none (RunningAverage.none()): what it"
@@ -178,6 +196,7 @@ public final class Folding {
      * @throws IllegalArgumentException for another number of outputs
      */
     public Folded intoPreceding(Weights layer) {
+        Objects.requireNonNull(layer, "layer");
         Rows rows = outputs(layer);
         Weights folded = scaledOutputs(layer, rows);
         double[] square = new double[channels()];
@@ -206,6 +225,7 @@ public final class Folding {
      * @throws IllegalArgumentException also for no probes, or a part of one
      */
     public Folded intoPreceding(Weights layer, float[] probes) {
+        Objects.requireNonNull(layer, "layer");
         Rows rows = outputs(layer);
         checkProbes(probes, rows.length());
         Weights folded = scaledOutputs(layer, rows);
@@ -230,6 +250,7 @@ public final class Folding {
      *     whose border miss some weights, and so a part of the shift), or an activation in between
      */
     public Folded intoFollowing(Weights layer, Padding padding) {
+        Objects.requireNonNull(layer, "layer");
         Rows rows = inputs(layer, padding);
         Weights folded = scaledInputs(layer, rows);
         Worst worst = new Worst();
@@ -251,6 +272,7 @@ public final class Folding {
      * @throws IllegalArgumentException also for no probes, or a part of one
      */
     public Folded intoFollowing(Weights layer, Padding padding, float[] probes) {
+        Objects.requireNonNull(layer, "layer");
         Rows rows = inputs(layer, padding);
         int taps = layer.taps();
         checkProbes(probes, channels() * taps);
@@ -402,5 +424,11 @@ public final class Folding {
         double relative() {
             return difference == 0 ? 0 : difference / magnitude;
         }
+    }
+
+    /** Of how many channels, and with which activation. */
+    @Override
+    public String toString() {
+        return "folding of a batch normalization of " + channels() + " channels, activation " + activation();
     }
 }

@@ -1,15 +1,15 @@
 package org.clnorm.io;
 
 import com.google.gson.JsonObject;
-import com.google.gson.JsonPrimitive;
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeSet;
@@ -73,6 +73,7 @@ public final class CaseFile {
 
         /** Whether it obeys the option of that name. */
         public boolean has(String option) {
+            Objects.requireNonNull(option, "option");
             return options.contains(option);
         }
 
@@ -97,7 +98,19 @@ public final class CaseFile {
     private static final Set<String> AFFINE = Set.of("weight", "bias");
     private static final Set<String> LIKE_X = Set.of("residual", "grad_y");
 
+    /** What a case can have, but for expected arrays. */
+    private static final Set<String> ARRAYS =
+            Set.of("x", "weight", "bias", "running_mean", "running_var", "residual", "grad_y", OPTIONS);
+
     private static final Logger log = LoggerFactory.getLogger(CaseFile.class);
+
+    /** An array without its elements. */
+    private record Described(long[] dimensions, String words) {
+        @Override
+        public String toString() {
+            return words;
+        }
+    }
 
     private final String name;
     private final Op op;
@@ -107,26 +120,31 @@ public final class CaseFile {
     private final Map<String, float[]> inputs = new HashMap<>();
     private final Map<String, NpyArray> expected = new LinkedHashMap<>();
 
+    /** @param arrays emptied on the way, so that no array is there in two forms for longer than it takes */
     private CaseFile(String name, Op op, CaseOptions options, Map<String, NpyArray> arrays) {
         this.name = name;
         this.op = op;
         this.options = options;
-        NpyArray x = arrays.get("x");
-        if (x == null) {
+        if (!arrays.containsKey("x")) {
             throw new IllegalArgumentException("there is no array x among its arrays " + arrays.keySet());
         }
+        Described x =
+                new Described(arrays.get("x").dimensions(), arrays.get("x").toString());
         shape = shapeOf(x, options);
         row = rowOf(op, x, options);
         checkOptions();
-        arrays.forEach((array, values) -> take(array, values, x));
+        for (String array : List.copyOf(arrays.keySet())) {
+            take(array, arrays.remove(array), x);
+        }
         checkRunningStatistics();
     }
 
     /**
      * Reads a case that says itself what it is a case of.
      *
-     * @throws IOException when the file cannot be read or is not such a case; the message names the file and what is
-     *     wrong with it
+     * @throws IOException when the file cannot be read or is not such a case, also when it has an option or an array that
+     *     no case has; the message names the file and what is wrong with it
+     * @throws IllegalStateException without Gson on the class path
      */
     public static CaseFile read(Path file) throws IOException {
         return read(file, null, UnaryOperator.identity());
@@ -139,37 +157,36 @@ public final class CaseFile {
      * @throws IOException as {@link #read(Path)}, and when the file says that it is a case of something else
      */
     public static CaseFile read(Path file, Op op, UnaryOperator<CaseOptions> override) throws IOException {
+        Objects.requireNonNull(override, "override");
         Map<String, NpyArray> arrays = Npz.read(file);
+        return WithGson.get("A case file", () -> read(file, arrays, op, override));
+    }
+
+    private static CaseFile read(Path file, Map<String, NpyArray> arrays, Op op, UnaryOperator<CaseOptions> override)
+            throws IOException {
         try {
             JsonObject json = optionsIn(arrays);
+            CaseOptions.checkKnown(json);
             Op said = CaseOptions.choice(json, "op", op == null ? Op.values() : new Op[] {op}, op);
             if (said == null) {
                 throw new IllegalArgumentException("it does not say what it is a case of, by a uint8 array " + OPTIONS
                         + " of JSON text with the option op, one of " + Arrays.toString(Op.values()));
             }
-            json.keySet().stream().filter(key -> !said.has(key)).forEach(key -> warn(file, said, key));
+            json.keySet().stream()
+                    .filter(key -> !said.has(key))
+                    .forEach(key -> log.warn("{}: the option {} does nothing for {}", file, key, said));
             return new CaseFile(file.toString(), said, override.apply(CaseOptions.of(json, said)), arrays);
         } catch (IllegalArgumentException e) {
             throw new IOException(file + ": " + e.getMessage(), e);
         }
     }
 
-    private static void warn(Path file, Op op, String option) {
-        if (CaseOptions.isKnown(option)) {
-            log.warn("{}: the option {} does nothing for {}", file, option, op);
-        } else {
-            log.warn("{}: the option {} is not known and does nothing", file, new JsonPrimitive(option));
-        }
-    }
-
     private static JsonObject optionsIn(Map<String, NpyArray> arrays) {
         NpyArray options = arrays.get(OPTIONS);
-        return options == null
-                ? new JsonObject()
-                : CaseOptions.parse(new String(named(OPTIONS, options::toBytes), StandardCharsets.UTF_8));
+        return options == null ? new JsonObject() : CaseOptions.parse(named(OPTIONS, options::toBytes));
     }
 
-    private static Shape shapeOf(NpyArray x, CaseOptions options) {
+    private static Shape shapeOf(Described x, CaseOptions options) {
         long[] dimensions = x.dimensions();
         if (dimensions.length < 2) {
             throw new IllegalArgumentException("the array x must have a batch and a channel dimension, but is " + x);
@@ -178,7 +195,7 @@ public final class CaseFile {
     }
 
     /** Empty where groups are not rows. */
-    private static long[] rowOf(Op op, NpyArray x, CaseOptions options) {
+    private static long[] rowOf(Op op, Described x, CaseOptions options) {
         long[] dimensions = x.dimensions();
         if (op == Op.WEIGHT_NORM) {
             return Arrays.copyOfRange(dimensions, 1, dimensions.length);
@@ -207,7 +224,7 @@ public final class CaseFile {
         }
     }
 
-    private void take(String array, NpyArray values, NpyArray x) {
+    private void take(String array, NpyArray values, Described x) {
         if (array.startsWith(EXPECTED)) {
             expected.put(array.substring(EXPECTED.length()), values);
         } else if (RUNNING.contains(array) && op.inputs.contains(array)) {
@@ -222,11 +239,12 @@ public final class CaseFile {
             checkDimensions(array, values, "of x", x.dimensions());
             inputs.put(array, named(array, values::toFloats));
         } else if (!array.equals(OPTIONS)) {
-            log.warn("{}: the array {} is not known and does nothing", name, array);
+            throw new IllegalArgumentException("the array " + array + " is not known" + Nearest.question(array, ARRAYS)
+                    + " Known are " + new TreeSet<>(ARRAYS) + " and what starts with " + EXPECTED);
         }
     }
 
-    private void checkAffine(String array, NpyArray values, NpyArray x) {
+    private void checkAffine(String array, NpyArray values, Described x) {
         if (op == Op.WEIGHT_NORM) {
             checkDimensions(array, values, "of the first dimension of x, " + x, x.dimensions()[0]);
         } else if (op.isOfRows()) {
@@ -309,6 +327,7 @@ public final class CaseFile {
 
     /** Another input, in memory order, if there is one of that name. */
     public Optional<float[]> input(String array) {
+        Objects.requireNonNull(array, "array");
         return Optional.ofNullable(inputs.get(array));
     }
 
@@ -320,5 +339,11 @@ public final class CaseFile {
     /** What it is a case of, in a few words. */
     public String describe() {
         return op + " " + options.mode() + " " + shape + " " + options.layout();
+    }
+
+    /** The file, and what it is a case of. */
+    @Override
+    public String toString() {
+        return name + ": " + describe();
     }
 }

@@ -7,9 +7,16 @@ import com.google.gson.JsonParseException;
 import com.google.gson.JsonPrimitive;
 import com.google.gson.Strictness;
 import com.google.gson.TypeAdapter;
+import com.google.gson.stream.JsonReader;
+import com.google.gson.stream.JsonToken;
+import java.io.ByteArrayInputStream;
 import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.Reader;
+import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.clnorm.Activation;
@@ -73,11 +80,16 @@ public record CaseOptions(
             "r_max",
             "d_max");
 
-    private static final TypeAdapter<JsonElement> STRICT =
-            new GsonBuilder().setStrictness(Strictness.STRICT).create().getAdapter(JsonElement.class);
+    private static final byte[] BYTE_ORDER_MARK = {(byte) 0xef, (byte) 0xbb, (byte) 0xbf};
+    /** The longest value that is shown whole. */
+    private static final int SHOWN = 80;
 
     /** Checks the numbers. */
     public CaseOptions {
+        Objects.requireNonNull(mode, "mode");
+        Objects.requireNonNull(runningVariance, "runningVariance");
+        Objects.requireNonNull(layout, "layout");
+        Objects.requireNonNull(activation, "activation");
         if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("the option eps must be finite and at least 0, but is " + epsilon);
         }
@@ -105,17 +117,64 @@ public record CaseOptions(
         }
     }
 
-    /** The object that a text in JSON is. */
-    static JsonObject parse(String json) {
-        try {
-            JsonElement element = STRICT.fromJson(json);
-            if (element instanceof JsonObject object) {
-                return object;
-            }
-            throw new IllegalArgumentException("the array case must be a JSON object, but is " + element);
-        } catch (IOException | JsonParseException e) {
-            throw new IllegalArgumentException("the array case must be a JSON object, but it is not JSON", e);
+    /** The object that a text in JSON is: one, in UTF-8, each name in it once. */
+    static JsonObject parse(byte[] text) {
+        if (text.length >= 3 && Arrays.equals(text, 0, 3, BYTE_ORDER_MARK, 0, 3)) {
+            throw new IllegalArgumentException(
+                    "the array case must be a JSON object, but begins with a byte order mark, which JSON is without");
         }
+        // A decoder of its own: it refuses what is not UTF-8.
+        Reader characters = new InputStreamReader(new ByteArrayInputStream(text), StandardCharsets.UTF_8.newDecoder());
+        TypeAdapter<JsonElement> values =
+                new GsonBuilder().setStrictness(Strictness.STRICT).create().getAdapter(JsonElement.class);
+        JsonObject object = new JsonObject();
+        boolean ended = false;
+        try (JsonReader json = new JsonReader(characters)) {
+            json.setStrictness(Strictness.STRICT);
+            if (json.peek() != JsonToken.BEGIN_OBJECT) {
+                throw new IllegalArgumentException(
+                        "the array case must be a JSON object, but is " + shown(values.read(json)));
+            }
+            json.beginObject();
+            while (json.hasNext()) {
+                String name = json.nextName();
+                if (object.has(name)) {
+                    throw new IllegalArgumentException("the array case has the option " + shown(name) + " twice");
+                }
+                object.add(name, values.read(json));
+            }
+            json.endObject();
+            ended = true;
+            if (json.peek() != JsonToken.END_DOCUMENT) {
+                throw new IOException("more");
+            }
+            return object;
+        } catch (IOException | JsonParseException e) {
+            throw new IllegalArgumentException(
+                    "the array case must be a JSON object, but "
+                            + (ended ? "something comes after it" : "it is not JSON"),
+                    e);
+        }
+    }
+
+    /** @throws IllegalArgumentException for an option that no operation has */
+    static void checkKnown(JsonObject json) {
+        for (String option : json.keySet()) {
+            if (!isKnown(option)) {
+                throw new IllegalArgumentException("the option " + shown(option) + " is not known"
+                        + Nearest.question(option, KNOWN) + " Known are " + new TreeSet<>(KNOWN));
+            }
+        }
+    }
+
+    /** A text as JSON has it: in quotes, without characters that a terminal obeys. */
+    private static String shown(String text) {
+        return shown(new JsonPrimitive(text));
+    }
+
+    private static String shown(JsonElement element) {
+        String text = element.toString();
+        return text.length() <= SHOWN ? text : text.substring(0, SHOWN) + "...";
     }
 
     /**
@@ -141,6 +200,7 @@ public record CaseOptions(
 
     /** Whether there is an option of that name. */
     public static boolean isKnown(String option) {
+        Objects.requireNonNull(option, "option");
         return KNOWN.contains(option);
     }
 
@@ -174,8 +234,8 @@ public record CaseOptions(
         return Arrays.stream(values)
                 .filter(value -> new JsonPrimitive(value.toString()).equals(given))
                 .findFirst()
-                .orElseThrow(() -> new IllegalArgumentException(
-                        "the option " + option + " must be one of " + Arrays.toString(values) + ", but is " + given));
+                .orElseThrow(() -> new IllegalArgumentException("the option " + option + " must be one of "
+                        + Arrays.toString(values) + ", but is " + shown(given)));
     }
 
     private static Double number(JsonObject json, String option, Double absent) {
@@ -184,7 +244,7 @@ public record CaseOptions(
             return absent;
         }
         if (!(given instanceof JsonPrimitive primitive && primitive.isNumber())) {
-            throw new IllegalArgumentException("the option " + option + " must be a number, but is " + given);
+            throw new IllegalArgumentException("the option " + option + " must be a number, but is " + shown(given));
         }
         return given.getAsDouble();
     }
@@ -194,7 +254,7 @@ public record CaseOptions(
         Double given = number(json, option, null);
         if (given != null && !(given == Math.rint(given) && Math.abs(given) <= Integer.MAX_VALUE)) {
             throw new IllegalArgumentException(
-                    "the option " + option + " must be a whole number below 2^31, but is " + json.get(option));
+                    "the option " + option + " must be a whole number below 2^31, but is " + shown(json.get(option)));
         }
         return given == null ? null : given.longValue();
     }

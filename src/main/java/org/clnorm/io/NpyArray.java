@@ -6,9 +6,13 @@ import java.io.InputStream;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
+import java.nio.channels.Channels;
+import java.nio.channels.ReadableByteChannel;
+import java.nio.channels.WritableByteChannel;
 import java.nio.charset.StandardCharsets;
 import java.util.Arrays;
 import java.util.Locale;
+import java.util.Objects;
 import java.util.stream.Collectors;
 import org.clnorm.StateArray;
 
@@ -70,14 +74,12 @@ public final class NpyArray {
     private static final int ALIGNMENT = 64;
 
     private final ElementType type;
-    private final long[] dimensions;
-    /** The elements in C order, little-endian. */
-    private final byte[] content;
+    /** The same array, of a type of the same name. */
+    private final StateArray elements;
 
-    private NpyArray(ElementType type, long[] dimensions, byte[] content) {
-        this.type = type;
-        this.dimensions = dimensions;
-        this.content = content;
+    private NpyArray(StateArray elements) {
+        this.type = ElementType.valueOf(elements.type().name());
+        this.elements = elements;
     }
 
     /**
@@ -87,9 +89,9 @@ public final class NpyArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static NpyArray of(float[] values, long... dimensions) {
-        ByteBuffer content = allocate(ElementType.FLOAT32, values.length, dimensions);
-        content.asFloatBuffer().put(values);
-        return new NpyArray(ElementType.FLOAT32, dimensions.clone(), content.array());
+        Objects.requireNonNull(values, "values");
+        check(ElementType.FLOAT32, values.length, dimensions);
+        return new NpyArray(StateArray.of(values, dimensions));
     }
 
     /**
@@ -99,9 +101,9 @@ public final class NpyArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static NpyArray of(double[] values, long... dimensions) {
-        ByteBuffer content = allocate(ElementType.FLOAT64, values.length, dimensions);
-        content.asDoubleBuffer().put(values);
-        return new NpyArray(ElementType.FLOAT64, dimensions.clone(), content.array());
+        Objects.requireNonNull(values, "values");
+        check(ElementType.FLOAT64, values.length, dimensions);
+        return new NpyArray(StateArray.of(values, dimensions));
     }
 
     /**
@@ -111,9 +113,9 @@ public final class NpyArray {
      * @throws IllegalArgumentException when the product of the dimensions is not the number of values
      */
     public static NpyArray of(byte[] values, long... dimensions) {
-        ByteBuffer content = allocate(ElementType.UINT8, values.length, dimensions);
-        content.put(values);
-        return new NpyArray(ElementType.UINT8, dimensions.clone(), content.array());
+        Objects.requireNonNull(values, "values");
+        check(ElementType.UINT8, values.length, dimensions);
+        return new NpyArray(StateArray.of(StateArray.Type.UINT8, ByteBuffer.wrap(values), dimensions));
     }
 
     /**
@@ -122,24 +124,22 @@ public final class NpyArray {
      * @throws IllegalArgumentException for bfloat16, which the format has no type for
      */
     public static NpyArray of(StateArray state) {
-        ElementType type = Arrays.stream(ElementType.values())
-                .filter(known -> known.name().equals(state.type().name()))
-                .findFirst()
-                .orElseThrow(
-                        () -> new IllegalArgumentException(
-                                "is " + state
-                                        + ", but NumPy's formats have no such type: write a safetensors file, or convert it to float32"));
-        byte[] content = new byte[state.content().remaining()];
-        state.content().get(content);
-        return new NpyArray(type, state.dimensions(), content);
+        Objects.requireNonNull(state, "state");
+        if (Arrays.stream(ElementType.values())
+                .noneMatch(known -> known.name().equals(state.type().name()))) {
+            throw new IllegalArgumentException("is " + state
+                    + ", but NumPy's formats have no such type: write a safetensors file, or convert it to float32");
+        }
+        return new NpyArray(state);
     }
 
-    /** The same array for a layer's state. */
+    /** The same array for a layer's state; both share the elements. */
     public StateArray toState() {
-        return StateArray.of(StateArray.Type.valueOf(type.name()), buffer(), dimensions);
+        return elements;
     }
 
-    private static ByteBuffer allocate(ElementType type, int elements, long... dimensions) {
+    private static void check(ElementType type, int elements, long... dimensions) {
+        Objects.requireNonNull(dimensions, "dimensions");
         if (Arrays.stream(dimensions).anyMatch(d -> d < 0) || product(dimensions) != elements) {
             throw new IllegalArgumentException(
                     "An array of " + elements + " elements cannot have the dimensions " + tuple(dimensions));
@@ -149,7 +149,6 @@ public final class NpyArray {
             throw new IllegalArgumentException("An array has at most " + MAX_BYTES + " bytes, but " + type + " "
                     + tuple(dimensions) + " has " + bytes);
         }
-        return ByteBuffer.allocate((int) bytes).order(ByteOrder.LITTLE_ENDIAN);
     }
 
     /** What the elements are. */
@@ -159,17 +158,17 @@ public final class NpyArray {
 
     /** The dimensions, slowest first, as a copy; none for a scalar. */
     public long[] dimensions() {
-        return dimensions.clone();
+        return elements.dimensions();
     }
 
     /** How many elements there are. */
     public int elements() {
-        return content.length / type.bytes();
+        return elements.elements();
     }
 
     /** The size of all elements. */
     long bytes() {
-        return content.length;
+        return (long) elements() * type.bytes();
     }
 
     /**
@@ -178,17 +177,16 @@ public final class NpyArray {
      * @throws IllegalArgumentException when an element is not exactly a float32; NaN is
      */
     public float[] toFloats() {
-        if (type == ElementType.FLOAT32) {
-            float[] values = new float[elements()];
-            buffer().asFloatBuffer().get(values);
-            return values;
+        if (type == ElementType.FLOAT32 || type == ElementType.FLOAT16) {
+            return elements.toFloats();
         }
-        double[] exact = toDoubles();
-        float[] values = new float[exact.length];
+        float[] values = new float[elements()];
+        ByteBuffer from = elements.content();
         for (int i = 0; i < values.length; i++) {
-            values[i] = (float) exact[i];
-            if (Double.compare(values[i], exact[i]) != 0) {
-                throw new IllegalArgumentException(type + " values that float32 does not hold, the first is " + exact[i]
+            double exact = next(from);
+            values[i] = (float) exact;
+            if (Double.compare(values[i], exact) != 0) {
+                throw new IllegalArgumentException(type + " values that float32 does not hold, the first is " + exact
                         + " at flat index " + i + "; convert them, as with astype('float32')");
             }
         }
@@ -201,22 +199,25 @@ public final class NpyArray {
      * @throws IllegalArgumentException when an element is not exactly a float64, as some above 2⁵³ in an int64 array
      */
     public double[] toDoubles() {
-        if (type == ElementType.FLOAT16) {
-            return toState().toDoubles();
+        if (type != ElementType.INT64) {
+            return elements.toDoubles();
         }
         double[] values = new double[elements()];
-        ByteBuffer buffer = buffer();
-        for (int i = 0; i < values.length; i++) {
-            values[i] = switch (type) {
-                case FLOAT16 -> throw new AssertionError("converted above");
-                case FLOAT32 -> buffer.getFloat(i * Float.BYTES);
-                case FLOAT64 -> buffer.getDouble(i * Double.BYTES);
-                case INT32 -> buffer.getInt(i * Integer.BYTES);
-                case INT64 -> exact(buffer.getLong(i * Long.BYTES));
-                case UINT8 -> buffer.get(i) & 0xff;
-            };
-        }
+        ByteBuffer from = elements.content();
+        Arrays.setAll(values, i -> next(from));
         return values;
+    }
+
+    /** Of a type of 8 bits or more than 16. */
+    private double next(ByteBuffer from) {
+        return switch (type) {
+            case FLOAT16 -> throw new AssertionError("has a conversion of its own");
+            case FLOAT32 -> from.getFloat();
+            case FLOAT64 -> from.getDouble();
+            case INT32 -> from.getInt();
+            case INT64 -> exact(from.getLong());
+            case UINT8 -> from.get() & 0xff;
+        };
     }
 
     /**
@@ -228,11 +229,9 @@ public final class NpyArray {
         if (type != ElementType.UINT8) {
             throw new IllegalArgumentException("must be uint8, but is " + type);
         }
-        return content.clone();
-    }
-
-    private ByteBuffer buffer() {
-        return ByteBuffer.wrap(content).order(ByteOrder.LITTLE_ENDIAN);
+        byte[] values = new byte[elements()];
+        elements.content().get(values);
+        return values;
     }
 
     private static double exact(long value) {
@@ -247,16 +246,17 @@ public final class NpyArray {
     /** Type and dimensions as NumPy writes them, such as {@code float32 (4, 6)}. */
     @Override
     public String toString() {
-        return type + " " + tuple(dimensions);
+        return elements.toString();
     }
 
     /**
      * Reads one array.
      *
      * @param size how many bytes {@code from} claims to have
+     * @param room how many bytes of memory there are for it
      * @throws IOException when it is not such an array, has another size, or ends early; the message does not name it
      */
-    static NpyArray read(InputStream from, long size) throws IOException {
+    static NpyArray read(InputStream from, long size, long room) throws IOException {
         byte[] start = readExactly(from, MAGIC.length + 2, "its first bytes");
         if (!Arrays.equals(start, 0, MAGIC.length, MAGIC, 0, MAGIC.length)) {
             throw new IOException("is not in .npy format: it does not start with \\x93NUMPY");
@@ -286,11 +286,36 @@ public final class NpyArray {
             throw new IOException(
                     "is " + header + " with " + claimed + " bytes, but an array has at most " + MAX_BYTES);
         }
-        byte[] content = readExactly(from, (int) claimed, "its elements");
+        long needed = header.isReordered() ? 2 * claimed : claimed;
+        if (needed > room) {
+            throw new IOException(
+                    "takes " + needed + " bytes" + (needed > claimed ? " to come from Fortran to C order" : "")
+                            + ", but there is memory for " + room + " more; raise it with java -Xmx");
+        }
+        StateArray elements = StateArray.from(
+                to -> readElements(from, header, to),
+                StateArray.Type.valueOf(header.type().name()),
+                header.shape());
         if (from.read() != -1) {
             throw new IOException("has more bytes than it claims");
         }
-        return new NpyArray(header.type(), header.shape(), header.toLittleEndianC(content));
+        return new NpyArray(elements);
+    }
+
+    private static void readElements(InputStream from, NpyHeader header, ByteBuffer to) throws IOException {
+        if (header.isReordered()) {
+            byte[] content = new byte[to.remaining()];
+            checkEnd(from.readNBytes(content, 0, content.length), content.length, "its elements");
+            header.reorder(content, to);
+        } else {
+            ReadableByteChannel channel = Channels.newChannel(from);
+            int count = to.remaining();
+            while (to.hasRemaining() && channel.read(to) >= 0) {
+                // On to what is left.
+            }
+            checkEnd(count - to.remaining(), count, "its elements");
+        }
+        header.toLittleEndian(to);
     }
 
     /** −1 where a long does not hold it. */
@@ -303,25 +328,33 @@ public final class NpyArray {
         }
     }
 
-    /** Asks for memory only as bytes come, so that a false claim costs nothing. */
     private static byte[] readExactly(InputStream from, int count, String what) throws IOException {
         byte[] bytes = from.readNBytes(count);
-        if (bytes.length < count) {
-            throw new EOFException("ends in " + what + ", after " + bytes.length + " of " + count + " bytes");
-        }
+        checkEnd(bytes.length, count, what);
         return bytes;
+    }
+
+    private static void checkEnd(int read, int count, String what) throws EOFException {
+        if (read < count) {
+            throw new EOFException("ends in " + what + ", after " + read + " of " + count + " bytes");
+        }
     }
 
     void write(OutputStream to) throws IOException {
         String order = type.bytes() == 1 ? "|" : "<";
-        String header =
-                "{'descr': '" + order + type.code + "', 'fortran_order': False, 'shape': " + tuple(dimensions) + ", }";
+        String header = "{'descr': '" + order + type.code + "', 'fortran_order': False, 'shape': " + tuple(dimensions())
+                + ", }";
         int unpadded = MAGIC.length + 2 + Short.BYTES + header.length() + 1;
         String padded = header + " ".repeat(Math.floorMod(-unpadded, ALIGNMENT)) + "\n";
         to.write(MAGIC);
         to.write(new byte[] {1, 0, (byte) padded.length(), (byte) (padded.length() >> 8)});
         to.write(padded.getBytes(StandardCharsets.US_ASCII));
-        to.write(content);
+        // By way of a channel, which takes the elements in parts and not as a copy of them all.
+        WritableByteChannel channel = Channels.newChannel(to);
+        ByteBuffer content = elements.content();
+        while (content.hasRemaining()) {
+            channel.write(content);
+        }
     }
 
     /** @throws ArithmeticException when a long does not hold it */

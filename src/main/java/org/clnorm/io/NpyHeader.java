@@ -1,6 +1,8 @@
 package org.clnorm.io;
 
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -105,21 +107,27 @@ record NpyHeader(NpyArray.ElementType type, boolean bigEndian, boolean fortranOr
 
     private static List<Long> tuple(Deque<String> tokens) throws IOException {
         List<Long> numbers = new ArrayList<>();
+        boolean comma = false;
         expect(tokens, "(");
         while (!")".equals(tokens.peek())) {
             numbers.add(number(tokens));
+            comma = ",".equals(tokens.peek());
             if (!")".equals(tokens.peek())) {
                 expect(tokens, ",");
             }
         }
         expect(tokens, ")");
+        if (numbers.size() == 1 && !comma) {
+            throw malformed("(" + numbers.get(0) + "), which is a number in brackets, where (" + numbers.get(0)
+                    + ",) would be a shape");
+        }
         return numbers;
     }
 
     private static long number(Deque<String> tokens) throws IOException {
         String token = tokens.peek();
-        // Python 2 wrote an L after long integers.
-        if (token == null || !token.matches("[0-9]+L?")) {
+        // Python 2 wrote an L after long integers. Neither writes zeros before a number, which once meant octal.
+        if (token == null || !token.matches("(0|[1-9][0-9]*)L?")) {
             throw malformed("the dimension " + token);
         }
         tokens.remove();
@@ -151,26 +159,36 @@ record NpyHeader(NpyArray.ElementType type, boolean bigEndian, boolean fortranOr
                 "has a header that is not a dictionary of descr, fortran_order and shape: it has " + what);
     }
 
-    /** The same elements in C order, little-endian. */
-    byte[] toLittleEndianC(byte[] content) {
-        boolean reorder = fortranOrder && shape.length > 1;
-        boolean swap = bigEndian && type.bytes() > 1;
-        if (!reorder && !swap) {
-            return content;
-        }
+    /** Whether its elements lie in another order than C's, so that they are needed in both at once. */
+    boolean isReordered() {
+        return fortranOrder && Arrays.stream(shape).filter(d -> d > 1).count() > 1;
+    }
+
+    /** Elements in the file's order into C order; the order of their bytes stays. */
+    void reorder(byte[] content, ByteBuffer to) {
         int size = type.bytes();
-        byte[] converted = new byte[content.length];
         long[] index = new long[shape.length];
-        for (int to = 0; to < content.length; to += size) {
-            int from = reorder ? fortranPosition(index) * size : to;
-            for (int b = 0; b < size; b++) {
-                converted[to + b] = content[from + (swap ? size - 1 - b : b)];
-            }
-            if (reorder) {
-                increment(index);
+        for (int element = 0; element < content.length / size; element++) {
+            to.put(content, fortranPosition(index) * size, size);
+            increment(index);
+        }
+    }
+
+    /** Makes the bytes of each element, from the buffer's start to its limit, little-endian. */
+    void toLittleEndian(ByteBuffer content) {
+        int size = type.bytes();
+        if (!bigEndian || size == 1) {
+            return;
+        }
+        ByteBuffer to = content.duplicate().order(ByteOrder.LITTLE_ENDIAN);
+        ByteBuffer from = content.duplicate().order(ByteOrder.BIG_ENDIAN);
+        for (int at = 0; at < content.limit(); at += size) {
+            switch (size) {
+                case Short.BYTES -> to.putShort(at, from.getShort(at));
+                case Integer.BYTES -> to.putInt(at, from.getInt(at));
+                default -> to.putLong(at, from.getLong(at));
             }
         }
-        return converted;
     }
 
     private int fortranPosition(long[] index) {

@@ -5,9 +5,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.util.Collections;
-import java.util.Iterator;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.Function;
 import java.util.zip.CRC32;
@@ -17,6 +17,7 @@ import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
 import org.clnorm.StateArray;
 import org.clnorm.StateDict;
+import org.clnorm.files.WholeFile;
 
 /** NumPy's {@code .npz}: a zip of {@code .npy} arrays, stored or deflated, each under its name. */
 public final class Npz {
@@ -32,7 +33,7 @@ public final class Npz {
      * All arrays of a file, in its order.
      *
      * @throws IOException when the file cannot be read or is not such a zip; when an array in it is damaged, of an
-     *     unsupported kind, or there twice; and when all arrays together take more than half of the memory that the
+     *     unsupported kind, there twice, or called otherwise in the zip's directory; and when all arrays together take more than half of the memory that the
      *     virtual machine may use. The message names the file and the array.
      */
     public static Map<String, NpyArray> read(Path file) throws IOException {
@@ -40,9 +41,7 @@ public final class Npz {
     }
 
     static Map<String, NpyArray> read(Path file, long maxBytes) throws IOException {
-        if (!Files.isReadable(file) || !Files.isRegularFile(file)) {
-            throw new IOException(file + ": there is no such file, or it cannot be read");
-        }
+        InputFile.check(file);
         try (ZipFile zip = open(file)) {
             Map<String, NpyArray> arrays = new LinkedHashMap<>();
             long total = 0;
@@ -53,7 +52,7 @@ public final class Npz {
                 }
                 try {
                     checkSize(entry, Files.size(file), maxBytes - total);
-                    arrays.put(name, read(zip, entry));
+                    arrays.put(name, read(zip, entry, maxBytes - total));
                 } catch (IOException | IllegalArgumentException e) {
                     throw new IOException(file + ": the array " + name + " " + reason(e), e);
                 }
@@ -65,7 +64,14 @@ public final class Npz {
 
     private static ZipFile open(Path file) throws IOException {
         try {
-            return new ZipFile(file.toFile());
+            ZipFile zip = new ZipFile(file.toFile());
+            try {
+                LocalNames.check(file);
+                return zip;
+            } catch (IOException e) {
+                zip.close();
+                throw e;
+            }
         } catch (IOException | IllegalArgumentException e) {
             throw new IOException(file + ": is not an .npz file, a zip of .npy arrays: " + reason(e), e);
         }
@@ -82,7 +88,10 @@ public final class Npz {
             throw new IOException(file + ": has an entry with control characters in its name");
         }
         if (!name.endsWith(SUFFIX)) {
-            throw new IOException(file + ": has the entry " + name + ", which is no .npy array");
+            throw new IOException(file + ": has the entry " + name + ", which is no .npy array"
+                    + (name.endsWith(".pkl")
+                            ? ", but a pickle, as in PyTorch's own files; save it as safetensors"
+                            : ""));
         }
         return name.substring(0, name.length() - SUFFIX.length());
     }
@@ -99,9 +108,9 @@ public final class Npz {
         }
     }
 
-    private static NpyArray read(ZipFile zip, ZipEntry entry) throws IOException {
+    private static NpyArray read(ZipFile zip, ZipEntry entry, long room) throws IOException {
         try (CheckedInputStream in = new CheckedInputStream(zip.getInputStream(entry), new CRC32())) {
-            NpyArray array = NpyArray.read(in, entry.getSize());
+            NpyArray array = NpyArray.read(in, entry.getSize(), room);
             if (in.getChecksum().getValue() != entry.getCrc()) {
                 throw new IOException("is damaged: its checksum is wrong");
             }
@@ -115,14 +124,8 @@ public final class Npz {
      * @throws IOException as {@link #read}
      */
     public static StateDict readState(Path file) throws IOException {
-        Map<String, NpyArray> arrays = new LinkedHashMap<>(read(file));
         Map<String, StateArray> state = new LinkedHashMap<>();
-        // One by one, so that there is one array at a time in both forms.
-        for (Iterator<Map.Entry<String, NpyArray>> each = arrays.entrySet().iterator(); each.hasNext(); ) {
-            Map.Entry<String, NpyArray> entry = each.next();
-            state.put(entry.getKey(), entry.getValue().toState());
-            each.remove();
-        }
+        read(file).forEach((name, array) -> state.put(name, array.toState()));
         try {
             return StateDict.of(state);
         } catch (IllegalArgumentException e) {
@@ -136,16 +139,20 @@ public final class Npz {
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void write(Path file, Map<String, NpyArray> arrays) throws IOException {
+        Objects.requireNonNull(arrays, "arrays")
+                .forEach((name, array) -> Objects.requireNonNull(array, () -> "arrays has null for " + name));
         write(file, arrays.keySet(), arrays::get);
     }
 
     /**
      * Writes the state of layers; see {@link #write}.
      *
-     * @throws IllegalArgumentException for a bfloat16 array, which the format has no type for; the message names it
+     * @throws IllegalArgumentException for a bfloat16 array, which the format has no type for, and for a name of more than
+     *     65,531 characters; the message says which
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void writeState(Path file, StateDict state) throws IOException {
+        Objects.requireNonNull(state, "state");
         write(file, state.names(), name -> {
             try {
                 return NpyArray.of(state.get(name).orElseThrow());
@@ -156,11 +163,21 @@ public final class Npz {
         });
     }
 
+    private static ZipEntry entry(Path file, String name) {
+        try {
+            return new ZipEntry(name + SUFFIX);
+        } catch (IllegalArgumentException e) {
+            throw new IllegalArgumentException(
+                    file + " was not written: a zip has no room for a name of " + name.length() + " characters", e);
+        }
+    }
+
     private static void write(Path file, Set<String> names, Function<String, NpyArray> arrays) throws IOException {
+        Objects.requireNonNull(file, "file");
         WholeFile.write(file, out -> {
             try (ZipOutputStream zip = new ZipOutputStream(out)) {
                 for (String name : names) {
-                    ZipEntry entry = new ZipEntry(name + SUFFIX);
+                    ZipEntry entry = entry(file, name);
                     entry.setTimeLocal(TIME);
                     zip.putNextEntry(entry);
                     arrays.apply(name).write(zip);

@@ -16,7 +16,6 @@ import java.nio.CharBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -29,6 +28,7 @@ import java.util.Objects;
 import java.util.Optional;
 import org.clnorm.StateArray;
 import org.clnorm.StateDict;
+import org.clnorm.files.WholeFile;
 
 /**
  * Files in safetensors format: 8 bytes of a header's length, little-endian; the header, JSON with the dtype, the shape and
@@ -50,6 +50,10 @@ public final class Safetensors implements AutoCloseable {
     public record Entry(String name, String dtype, List<Long> shape, long begin, long end) {
         /** Copies the shape. */
         public Entry {
+            Objects.requireNonNull(name, "name");
+            Objects.requireNonNull(dtype, "dtype");
+            Objects.requireNonNull(shape, "shape")
+                    .forEach(each -> Objects.requireNonNull(each, "shape has null in it"));
             shape = List.copyOf(shape);
         }
 
@@ -117,6 +121,8 @@ public final class Safetensors implements AutoCloseable {
     private static final String METADATA = "__metadata__";
     /** The reference implementation's limit. */
     private static final long MAX_HEADER = 100_000_000;
+    /** The most that what is read of a header takes in memory, by the header's length: six times was seen. */
+    private static final int MEMORY_OF_HEADER = 8;
     /** NumPy's limit; the format has none. */
     private static final int MAX_RANK = 64;
     /** The header is padded so that the elements start at a multiple of this. */
@@ -131,7 +137,7 @@ public final class Safetensors implements AutoCloseable {
 
     private final Header header;
 
-    private Safetensors(Path file, FileChannel channel) throws IOException {
+    private Safetensors(Path file, FileChannel channel, long maxBytes) throws IOException {
         this.file = file;
         this.channel = channel;
         long size = channel.size();
@@ -150,49 +156,68 @@ public final class Safetensors implements AutoCloseable {
             throw new IOException("claims a header of " + length + " bytes, but has only " + (size - Long.BYTES)
                     + " after the first " + Long.BYTES);
         }
+        if (length * MEMORY_OF_HEADER > maxBytes) {
+            throw new IOException("has a header of " + length + " bytes, which takes up to " + length * MEMORY_OF_HEADER
+                    + " of memory, but there is memory for " + maxBytes + "; raise it with java -Xmx");
+        }
         this.start = Long.BYTES + length;
         byte[] text = bytes(Long.BYTES, (int) length);
         if (length == 0 || text[0] != '{') {
             throw new IOException("has a header that does not start with {");
         }
-        this.header = parse(text);
+        this.header = WithGson.get("A safetensors file", () -> parse(text));
         checkPlaces(size - start);
     }
 
     /**
      * Opens a file and checks its header.
      *
-     * @throws IOException when it cannot be read or is not such a file; the message names it and what is wrong with it
+     * @throws IOException when it cannot be read or is not such a file, and when its header takes more than half of the
+     *     memory that the virtual machine may use; the message names it and what is wrong with it
+     * @throws IllegalStateException without Gson on the class path
      */
     public static Safetensors open(Path file) throws IOException {
-        if (!Files.isReadable(file) || !Files.isRegularFile(file)) {
-            throw new IOException(file + ": there is no such file, or it cannot be read");
-        }
+        return open(file, memory());
+    }
+
+    private static Safetensors open(Path file, long maxBytes) throws IOException {
+        InputFile.check(file);
         FileChannel channel = FileChannel.open(file);
+        Safetensors opened = null;
         try {
-            return new Safetensors(file, channel);
+            opened = new Safetensors(file, channel, maxBytes);
+            return opened;
         } catch (IOException e) {
-            channel.close();
             throw new IOException(file + ": " + e.getMessage(), e);
+        } finally {
+            if (opened == null) {
+                channel.close();
+            }
         }
+    }
+
+    /** How much of the memory a file may take. */
+    private static long memory() {
+        return Runtime.getRuntime().maxMemory() / 2;
     }
 
     /**
      * All tensors of a file, in the order of their places.
      *
-     * @throws IOException as {@link #open} and {@link #load}, and when all tensors together take more than half of the
-     *     memory that the virtual machine may use
+     * @throws IOException as {@link #open} and {@link #load}, and when the header and all tensors together take more than
+     *     half of the memory that the virtual machine may use
      */
     public static StateDict read(Path file) throws IOException {
-        return read(file, Runtime.getRuntime().maxMemory() / 2);
+        return read(file, memory());
     }
 
     static StateDict read(Path file, long maxBytes) throws IOException {
-        try (Safetensors from = open(file)) {
+        try (Safetensors from = open(file, maxBytes)) {
             long bytes = from.channel.size() - from.start;
-            if (bytes > maxBytes) {
-                throw new IOException(file + ": has " + bytes + " bytes of tensors, but there is memory for " + maxBytes
-                        + "; raise it with java -Xmx");
+            long header = (from.start - Long.BYTES) * MEMORY_OF_HEADER;
+            if (bytes > maxBytes - header) {
+                throw new IOException(file + ": has " + bytes + " bytes of tensors, and a header that takes up to "
+                        + header + " of memory, but there is memory for " + maxBytes + "; raise it with java -Xmx");
             }
             Map<String, StateArray> arrays = new LinkedHashMap<>();
             for (Entry entry : from.entries()) {
@@ -220,6 +245,7 @@ public final class Safetensors implements AutoCloseable {
      *     the message names the file and the tensor
      */
     public StateArray load(Entry entry) throws IOException {
+        Objects.requireNonNull(entry, "entry");
         StateArray.Type type = entry.type()
                 .orElseThrow(() -> wrong(
                         entry.name(), "has the dtype " + entry.dtype() + ", but supported are " + DTYPES.values()));
@@ -469,8 +495,12 @@ public final class Safetensors implements AutoCloseable {
      * @throws IOException when the file cannot be written; what was there is there still
      * @throws IllegalArgumentException for an array of the name {@code __metadata__}, and where the header would be
      *     longer than readers take
+     * @throws IllegalStateException without Gson on the class path
      */
     public static void write(Path file, StateDict state, Map<String, String> metadata) throws IOException {
+        Objects.requireNonNull(file, "file");
+        Objects.requireNonNull(state, "state");
+        Objects.requireNonNull(metadata, "metadata");
         List<Map.Entry<String, StateArray>> arrays =
                 new ArrayList<>(state.toMap().entrySet());
         arrays.sort(Comparator.comparing(
@@ -478,7 +508,7 @@ public final class Safetensors implements AutoCloseable {
                                 entry.getValue().type(),
                         Comparator.reverseOrder())
                 .thenComparing(entry -> entry.getKey().getBytes(StandardCharsets.UTF_8), Arrays::compareUnsigned));
-        ByteBuffer header = header(arrays, metadata);
+        ByteBuffer header = WithGson.get("A safetensors file", () -> header(arrays, metadata));
         WholeFile.write(file, out -> {
             out.write(ByteBuffer.allocate(Long.BYTES)
                     .order(ByteOrder.LITTLE_ENDIAN)
@@ -508,7 +538,9 @@ public final class Safetensors implements AutoCloseable {
             if (!metadata.isEmpty()) {
                 json.name(METADATA).beginObject();
                 for (Map.Entry<String, String> entry : metadata.entrySet()) {
-                    json.name(entry.getKey()).value(Objects.requireNonNull(entry.getValue(), entry.getKey()));
+                    json.name(entry.getKey())
+                            .value(Objects.requireNonNull(
+                                    entry.getValue(), () -> "metadata has null for " + entry.getKey()));
                 }
                 json.endObject();
             }
@@ -549,5 +581,11 @@ public final class Safetensors implements AutoCloseable {
         } catch (CharacterCodingException e) {
             throw new IllegalArgumentException("The metadata must be Unicode, but has half characters", e);
         }
+    }
+
+    /** The file, and how many tensors it has. */
+    @Override
+    public String toString() {
+        return file + ": " + header.entries.size() + " tensors";
     }
 }

@@ -1,7 +1,10 @@
 package org.clnorm.opencl;
 
 import java.util.LinkedHashMap;
+import java.util.Locale;
 import java.util.Map;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import org.clnorm.DeviceInfo;
 
 /**
@@ -25,6 +28,11 @@ public record DeviceFacts(
         long globalBytes,
         long maxAllocationBytes,
         String extensions) {
+    /** The environment variable whose value goes to {@link #as}. */
+    static final String AS_VARIABLE = "CLNORM_TREAT_AS";
+
+    private static final Pattern AS = Pattern.compile("(gpu|cpu|accelerator)(?::([1-9]\\d{0,5}))?");
+
     /** PoCL's name for itself. */
     static final String POCL = "Portable Computing Language";
 
@@ -39,6 +47,41 @@ public record DeviceFacts(
      */
     boolean isOclgrind() {
         return platform.equals("Oclgrind");
+    }
+
+    /**
+     * The same as if the device said that it were of another kind, and perhaps had another number of compute units: what a
+     * GPU would get can then be tried on a CPU, and computes the same bits there.
+     *
+     * @param what {@code gpu} or {@code gpu:132}, also with {@code cpu} and {@code accelerator}; null or blank for what the
+     *     device says
+     * @throws IllegalArgumentException for anything else
+     */
+    DeviceFacts as(String what) {
+        if (what == null || what.isBlank()) {
+            return this;
+        }
+        Matcher matcher = AS.matcher(what.strip().toLowerCase(Locale.ROOT));
+        if (!matcher.matches()) {
+            throw new IllegalArgumentException(AS_VARIABLE
+                    + " must be gpu, cpu or accelerator, with or without compute units as in gpu:132, but is '" + what
+                    + "'");
+        }
+        return new DeviceFacts(
+                DeviceInfo.Kind.valueOf(matcher.group(1).toUpperCase(Locale.ROOT)),
+                platform,
+                name,
+                vendor,
+                version,
+                driver,
+                matcher.group(2) == null ? computeUnits : Integer.parseInt(matcher.group(2)),
+                floatVectorWidth,
+                maxWorkGroup,
+                localBytes,
+                cacheBytes,
+                globalBytes,
+                maxAllocationBytes,
+                extensions);
     }
 
     /** What {@link DeviceInfo} does not say already, for a person to read, in the order of interest. */

@@ -42,10 +42,20 @@ public final class KernelCatalogue {
      * @param name its name in the source
      * @param source the file
      * @param step what it does
+     * @param geometry the macros of a strategy that it obeys: strategies that differ in others only share its binary
      * @param macros the macros it obeys besides those of the strategy
      * @param results the arrays of a pass, by the names of case files, whose error shows an error of this kernel
      */
-    public record Entry(String name, String source, Step step, Set<String> macros, Set<String> results) {}
+    public record Entry(
+            String name, String source, Step step, Set<String> geometry, Set<String> macros, Set<String> results) {}
+
+    private static final Set<String> VECTORS = Set.of("VW");
+    private static final Set<String> WORK_GROUP = Set.of("VW", "WX", "WY");
+    private static final Set<String> RUNS = union(WORK_GROUP, Set.of("TILE"));
+    private static final Set<String> COLUMNS = union(WORK_GROUP, Set.of("BLOCKS"));
+    private static final Set<String> ROWS_OF_BLOCKS = union(RUNS, COLUMNS);
+    private static final Set<String> STREAM = Set.of("STREAM");
+    private static final Set<String> REGISTERS = Set.of("CACHED", "STREAM");
 
     private static final Set<String> NO_MACROS = Set.of();
     private static final Set<String> FORWARD_MACROS = Set.of("RELU", "RESIDUAL");
@@ -59,68 +69,110 @@ public final class KernelCatalogue {
     private static final Set<String> GRADIENTS = Set.of("grad_x", "grad_residual");
 
     private static final List<Entry> ENTRIES = List.of(
-            new Entry("moments_segmented", "moments.cl", REDUCE, NO_MACROS, MOMENTS),
-            new Entry("moments_columnar", "moments.cl", REDUCE, NO_MACROS, MOMENTS),
-            new Entry("fold_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
-            new Entry("fold_joined_moments", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
-            new Entry("fold_given", "fold.cl", FOLD, NO_MACROS, MOMENTS),
-            new Entry("join_moments", "fold.cl", FOLD, NO_MACROS, MOMENTS),
-            new Entry("fold_combined", "fold.cl", FOLD, NO_MACROS, union(MOMENTS, RUNNING)),
-            new Entry("track", "fold.cl", FOLD, NO_MACROS, RUNNING),
-            new Entry("apply_segmented", "apply.cl", APPLY, union(FORWARD_MACROS, ROW_MACROS), OUTPUT),
-            new Entry("apply_columnar", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
-            new Entry("apply_planes", "apply.cl", APPLY, FORWARD_MACROS, OUTPUT),
+            new Entry("moments_segmented", "moments.cl", REDUCE, RUNS, NO_MACROS, MOMENTS),
+            new Entry("moments_columnar", "moments.cl", REDUCE, ROWS_OF_BLOCKS, NO_MACROS, MOMENTS),
+            new Entry("fold_moments", "fold.cl", FOLD, COLUMNS, NO_MACROS, union(MOMENTS, RUNNING)),
+            new Entry("fold_joined_moments", "fold.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
+            new Entry("fold_given", "fold.cl", FOLD, VECTORS, NO_MACROS, MOMENTS),
+            new Entry("join_moments", "fold.cl", FOLD, COLUMNS, NO_MACROS, MOMENTS),
+            new Entry("fold_combined", "fold.cl", FOLD, VECTORS, NO_MACROS, union(MOMENTS, RUNNING)),
+            new Entry("track", "fold.cl", FOLD, VECTORS, NO_MACROS, RUNNING),
+            new Entry(
+                    "apply_segmented",
+                    "apply.cl",
+                    APPLY,
+                    union(RUNS, STREAM),
+                    union(FORWARD_MACROS, ROW_MACROS),
+                    OUTPUT),
+            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), FORWARD_MACROS, OUTPUT),
+            new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), FORWARD_MACROS, OUTPUT),
             new Entry(
                     "normalize_segmented",
                     "fused.cl",
                     FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
                     union(FORWARD_MACROS, ROW_MACROS),
                     union(MOMENTS, RUNNING, OUTPUT)),
-            new Entry("normalize_columnar", "fused.cl", FUSED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
+                    "normalize_columnar",
+                    "fused.cl",
+                    FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
+                    FORWARD_MACROS,
+                    union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_cached_segmented",
                     "cached.cl",
                     CACHED,
+                    union(WORK_GROUP, REGISTERS),
                     union(FORWARD_MACROS, ROW_MACROS),
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
-                    "normalize_cached_columnar", "cached.cl", CACHED, FORWARD_MACROS, union(MOMENTS, RUNNING, OUTPUT)),
-            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, union(SUMS_MACROS, ROW_MACROS), SUMS),
-            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, SUMS_MACROS, SUMS),
-            new Entry("fold_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
-            new Entry("fold_joined_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
-            new Entry("join_gradients", "fold.cl", FOLD, NO_MACROS, SUMS),
-            new Entry("fold_combined_gradients", "fold.cl", FOLD, NO_MACROS, union(SUMS, GRADIENTS)),
-            new Entry("sum_parts", "fold.cl", FOLD, NO_MACROS, SUMS),
+                    "normalize_cached_columnar",
+                    "cached.cl",
+                    CACHED,
+                    union(COLUMNS, REGISTERS),
+                    FORWARD_MACROS,
+                    union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
+                    "gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, union(SUMS_MACROS, ROW_MACROS), SUMS),
+            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_BLOCKS, SUMS_MACROS, SUMS),
+            new Entry("fold_gradients", "fold.cl", FOLD, COLUMNS, NO_MACROS, SUMS),
+            new Entry("fold_joined_gradients", "fold.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
+            new Entry("join_gradients", "fold.cl", FOLD, COLUMNS, NO_MACROS, SUMS),
+            new Entry("fold_combined_gradients", "fold.cl", FOLD, VECTORS, NO_MACROS, union(SUMS, GRADIENTS)),
+            new Entry("sum_parts", "fold.cl", FOLD, VECTORS, NO_MACROS, SUMS),
             new Entry(
                     "gradient_rows",
                     "row_gradients.cl",
                     FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
                     union(BACKWARD_MACROS, ROW_MACROS),
                     union(SUMS, GRADIENTS)),
-            new Entry("affine_sums", "row_gradients.cl", REDUCE, union(SUMS_MACROS, ROW_MACROS), SUMS),
+            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_BLOCKS, union(SUMS_MACROS, ROW_MACROS), SUMS),
             new Entry(
                     "gradient_apply_segmented",
                     "gradient_apply.cl",
                     APPLY,
+                    union(RUNS, STREAM),
                     union(BACKWARD_MACROS, ROW_MACROS),
                     GRADIENTS),
-            new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, BACKWARD_MACROS, GRADIENTS),
+            new Entry(
+                    "gradient_apply_columnar",
+                    "gradient_apply.cl",
+                    APPLY,
+                    union(RUNS, STREAM),
+                    BACKWARD_MACROS,
+                    GRADIENTS),
             new Entry(
                     "gradient_segmented",
                     "fused.cl",
                     FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
                     union(BACKWARD_MACROS, ROW_MACROS),
                     union(SUMS, GRADIENTS)),
-            new Entry("gradient_columnar", "fused.cl", FUSED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
+            new Entry(
+                    "gradient_columnar",
+                    "fused.cl",
+                    FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
+                    BACKWARD_MACROS,
+                    union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_cached_segmented",
                     "cached.cl",
                     CACHED,
+                    union(WORK_GROUP, REGISTERS),
                     union(BACKWARD_MACROS, ROW_MACROS),
                     union(SUMS, GRADIENTS)),
-            new Entry("gradient_cached_columnar", "cached.cl", CACHED, BACKWARD_MACROS, union(SUMS, GRADIENTS)),
-            new Entry("copy", "copy.cl", COPY, NO_MACROS, OUTPUT));
+            new Entry(
+                    "gradient_cached_columnar",
+                    "cached.cl",
+                    CACHED,
+                    union(COLUMNS, REGISTERS),
+                    BACKWARD_MACROS,
+                    union(SUMS, GRADIENTS)),
+            new Entry("copy", "copy.cl", COPY, union(WORK_GROUP, STREAM), NO_MACROS, OUTPUT));
 
     private static final Map<String, Entry> BY_NAME =
             ENTRIES.stream().collect(Collectors.toUnmodifiableMap(Entry::name, Function.identity()));

@@ -1,7 +1,11 @@
 package org.clnorm.opencl;
 
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
+import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -25,6 +29,9 @@ final class Kernels {
     private static final Logger log = LoggerFactory.getLogger(Kernels.class);
 
     private record KernelKey(String name, String options) {}
+
+    /** What PoCL's compiler says when a file of its cache was taken away under it. */
+    private static final String LOST_RACE = "unable to rename temporary";
 
     /** From this many work-items on, PoCL compiles a kernel to machine code for itself. */
     private static final long LARGE_GRID = 0xFFFF;
@@ -53,23 +60,33 @@ final class Kernels {
     private final cl_context context;
     private final cl_device_id device;
     private final String deviceName;
+    /** What every program is built with, whatever its macros. */
+    private final String rounding;
+
     private final Runnable afterCompiling;
     private final BinaryCache cache;
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
+    /** Of those that were compiled. */
+    private final Map<KernelKey, Double> seconds = new HashMap<>();
+
     private int compiled;
+    private long compiling;
 
     /** @param afterCompiling called when a compilation is over, well or not */
     Kernels(cl_context context, cl_device_id device, String deviceName, Runnable afterCompiling, BinaryCache cache) {
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
+        this.rounding = OpenCl.roundingOption(device);
         this.afterCompiling = afterCompiling;
         this.cache = cache;
     }
 
     /** A kernel of the caller's own for a launch; the caller releases it. */
     Kernel prepare(Launch launch) {
-        KernelKey key = new KernelKey(launch.kernel(), launch.strategy().options() + launch.macros());
+        Set<String> geometry = KernelCatalogue.entry(launch.kernel()).geometry();
+        KernelKey key =
+                new KernelKey(launch.kernel(), launch.strategy().options(geometry) + launch.macros() + rounding);
         Binary binary = binaries.get(key);
         if (binary == null) {
             binary = make(key);
@@ -103,6 +120,11 @@ final class Kernels {
         return compiled;
     }
 
+    /** Nanoseconds that it took to compile them. */
+    long compiling() {
+        return compiling;
+    }
+
     private Binary make(KernelKey key) {
         String file = KernelCatalogue.entry(key.name).source();
         String text = KernelSource.read(file, key.name);
@@ -111,7 +133,9 @@ final class Kernels {
         cl_program program = cached(file, cacheKey, options);
         boolean isNew = program == null;
         if (isNew) {
+            long before = compiling;
             program = build(file, text, options);
+            seconds.put(key, (compiling - before) * 1e-9);
         }
         return new Binary(key.name, program, isNew ? cacheKey : null);
     }
@@ -150,6 +174,14 @@ final class Kernels {
     private void write(Binary made) {
         String cacheKey = made.unwritten;
         made.unwritten = null;
+        byte[] binary = binaryOf(made);
+        if (binary.length > 0) {
+            cache.write(cacheKey, binary);
+        }
+    }
+
+    /** What the driver made of a program; empty where it does not say. */
+    private byte[] binaryOf(Binary made) {
         long[] size = new long[1];
         byte[][] binary = new byte[1][];
         int status = OpenClException.statusOf(() -> {
@@ -167,14 +199,39 @@ final class Kernels {
         });
         afterCompiling.run();
         if (status == CL.CL_SUCCESS && size[0] > 0) {
-            cache.write(cacheKey, binary[0]);
-        } else {
-            log.debug("{} gives no binary of {}: status {}", deviceName, made.name, status);
+            return binary[0];
+        }
+        log.debug("{} gives no binary of {}: status {}", deviceName, made.name, status);
+        return new byte[0];
+    }
+
+    /** All programs that there are now, in the order of their kernels' names. */
+    List<OpenClBackend.BuiltProgram> programs() {
+        List<OpenClBackend.BuiltProgram> programs = new ArrayList<>();
+        binaries.forEach((key, binary) -> programs.add(new OpenClBackend.BuiltProgram(
+                key.name, key.options, seconds.getOrDefault(key, 0.0), binaryOf(binary))));
+        programs.sort(Comparator.comparing(OpenClBackend.BuiltProgram::kernel)
+                .thenComparing(OpenClBackend.BuiltProgram::options));
+        return programs;
+    }
+
+    /**
+     * Compiles a source text; {@code file} is its name in messages. Where the driver says that another process was in the
+     * way, it does so once more: two that compile the same at the same time may meet in PoCL's cache.
+     */
+    cl_program build(String file, String text, String options) {
+        try {
+            return buildOnce(file, text, options);
+        } catch (KernelBuildException e) {
+            if (!e.getMessage().contains(LOST_RACE)) {
+                throw e;
+            }
+            log.debug("Building {} again, as another process was in the way", file);
+            return buildOnce(file, text, options);
         }
     }
 
-    /** Compiles a source text; {@code file} is its name in messages. */
-    cl_program build(String file, String text, String options) {
+    private cl_program buildOnce(String file, String text, String options) {
         int[] status = new int[1];
         cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {text}, null, status);
         OpenClException.check(status[0], "Creating a program from " + file);
@@ -182,6 +239,7 @@ final class Kernels {
         int built = OpenClException.statusOf(
                 () -> CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null));
         afterCompiling.run();
+        compiling += System.nanoTime() - start;
         if (built != CL.CL_SUCCESS) {
             String buildLog = log(program);
             CL.clReleaseProgram(program);

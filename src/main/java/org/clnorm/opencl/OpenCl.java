@@ -58,6 +58,11 @@ public final class OpenCl {
             return infoOf(facts, Strategy.describeChoice(facts, tuned));
         }
 
+        /** What a person may want to know of it besides, and of its compiler; see {@link DeviceDetails}. */
+        public Map<String, String> details() {
+            return DeviceDetails.of(platform, id);
+        }
+
         /** One line. */
         public String describe() {
             return index + " " + facts.platform() + " / " + facts.name();
@@ -211,7 +216,7 @@ public final class OpenCl {
                 ? DeviceInfo.Kind.GPU
                 : (type & CL.CL_DEVICE_TYPE_CPU) != 0 ? DeviceInfo.Kind.CPU : DeviceInfo.Kind.ACCELERATOR;
         int width = intOf(id, CL.CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT);
-        return new DeviceFacts(
+        DeviceFacts facts = new DeviceFacts(
                 kind,
                 stringOf(platform, CL.CL_PLATFORM_NAME),
                 stringOf(id, CL.CL_DEVICE_NAME),
@@ -226,6 +231,13 @@ public final class OpenCl {
                 longOf(id, CL.CL_DEVICE_GLOBAL_MEM_SIZE),
                 longOf(id, CL.CL_DEVICE_MAX_MEM_ALLOC_SIZE),
                 stringOf(id, CL.CL_DEVICE_EXTENSIONS));
+        return facts.as(System.getenv(DeviceFacts.AS_VARIABLE));
+    }
+
+    /** What makes division and square root correctly rounded, as sums and products are, where the device offers it. */
+    static String roundingOption(cl_device_id id) {
+        boolean offered = (longOf(id, CL.CL_DEVICE_SINGLE_FP_CONFIG) & CL.CL_FP_CORRECTLY_ROUNDED_DIVIDE_SQRT) != 0;
+        return offered ? " -cl-fp32-correctly-rounded-divide-sqrt" : "";
     }
 
     static cl_platform_id platformOf(cl_device_id id) {

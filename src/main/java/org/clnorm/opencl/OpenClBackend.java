@@ -94,6 +94,9 @@ public final class OpenClBackend implements Backend {
     private Operand partials;
     private ObjLongConsumer<String> timings;
 
+    /** Nanoseconds of the launches for which PoCL compiled. */
+    private long firstLaunches;
+
     /** @param context and the queue are released when it is closed: what somebody else releases too is retained before */
     private OpenClBackend(
             cl_context context,
@@ -193,6 +196,11 @@ public final class OpenClBackend implements Backend {
         return info;
     }
 
+    /** Its context, device and queue; see {@link Handles}. */
+    List<Object> handles() {
+        return List.of(context, device, queue);
+    }
+
     /** What is known of the device. */
     public DeviceFacts facts() {
         return facts;
@@ -209,6 +217,42 @@ public final class OpenClBackend implements Backend {
     int compiled() {
         synchronized (lock) {
             return kernels.compiled();
+        }
+    }
+
+    /**
+     * The compilations so far.
+     *
+     * @param programs compiled from source; the others are from the cache
+     * @param seconds that they took, PoCL's first launches among them, where most of its compiler's work is done
+     */
+    public record Builds(int programs, double seconds) {
+        /** These without those that had been before. */
+        public Builds since(Builds before) {
+            return new Builds(programs - before.programs, seconds - before.seconds);
+        }
+    }
+
+    /** What was compiled so far. */
+    public Builds builds() {
+        synchronized (lock) {
+            return new Builds(kernels.compiled(), (kernels.compiling() + firstLaunches) * 1e-9);
+        }
+    }
+
+    /**
+     * A program, as the device's compiler made it.
+     *
+     * @param options those of the compiler
+     * @param seconds that it took to compile it; 0 if it is from the cache
+     * @param binary what the driver gives out: on NVIDIA's, text in PTX; empty where it gives none
+     */
+    public record BuiltProgram(String kernel, String options, double seconds, byte[] binary) {}
+
+    /** The programs that were built so far. */
+    public List<BuiltProgram> programs() {
+        synchronized (lock) {
+            return kernels.programs();
         }
     }
 
@@ -725,6 +769,7 @@ public final class OpenClBackend implements Backend {
     }
 
     private void launch(Kernel kernel) {
+        long start = System.nanoTime();
         boolean compiles = kernels.isFirst(kernel) && facts.isPocl();
         if (timings == null) {
             kernel.enqueue(queue, null);
@@ -740,6 +785,7 @@ public final class OpenClBackend implements Backend {
         if (compiles) {
             await(); // it compiles on a thread of its own
             afterCompiling.run();
+            firstLaunches += System.nanoTime() - start;
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();
     }

@@ -1,7 +1,9 @@
 package org.clnorm.opencl;
 
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.regex.Matcher;
@@ -78,15 +80,30 @@ public record Strategy(
         return workX * blocks * vectorWidth;
     }
 
-    /** The kernels' macros. */
-    String macros() {
-        return "-DVW=" + vectorWidth + " -DWX=" + workX + " -DWY=" + workY + " -DTILE=" + tile + " -DBLOCKS=" + blocks
-                + (cached > 0 ? " -DCACHED=" + cached : "") + " -DSTREAM=" + (stream ? 1 : 0);
+    /** The macros of kernels, with their values. */
+    Map<String, Integer> macros() {
+        Map<String, Integer> macros = new LinkedHashMap<>();
+        macros.put("VW", vectorWidth);
+        macros.put("WX", workX);
+        macros.put("WY", workY);
+        macros.put("TILE", tile);
+        macros.put("BLOCKS", blocks);
+        if (cached > 0) {
+            macros.put("CACHED", cached);
+        }
+        macros.put("STREAM", stream ? 1 : 0);
+        return macros;
     }
 
-    /** All options of the compiler. */
-    String options() {
-        return language + " " + macros();
+    /**
+     * The options of the compiler, for a kernel that obeys some of the macros: without the others, strategies that differ in
+     * those only share its binary.
+     */
+    String options(Set<String> obeyed) {
+        return macros().entrySet().stream()
+                .filter(macro -> obeyed.contains(macro.getKey()))
+                .map(macro -> " -D" + macro.getKey() + "=" + macro.getValue())
+                .collect(Collectors.joining("", language, ""));
     }
 
     /**
@@ -114,20 +131,25 @@ public record Strategy(
      * </ul>
      *
      * <p>gpu-cached is for small groups; what it does not hold goes to gpu-fused or gpu-split ({@link #forView}).
+     *
+     * <p>A device that calls itself a GPU has the gpu family alone: a work-item of the other keeps so many vectors in
+     * arrays that they do not fit its registers (82 KB of stack were counted), and to compile and try it there is time
+     * lost. Only one whose work-groups are too small for the gpu family has the other.
      */
     public static List<Strategy> all(DeviceFacts facts) {
         // Oclgrind names no width of its own, and what it is to check is the code that devices run.
         int lanes = facts.isOclgrind() ? 16 : facts.floatVectorWidth();
         int width = Math.max(1, Math.min(16, Integer.highestOneBit(Math.max(1, lanes))));
         List<Strategy> all = new ArrayList<>();
-        if (!isLlvmpipe(facts)) {
+        boolean gpuFamily = facts.maxWorkGroup() >= 8;
+        if (!gpuFamily || !isLlvmpipe(facts) && facts.kind() != DeviceInfo.Kind.GPU) {
             all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, 0, true, PLAIN_LANGUAGE));
             all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, 0, true, PLAIN_LANGUAGE));
         }
         int workY = facts.maxWorkGroup() >= USUAL_ITEMS
                 ? USUAL_ITEMS / 8
                 : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
-        if (facts.maxWorkGroup() >= 8) {
+        if (gpuFamily) {
             String language = languageOf(facts);
             if (facts.maxWorkGroup() >= CACHED_ITEMS[0]) {
                 all.add(new Strategy("gpu-cached", true, 8, workY, 4, 4, 1, 8, false, language));
@@ -182,7 +204,7 @@ public record Strategy(
      * This strategy as it goes over a view: one that keeps groups in registers with the smallest work-group that holds
      * them, or its family's others where none does.
      */
-    Strategy forView(DeviceFacts facts, View view) {
+    public Strategy forView(DeviceFacts facts, View view) {
         if (!joins(view)) {
             return split(facts);
         }

@@ -6,6 +6,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Objects;
@@ -335,6 +336,7 @@ public record StrategyTable(List<Row> rows) {
     /** The words of one side of a row, taken one after another; what is left at the end nobody knows. */
     private static final class Fields {
         private final List<String> left;
+        private final Set<String> taken = new HashSet<>();
 
         Fields(String text) {
             left = new ArrayList<>(
@@ -349,6 +351,7 @@ public record StrategyTable(List<Row> rows) {
         }
 
         boolean word(String word) {
+            taken.add(word);
             return left.remove(word);
         }
 
@@ -356,6 +359,7 @@ public record StrategyTable(List<Row> rows) {
             for (String word : left) {
                 if (word.startsWith(key + "=")) {
                     left.remove(word);
+                    taken.add(key);
                     return parse.apply(word.substring(key.length() + 1));
                 }
             }
@@ -385,7 +389,9 @@ public record StrategyTable(List<Row> rows) {
 
         void end() {
             if (!left.isEmpty()) {
-                throw new IllegalArgumentException("'" + left.get(0) + "' is unknown, or there twice");
+                String key = left.get(0).replaceFirst("=.*", "");
+                throw new IllegalArgumentException(
+                        "'" + (taken.contains(key) ? key + "' is there twice" : left.get(0) + "' is unknown"));
             }
         }
     }

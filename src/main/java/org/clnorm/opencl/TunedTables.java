@@ -4,13 +4,13 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.nio.file.StandardCopyOption;
 import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Optional;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
+import org.clnorm.files.WholeFile;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -88,13 +88,7 @@ public final class TunedTables {
                         "There is no cache folder to store in: it is switched off, or the user has no home"));
         UserCache.create(file.getParent());
         String rows = table.toString();
-        Path whole = Files.createTempFile(file.getParent(), "new", ".tmp");
-        try {
-            Files.writeString(whole, FIRST_LINE + measuredWith(facts) + checksum(rows) + rows);
-            Files.move(whole, file, StandardCopyOption.ATOMIC_MOVE, StandardCopyOption.REPLACE_EXISTING);
-        } finally {
-            Files.deleteIfExists(whole);
-        }
+        WholeFile.at(file).write(FIRST_LINE + measuredWith(facts) + checksum(rows) + rows);
         return file;
     }
 

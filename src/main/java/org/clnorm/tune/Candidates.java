@@ -1,7 +1,9 @@
 package org.clnorm.tune;
 
 import java.util.ArrayList;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.Pass;
 import org.clnorm.opencl.Strategy;
@@ -18,7 +20,10 @@ final class Candidates {
         return Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS);
     }
 
-    /** The default, and each form that the device has, with stores through the cache and past it. */
+    /**
+     * The default, and each form that the device has, with stores through the cache and past it; of those that come to
+     * the same launches the first.
+     */
     static List<Strategy> forms(DeviceFacts facts, Pass pass, View view) {
         Strategy byDefault = byDefault(facts, pass, view);
         List<Strategy> forms = new ArrayList<>(List.of(byDefault));
@@ -31,14 +36,22 @@ final class Candidates {
                 }
             }
         }
-        return forms.stream().distinct().toList();
+        // One that does not hold the view goes over it as another of its family does, which is there itself.
+        Set<Strategy> seen = new HashSet<>();
+        return forms.stream()
+                .filter(form -> form.forView(facts, view).isCached() == form.isCached())
+                .filter(form -> seen.add(form.forView(facts, view)))
+                .toList();
     }
 
     /** The same form with other parameters, as far as the pass has a use for them. */
-    static List<Strategy> variants(Strategy form, Pass pass, View view) {
+    static List<Strategy> variants(DeviceFacts facts, Strategy best, Pass pass, View view) {
         if (pass == Pass.INFERENCE) {
             return List.of();
         }
+        // The default may have the work-group that the view gets already; a row of a table is to have what comes before
+        // that.
+        Strategy form = best.isCached() ? Strategy.named(best.name(), facts).withStream(best.stream()) : best;
         List<Strategy> variants = new ArrayList<>();
         variants.add(form.withTile(2 * form.tile()));
         variants.add(form.withTile(Math.max(1, form.tile() / 2)));

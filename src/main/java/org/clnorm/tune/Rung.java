@@ -8,7 +8,10 @@ import org.clnorm.view.View;
 
 /** One step of the ladder of shapes that are timed. */
 public record Rung(Shape shape, Layout layout) {
-    /** Few and many channels, small and large planes, and matrices: what networks have, and what lies between. */
+    /**
+     * Few and many channels, small and large planes, and matrices: what networks have, and what lies between; in the order
+     * of worth, for those who have no time for all.
+     */
     public static final List<Rung> LADDER = bothLayouts(
             Shape.of(32, 64, 56, 56),
             Shape.of(8, 64, 112, 112),

@@ -26,8 +26,9 @@ import org.clnorm.view.View;
  * group lie between the same powers of four. It must beat the default in every heat of its class.
  *
  * @param heats in the order in which they were run
+ * @param left heats that were not run, as the time was up
  */
-public record TuneReport(DeviceFacts facts, List<Heat> heats, double seconds) {
+public record TuneReport(DeviceFacts facts, List<Heat> heats, int left, double seconds) {
     /** How many times as fast as the default a strategy must be to take its place; less is noise. */
     static final double LEAST_GAIN = 1.05;
 

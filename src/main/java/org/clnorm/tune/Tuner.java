@@ -9,6 +9,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.function.Function;
+import java.util.stream.Stream;
 import org.clnorm.backend.Backend;
 import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.OpenCl;
@@ -56,32 +57,60 @@ public final class Tuner implements AutoCloseable {
         this.under = under;
     }
 
-    /** Tunes a device. Stores nothing. */
-    public static TuneReport run(OpenCl.Candidate device, List<Rung> ladder, Progress progress) {
+    /**
+     * Tunes a device. Stores nothing.
+     *
+     * @param ladder in the order of worth
+     * @param seconds after which no heat begins
+     */
+    public static TuneReport run(OpenCl.Candidate device, List<Rung> ladder, double seconds, Progress progress) {
         try (OpenClBackend owner = (OpenClBackend) device.open(Strategy.AUTO)) {
-            return run(owner, owner::under, ladder, progress);
+            return run(owner, owner::under, ladder, seconds, progress);
         }
     }
 
     /** @param under the backend that is tried for a strategy */
     static TuneReport run(
-            OpenClBackend owner, Function<Strategy, Backend> under, List<Rung> ladder, Progress progress) {
+            OpenClBackend owner,
+            Function<Strategy, Backend> under,
+            List<Rung> ladder,
+            double seconds,
+            Progress progress) {
         long start = System.nanoTime();
         List<Heat> heats = new ArrayList<>();
-        int all = ladder.size() * Pass.values().length;
+        int all = ladder.stream()
+                .mapToInt(rung -> passes(owner.facts(), rung).size())
+                .sum();
         try (Tuner tuner = new Tuner(owner, under)) {
             for (Rung rung : ladder) {
+                if ((System.nanoTime() - start) * 1e-9 > seconds) {
+                    break;
+                }
                 try (Rotation rotation = new Rotation(owner, rung, rotationBytes(owner.facts()))) {
                     Checks checks = tuner.new Checks(rung);
-                    for (Pass pass : Pass.values()) {
-                        progress.at(pass + " " + rung, heats.size(), all);
-                        heats.add(tuner.heat(rung, pass, rotation, checks));
+                    for (Pass pass : passes(owner.facts(), rung)) {
+                        if ((System.nanoTime() - start) * 1e-9 <= seconds) {
+                            progress.at(pass + " " + rung, heats.size(), all);
+                            heats.add(tuner.heat(rung, pass, rotation, checks));
+                        }
                     }
                 }
             }
         }
         progress.at("", all, all);
-        return new TuneReport(owner.facts(), heats, (System.nanoTime() - start) * 1e-9);
+        return new TuneReport(owner.facts(), heats, all - heats.size(), (System.nanoTime() - start) * 1e-9);
+    }
+
+    /** The passes for which a device has a choice. */
+    static List<Pass> passes(DeviceFacts facts, Rung rung) {
+        return Stream.of(Pass.values())
+                .filter(pass -> {
+                    List<Strategy> forms = Candidates.forms(facts, pass, rung.view());
+                    return forms.size() > 1
+                            || !Candidates.variants(facts, forms.get(0), pass, rung.view())
+                                    .isEmpty();
+                })
+                .toList();
     }
 
     private static long rotationBytes(DeviceFacts facts) {
@@ -98,7 +127,8 @@ public final class Tuner implements AutoCloseable {
             sprint(Candidates.forms(facts, pass, view), pass, rotation, racers, wrong);
             inOrder(racers).stream()
                     .findFirst()
-                    .ifPresent(best -> sprint(Candidates.variants(best, pass, view), pass, rotation, racers, wrong));
+                    .ifPresent(best ->
+                            sprint(Candidates.variants(facts, best, pass, view), pass, rotation, racers, wrong));
             int candidates = racers.size() + wrong.size();
             Racer reigning = racers.get(byDefault);
             if (reigning == null) {

@@ -1,19 +1,29 @@
 package org.clnorm.verify;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.TimeUnit;
+import java.util.function.Consumer;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.clnorm.opencl.KernelCatalogue.Step;
 import org.clnorm.opencl.OpenCl;
-import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.opencl.Strategy;
-import org.clnorm.verify.VerifyReport.Failure;
+import org.clnorm.verify.VerifierQueue.Task;
 import org.clnorm.verify.VerifyReport.Row;
 
 /**
@@ -59,7 +69,7 @@ public final class Verifier {
         /** Tells nobody. */
         Progress NONE = (strategy, done, cases) -> {};
 
-        /** {@code done} of {@code cases} cases have run under a strategy; called for 0 too. */
+        /** {@code done} of {@code cases} cases have run under a strategy, or several; called for 0 too. */
         void at(String strategy, int done, int cases);
     }
 
@@ -89,9 +99,31 @@ public final class Verifier {
                 .toList();
     }
 
-    /** {@link #run(OpenCl.Candidate, List, Extent, Progress)} in full. */
+    /**
+     * By what means cases are run.
+     *
+     * @param processes how many run them at a time; 0 for this one, one case after another
+     * @param server what a process is started with, from Java's options on; it is to call {@link #serve}
+     * @param seconds after which no case begins; those that are under way in other processes are then given a tenth more
+     * @param results is told the result of each case as it is over: a line of JSON
+     */
+    public record Means(int processes, List<String> server, double seconds, Consumer<String> results) {
+        /** This process, for as long as it takes. */
+        public static final Means PLAIN = new Means(0, List.of(), Double.POSITIVE_INFINITY, result -> {});
+
+        /** Copies the list. */
+        public Means {
+            server = List.copyOf(server);
+        }
+
+        private long nanoseconds() {
+            return seconds < 1e9 ? (long) (seconds * 1e9) : Long.MAX_VALUE / 2;
+        }
+    }
+
+    /** In full, in this process. */
     public static VerifyReport run(OpenCl.Candidate device, List<String> strategies, Progress progress) {
-        return run(device, strategies, Extent.FULL, progress);
+        return run(device, strategies, Extent.FULL, Means.PLAIN, progress);
     }
 
     /**
@@ -100,37 +132,179 @@ public final class Verifier {
      * @param strategies their names
      * @throws IllegalArgumentException for a strategy that the device does not have, before anything runs
      */
-    public static VerifyReport run(OpenCl.Candidate device, List<String> strategies, Extent extent, Progress progress) {
+    public static VerifyReport run(
+            OpenCl.Candidate device, List<String> strategies, Extent extent, Means means, Progress progress) {
         long start = System.nanoTime();
         DeviceFacts facts = device.facts();
         strategies.stream().filter(name -> !isAuto(name)).forEach(name -> Strategy.named(name, facts));
-        List<VerifierCase> cases = extent.cases();
-        List<Row> rows = new ArrayList<>();
-        List<Failure> failures = new ArrayList<>();
-        for (String strategy : strategies) {
-            try (OpenClBackend backend =
-                    (OpenClBackend) device.open(strategy, false)) { // not from the cache: it is about the sources
-                VerifierRun run = new VerifierRun(
-                        strategy, backend, backend::launches, KernelCatalogue.entries(), kernels(strategy, facts));
-                List<VerifierCase> its = isAuto(strategy) ? VerifierCases.forChoiceByShape(cases) : cases;
-                progress.at(strategy, 0, its.size());
-                for (int i = 0; i < its.size(); i++) {
-                    run.verify(its.get(i));
-                    progress.at(strategy, i + 1, its.size());
-                }
-                rows.addAll(run.rows());
-                failures.addAll(run.failures());
-            }
+        Run run = new Run(device, strategies, extent, means, progress);
+        if (means.processes == 0) {
+            run.here(start);
+        } else {
+            run.elsewhere(start);
         }
+        List<Row> rows = new ArrayList<>(run.tally.rows());
         rows.sort(Comparator.comparingInt(row -> place(row.kernel())));
         return new VerifyReport(
                 device.info(),
                 facts.toMap(),
                 strategies,
-                cases.size(),
+                run.local.cases(Strategy.AUTO).size(),
+                run.tasks.size() - run.tally.results(),
+                run.programs,
                 (System.nanoTime() - start) / 1e9,
                 rows,
-                failures);
+                run.tally.failures());
+    }
+
+    /** Runs the cases that are asked for on {@code tasks} and answers on {@code results}, until there are no more. */
+    public static void serve(OpenCl.Candidate device, Extent extent, InputStream tasks, PrintStream results)
+            throws IOException {
+        try (VerifierWorker worker = new VerifierWorker(device, extent)) {
+            worker.serve(tasks, results);
+        }
+    }
+
+    /** A run and what has come of it so far, which is guarded by this object. */
+    private static final class Run {
+        /** So many processes may end before their time; what is left then is left. */
+        private static final int MOST_CRASHES = 20;
+
+        private final Means means;
+        private final Progress progress;
+        private final List<String> strategies;
+        private final VerifierWorker local;
+        private final List<Task> tasks = new ArrayList<>();
+        private final VerifierTally tally = new VerifierTally();
+        private final Map<String, Integer> done = new HashMap<>();
+        private final Set<VerifierProcess> live = new HashSet<>();
+        private int programs;
+        private int crashes;
+        private boolean late;
+
+        Run(OpenCl.Candidate device, List<String> strategies, Extent extent, Means means, Progress progress) {
+            this.means = means;
+            this.progress = progress;
+            this.strategies = strategies;
+            this.local = new VerifierWorker(device, extent);
+            for (String strategy : strategies) {
+                tally.expect(strategy, kernels(strategy, device.facts()));
+                IntStream order = IntStream.range(0, local.cases(strategy).size());
+                (means.processes == 0
+                                ? order.boxed()
+                                : order.boxed()
+                                        .sorted(Comparator.comparing((Integer i) -> local.cases(strategy)
+                                                        .get(i)
+                                                        .family())
+                                                .thenComparing(i -> i)))
+                        .forEach(index -> tasks.add(new Task(strategy, index)));
+            }
+        }
+
+        private synchronized void add(CaseResult result) {
+            tally.add(result);
+            programs += result.programs();
+            means.results.accept(result.toJson());
+        }
+
+        void here(long start) {
+            try (local) {
+                for (Task task : tasks) {
+                    if (System.nanoTime() - start > means.nanoseconds()) {
+                        return;
+                    }
+                    int cases = local.cases(task.strategy()).size();
+                    if (!done.containsKey(task.strategy())) {
+                        done.put(task.strategy(), 0);
+                        progress.at(task.strategy(), 0, cases);
+                    }
+                    add(local.run(task));
+                    progress.at(task.strategy(), done.merge(task.strategy(), 1, Integer::sum), cases);
+                }
+            }
+        }
+
+        void elsewhere(long start) {
+            String label = String.join(", ", strategies) + " in " + means.processes + " processes";
+            progress.at(label, 0, tasks.size());
+            VerifierQueue queue = new VerifierQueue(tasks, means.processes);
+            ExecutorService threads = Executors.newFixedThreadPool(means.processes);
+            try {
+                for (int i = 0; i < means.processes; i++) {
+                    int worker = i;
+                    threads.execute(() -> work(queue, worker, start, label));
+                }
+                threads.shutdown();
+                long most = means.nanoseconds() + means.nanoseconds() / 10;
+                if (!threads.awaitTermination(most - (System.nanoTime() - start), TimeUnit.NANOSECONDS)) {
+                    end();
+                    threads.awaitTermination(1, TimeUnit.MINUTES);
+                }
+            } catch (InterruptedException e) {
+                end();
+                Thread.currentThread().interrupt();
+            }
+        }
+
+        private synchronized void end() {
+            late = true;
+            live.forEach(VerifierProcess::kill);
+        }
+
+        private void work(VerifierQueue queue, int worker, long start, String label) {
+            VerifierProcess process = null;
+            try {
+                for (Task task = queue.next(worker);
+                        task != null && System.nanoTime() - start < means.nanoseconds() && !isOver();
+                        task = queue.next(worker)) {
+                    VerifierCase c = local.cases(task.strategy()).get(task.index());
+                    CaseResult result;
+                    try {
+                        process = process == null ? started() : process;
+                        result = process.run(task);
+                    } catch (IOException e) {
+                        result = CaseResult.failed(task.strategy(), task.index(), c, problem(e));
+                        close(process);
+                        process = null;
+                    }
+                    synchronized (this) {
+                        add(result.by(worker + 1));
+                        progress.at(label, tally.results(), tasks.size());
+                    }
+                }
+            } finally {
+                close(process);
+            }
+        }
+
+        private synchronized boolean isOver() {
+            return late || crashes > MOST_CRASHES;
+        }
+
+        private VerifierProcess started() throws IOException {
+            VerifierProcess process = new VerifierProcess(means.server);
+            synchronized (this) {
+                live.add(process);
+                if (late) {
+                    process.kill();
+                }
+            }
+            return process;
+        }
+
+        private synchronized String problem(IOException e) {
+            crashes++;
+            return late ? "it was not over when the time was up" : e.getMessage();
+        }
+
+        private void close(VerifierProcess process) {
+            if (process != null) {
+                process.close();
+                synchronized (this) {
+                    live.remove(process);
+                }
+            }
+        }
     }
 
     private static int place(String kernel) {

@@ -234,6 +234,21 @@ record VerifierCase(
                 placement);
     }
 
+    /** Equal for cases that have most of their binaries in common, and near for those that have many. */
+    String family() {
+        boolean rows = normalization.grouping() instanceof Grouping.Rows;
+        boolean columns = !rows && (layout == Layout.CHANNELS_LAST || shape.spatial() == 1);
+        long values = rows ? elements() / groups().groups() : valuesPerChannel();
+        return String.format(
+                Locale.ROOT,
+                "%s %s %s %s %02d",
+                rows ? "rows" : columns ? "columns" : "runs",
+                fusion,
+                rows ? affine : mode.training,
+                placement == Placement.ALIGNED,
+                Long.numberOfTrailingZeros(Long.highestOneBit(Math.max(1, values))));
+    }
+
     int channels() {
         return (int) shape.channels();
     }

@@ -5,7 +5,6 @@ import java.util.Collection;
 import java.util.Collections;
 import java.util.HashSet;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -15,36 +14,14 @@ import java.util.stream.Collectors;
 import org.clnorm.backend.Backend;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.clnorm.reference.ReferenceNormalization;
+import org.clnorm.verify.CaseResult.Share;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierExpectation.Expected;
 import org.clnorm.verify.VerifierTrial.Outcome;
 import org.clnorm.verify.VerifyReport.Failure;
-import org.clnorm.verify.VerifyReport.Row;
-import org.clnorm.verify.VerifyReport.Verdict;
 
-/** One strategy on one backend: cases are run, what is wrong is charged to the kernels that may have done it. */
+/** One strategy on one backend: a case is run, what is wrong is charged to the kernels that may have done it. */
 final class VerifierRun {
-    /** What is known of a kernel so far. */
-    private static final class Tally {
-        final Set<VerifierCase> cases = new LinkedHashSet<>();
-        double error;
-        double bound;
-        String array = "";
-        boolean failed;
-
-        void measured(String name, double newError, double newBound) {
-            if (array.isEmpty() || share(newError, newBound) > share(error, bound)) {
-                error = newError;
-                bound = newBound;
-                array = name;
-            }
-        }
-
-        private static double share(double error, double bound) {
-            return error == 0 ? 0 : error / bound;
-        }
-    }
-
     /** Arrays of x's shape. */
     private static final Set<String> TENSORS = Set.of("y", "grad_x", "grad_residual");
 
@@ -52,53 +29,39 @@ final class VerifierRun {
     private final Backend backend;
     private final Supplier<Map<String, Long>> launches;
     private final Map<String, Entry> catalogue;
-    private final Map<String, Tally> tallies = new LinkedHashMap<>();
+
+    /** What is known of the case that is being verified. */
+    private final Map<String, Share> shares = new LinkedHashMap<>();
+
     private final List<Failure> failures = new ArrayList<>();
 
     /**
      * @param launches how often each kernel was launched so far
      * @param catalogue the kernels that there are
-     * @param expected the names of those that it must launch in some case
      */
-    VerifierRun(
-            String strategy,
-            Backend backend,
-            Supplier<Map<String, Long>> launches,
-            Collection<Entry> catalogue,
-            Collection<String> expected) {
+    VerifierRun(String strategy, Backend backend, Supplier<Map<String, Long>> launches, Collection<Entry> catalogue) {
         this.strategy = strategy;
         this.backend = backend;
         this.launches = launches;
         this.catalogue = catalogue.stream().collect(Collectors.toMap(Entry::name, entry -> entry));
-        expected.forEach(this::tally);
     }
 
-    List<Failure> failures() {
-        return failures;
-    }
-
-    List<Row> rows() {
-        return tallies.entrySet().stream()
-                .map(e -> row(e.getKey(), e.getValue()))
-                .toList();
-    }
-
-    private Tally tally(String kernel) {
-        return tallies.computeIfAbsent(kernel, name -> new Tally());
-    }
-
-    private Row row(String kernel, Tally tally) {
-        Verdict verdict = tally.cases.isEmpty() ? Verdict.NOT_RUN : tally.failed ? Verdict.FAIL : Verdict.PASS;
-        return new Row(kernel, strategy, tally.cases.size(), tally.error, tally.bound, tally.array, verdict);
-    }
-
-    /** Runs a case twice, compares with the reference, and the two with each other. */
-    void verify(VerifierCase c) {
+    /**
+     * Runs a case twice, compares with the reference, and the two with each other.
+     *
+     * @param index the case's place among all
+     */
+    CaseResult verify(int index, VerifierCase c) {
+        shares.clear();
+        failures.clear();
+        long start = System.nanoTime();
+        String bits = "";
         VerifierInputs inputs = VerifierInputs.of(c);
         VerifierExpectation expectation = new VerifierExpectation(c, inputs);
         boolean spreads = c.data() == Data.NON_FINITE && !expectation.isRefused();
         try {
             List<Outcome> outcomes = VerifierTrial.run(backend, launches, c, inputs);
+            bits = CaseResult.bitsOf(outcomes);
             check(c, outcomes, expectation);
             same(c, outcomes, VerifierTrial.run(backend, launches, c, inputs), null, "a second run gave other bits");
             if (spreads) {
@@ -108,12 +71,27 @@ final class VerifierRun {
         } catch (RuntimeException e) {
             failures.add(new Failure(strategy, List.of(), "", "it could not be computed: " + e, c.describe()));
         }
+        return new CaseResult(
+                strategy,
+                index,
+                c.describe(),
+                0,
+                (System.nanoTime() - start) * 1e-9,
+                0,
+                0,
+                bits,
+                List.copyOf(shares.values()),
+                failures);
+    }
+
+    private Share share(String kernel) {
+        return shares.getOrDefault(kernel, new Share(kernel));
     }
 
     private void check(VerifierCase c, List<Outcome> outcomes, VerifierExpectation expectation) {
         Outcome forward = outcomes.get(1);
         outcomes.forEach(outcome -> {
-            outcome.kernels().forEach(kernel -> tally(kernel).cases.add(c));
+            outcome.kernels().forEach(kernel -> shares.put(kernel, share(kernel)));
             outcome.problems().forEach((array, problem) -> fail(c, outcome, array, problem));
         });
         compare(c, outcomes.get(0), expectation.copy());
@@ -147,7 +125,8 @@ final class VerifierRun {
         }
         ArrayError error = ArrayError.of(array, got, values, expected.scale());
         List<String> answerable = answerable(outcome, array);
-        answerable.forEach(kernel -> tally(kernel).measured(array, error.scaledError(), expected.bound()));
+        answerable.forEach(kernel -> shares.merge(
+                kernel, new Share(kernel, error.scaledError(), expected.bound(), array, false), Share::and));
         if (answerable.isEmpty()) {
             fail(c, outcome, array, "no kernel that was launched is answerable for " + array);
         }
@@ -250,7 +229,7 @@ final class VerifierRun {
     private void fail(VerifierCase c, Outcome outcome, String array, String problem) {
         List<String> answerable = answerable(outcome, array);
         List<String> kernels = answerable.isEmpty() ? List.copyOf(outcome.kernels()) : answerable;
-        kernels.forEach(kernel -> tally(kernel).failed = true);
+        kernels.forEach(kernel -> shares.put(kernel, share(kernel).asFailed()));
         failures.add(new Failure(strategy, kernels, array, problem, c.describe()));
     }
 

@@ -16,6 +16,8 @@ import org.clnorm.DeviceInfo;
  * @param facts of the device
  * @param strategies those that were verified
  * @param cases how many cases each strategy was given
+ * @param left how many, of all strategies, did not run, as the time was up
+ * @param programs how many programs were compiled, by all processes
  * @param seconds that it took
  * @param rows one for each kernel and strategy that has it
  * @param failures all that is wrong, in the order in which it was found
@@ -25,6 +27,8 @@ public record VerifyReport(
         Map<String, String> facts,
         List<String> strategies,
         int cases,
+        int left,
+        int programs,
         double seconds,
         List<Row> rows,
         List<Failure> failures) {
@@ -67,9 +71,9 @@ public record VerifyReport(
     public record Failure(
             String strategy, List<String> kernels, String array, String problem, String caseDescription) {}
 
-    /** Whether every kernel ran and nothing failed. */
+    /** Whether every case and every kernel ran, and nothing failed. */
     public boolean passed() {
-        return failures.isEmpty() && rows.stream().allMatch(row -> row.verdict == Verdict.PASS);
+        return left == 0 && failures.isEmpty() && rows.stream().allMatch(row -> row.verdict == Verdict.PASS);
     }
 
     /** All of it, for programs. An error that is not finite is a string. */
@@ -84,6 +88,8 @@ public record VerifyReport(
         json.add("device", on);
         json.add("strategies", strings(strategies));
         json.addProperty("cases", cases);
+        json.addProperty("left", left);
+        json.addProperty("programs", programs);
         json.addProperty("seconds", seconds);
         JsonArray kernels = new JsonArray();
         rows.forEach(row -> kernels.add(json(row)));
@@ -106,7 +112,7 @@ public record VerifyReport(
         return json;
     }
 
-    private static JsonObject json(Failure failure) {
+    static JsonObject json(Failure failure) {
         JsonObject json = new JsonObject();
         json.addProperty("strategy", failure.strategy);
         json.add("kernels", strings(failure.kernels));
@@ -116,7 +122,7 @@ public record VerifyReport(
         return json;
     }
 
-    private static JsonElement number(double value) {
+    static JsonElement number(double value) {
         return Double.isFinite(value) ? new JsonPrimitive(value) : new JsonPrimitive(Double.toString(value));
     }
 

@@ -50,6 +50,7 @@ final class ArchitectureTest {
     private static final String VIEW = "org.clnorm.view..";
     private static final String FOLDING = "org.clnorm.folding..";
     private static final String DIAGNOSTICS = "org.clnorm.diagnostics..";
+    private static final String FILES = "org.clnorm.files..";
     private static final String IO = "org.clnorm.io..";
     private static final String VERIFY = "org.clnorm.verify..";
     private static final String BENCH = "org.clnorm.bench..";
@@ -156,7 +157,7 @@ final class ArchitectureTest {
                 .that()
                 .resideInAnyPackage(OPENCL, REFERENCE)
                 .should()
-                .dependOnClassesThat(oursOutside(OPENCL, REFERENCE, BACKEND, VIEW)));
+                .dependOnClassesThat(oursOutside(OPENCL, REFERENCE, BACKEND, VIEW, FILES)));
     }
 
     @Test
@@ -183,7 +184,17 @@ final class ArchitectureTest {
 
     @Test
     void files_asTheyAre_knowTheVocabularyOnly() {
-        check(noClasses().that().resideInAPackage(IO).should().dependOnClassesThat(oursOutside(IO)));
+        check(noClasses().that().resideInAPackage(IO).should().dependOnClassesThat(oursOutside(IO, FILES)));
+    }
+
+    @Test
+    void wholeFiles_asTheyAre_knowNothingOfWhatIsInThem() {
+        check(classes()
+                .that()
+                .resideInAPackage(FILES)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", FILES));
     }
 
     @Test
@@ -244,7 +255,7 @@ final class ArchitectureTest {
     void library_asItIs_needsJoclAndSlf4jOnly() {
         check(classes()
                 .that()
-                .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW, FOLDING, DIAGNOSTICS)
+                .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
                 .should()
                 .onlyDependOnClassesThat()
                 .resideInAnyPackage("java..", "sun.misc", "org.jocl..", "org.slf4j..", ALL));

@@ -209,6 +209,22 @@ final class BenchReportTest {
     }
 
     @Test
+    void toJson_ofAClockThatStandsStill_isJsonAllTheSame() {
+        BenchReport report = report(
+                "a device",
+                List.of(measurement(
+                        Direction.FORWARD, IMAGE, Layout.CHANNELS_FIRST, Double.NaN, Double.POSITIVE_INFINITY)));
+
+        JsonObject row = JsonParser.parseString(report.toJson())
+                .getAsJsonObject()
+                .getAsJsonArray("measurements")
+                .get(0)
+                .getAsJsonObject();
+        assertThat(row.get("of_copy").getAsString()).isEqualTo("NaN");
+        assertThat(row.get("of_streamed_copy").getAsString()).isEqualTo("Infinity");
+    }
+
+    @Test
     void toJson_aReport_hasEveryFigureUnderItsName() {
         JsonObject json =
                 JsonParser.parseString(report("a <device>", ALL).toJson()).getAsJsonObject();

@@ -1,8 +1,11 @@
 package org.clnorm.bench;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -53,6 +56,32 @@ final class BenchTest {
 
     private static long bytes(Direction direction, Fusion fusion) {
         return new Workload(direction, Shape.of(2, 3, 4, 5), Layout.CHANNELS_LAST, fusion).minimalBytes();
+    }
+
+    @Test
+    void words_ofEachWorkload_meanItAgain() {
+        for (Norm norm : Norm.values()) {
+            for (Shape shape : norm.shapes()) {
+                for (Fusion fusion : norm.fusions()) {
+                    for (DataType type : DataType.values()) {
+                        Workload workload =
+                                new Workload(norm, Direction.BACKWARD, shape, Layout.CHANNELS_LAST, fusion, type);
+                        assertThat(Workload.of(workload.words())).isEqualTo(workload);
+                    }
+                }
+            }
+        }
+    }
+
+    @Test
+    void words_ofALaterBuild_areNamedWhereTheyMeanNothing() {
+        Map<String, String> words = new HashMap<>(
+                new Workload(Direction.FORWARD, Shape.of(4, 5), Layout.CHANNELS_FIRST, Fusion.NONE).words());
+        words.put("norm", "spectral");
+
+        assertThatThrownBy(() -> Workload.of(words))
+                .isInstanceOf(UnsupportedOperationException.class)
+                .hasMessage("it has no norm 'spectral'");
     }
 
     @Test

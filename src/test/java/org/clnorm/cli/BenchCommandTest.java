@@ -74,6 +74,19 @@ final class BenchCommandTest {
         assertThat(result.out()).doesNotContain("\nbatch", "inference", "relu");
     }
 
+    @Test
+    void bench_oneFusion_leavesTheOthersOut() {
+        Result result =
+                clnorm("bench", "--norm", "batch,rms", "--shape", "4,16", "--direction", "forward", "--fusion", "relu");
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        assertThat(result.out())
+                .containsPattern("\nbatch .* forward\\+relu +\\d")
+                .containsPattern("\nrms .* forward +\\d")
+                .doesNotContainPattern("\nbatch .* forward +\\d")
+                .doesNotContain("add");
+    }
+
     @ParameterizedTest
     @ValueSource(strings = {"float16", "bfloat16"})
     void bench_16BitElements_countsTheirBytes(String type) throws IOException {
@@ -95,6 +108,44 @@ final class BenchCommandTest {
         assertThat(forward.get("minimal_bytes").getAsLong()).isEqualTo(2 * 2 * 111);
     }
 
+    @Test
+    void bench_againstTheSameKernels_printsAndWritesRatioAndControl() throws IOException {
+        Path json = folder.resolve("bench.json");
+
+        Result result = clnorm(
+                "bench",
+                "--against",
+                "opencl-kernels",
+                "--shape",
+                "4,16",
+                "--rows",
+                "forward+relu 4,16",
+                "--json",
+                json,
+                "--fail-slower");
+
+        assertThat(result.exitCode()).as(result.out() + result.err()).isZero();
+        String interval = " \\d+\\.\\d{3} \\[\\d+\\.\\d{3} \\d+\\.\\d{3}]";
+        assertThat(result.out())
+                .contains("against this build with the kernels of opencl-kernels")
+                .containsPattern("\nbatch +\\(4, 16\\) +channels-first +float32 +forward\\+relu +0.00 .*" + interval
+                        + interval + "  same")
+                .contains("1 rows: 1 same; ");
+        JsonObject row = JsonParser.parseString(Files.readString(json))
+                .getAsJsonObject()
+                .getAsJsonArray("rows")
+                .get(0)
+                .getAsJsonObject();
+        assertThat(row.get("verdict").getAsString()).isEqualTo("same");
+        assertThat(row.get("minimal_bytes").getAsLong()).isEqualTo(512);
+        for (String ratio : List.of("ratio", "control")) {
+            JsonObject spread = row.getAsJsonObject(ratio);
+            assertThat(spread.get("median").getAsDouble())
+                    .isBetween(
+                            spread.get("low").getAsDouble(), spread.get("high").getAsDouble());
+        }
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',
@@ -108,6 +159,7 @@ final class BenchCommandTest {
                 "--shape 2,x           | --shape must be like 32,64,56,56",
                 "--layout nchw         | --layout must be one of",
                 "--direction up        | --direction must be one of",
+                "--fusion gelu         | --fusion must be none, relu or add+relu, but is 'gelu'",
                 "--type float8         | --type must be one of [float32, float16, bfloat16], but is 'float8'",
                 "--norm spectral       | --norm must be one of",
                 "--norm group --shape 4,16                  | needs channels in 32 groups, but --shape is (4, 16)",
@@ -116,7 +168,13 @@ final class BenchCommandTest {
                 "--json f --html ./f   | need a file each",
                 "--html none/f         | --html none/f cannot be written: there is no folder",
                 "--json none/f         | --json none/f cannot be written: there is no folder",
-                "--html src            | --html src cannot be written: it is a folder"
+                "--html src            | --html src cannot be written: it is a folder",
+                "--rows nonesuch       | No row has all the words of --rows 'nonesuch'; one of the 144 rows has batch",
+                "--fail-slower         | --fail-slower needs --against",
+                "--against opencl-kernels --html f          | --against has no --html",
+                "--against none        | --against: There is no folder of kernels and no jar at none",
+                "--against src         | src has no apply.cl, cached.cl",
+                "--against pom.xml     | --against: pom.xml is no jar"
             })
     void bench_wrongOption_saysWhyAndExitsWith2(String options, String message) {
         Result result = clnorm((Object[]) ("bench " + options).split(" "));

@@ -21,7 +21,7 @@ final class Commands {
         StringWriter out = new StringWriter();
         StringWriter err = new StringWriter();
         CommandLine line = Main.commandLine().setOut(new PrintWriter(out)).setErr(new PrintWriter(err));
-        int exitCode = line.execute(Stream.of(args).map(Object::toString).toArray(String[]::new));
+        int exitCode = Main.execute(line, Stream.of(args).map(Object::toString).toArray(String[]::new));
         return new Result(exitCode, out.toString(), err.toString());
     }
 

@@ -8,9 +8,12 @@ import com.google.gson.JsonNull;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
 import java.io.IOException;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import org.clnorm.StateArray;
@@ -89,6 +92,62 @@ class StateCommandTest {
     }
 
     @Test
+    void state_ofLongNamesAndManyArrays_isCutInTheTableAndWholeInJson() throws IOException {
+        Map<String, StateArray> arrays = new LinkedHashMap<>();
+        String longest = "Layer1." + "x".repeat(100_000) + ".weight";
+        arrays.put(longest, StateArray.of(new float[] {1}, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+        for (int i = 0; i < 2_000; i++) {
+            arrays.put("a" + i, StateArray.of(new float[] {i}, 1));
+        }
+        Path file = folder.resolve("many.safetensors");
+        Safetensors.write(file, StateDict.of(arrays));
+
+        Result table = clnorm("state", file);
+
+        assertThat(table.exitCode()).as(table.err()).isZero();
+        assertThat(table.out().lines()).hasSize(1003).allMatch(line -> line.length() < 200);
+        assertThat(table.out())
+                .contains(
+                        "2001 arrays\n",
+                        "\n  Layer1.xxxxx",
+                        "xxx.weight ",
+                        "(1, 1, 1, 1, ...",
+                        "... and 1001 more; --json")
+                .doesNotContain("a999 ");
+        assertThat(JsonParser.parseString(clnorm("state", file, "--json").out())
+                        .getAsJsonObject()
+                        .getAsJsonArray("arrays"))
+                .hasSize(2001)
+                .anyMatch(array ->
+                        array.getAsJsonObject().get("name").getAsString().equals(longest));
+    }
+
+    @Test
+    void state_ofAnArrayOfManyParts_seesAllOfIt() throws IOException {
+        long[] counts = new long[200_000];
+        counts[70_000] = -7;
+        counts[199_999] = 9;
+        double[] large = new double[200_000];
+        Arrays.fill(large, 1.5e308);
+        large[100_000] = Double.NaN;
+        byte[] bytes = new byte[200_000];
+        bytes[150_000] = (byte) 255;
+        Path file = folder.resolve("parts.npz");
+        Npz.writeState(
+                file,
+                StateDict.empty()
+                        .with("counts", StateArray.of(counts, counts.length))
+                        .with("large", StateArray.of(large, large.length))
+                        .with("bytes", StateArray.of(StateArray.Type.UINT8, ByteBuffer.wrap(bytes), bytes.length)));
+
+        assertThat(clnorm("state", file).out())
+                .containsPattern("\n  counts +int64 +\\(200000\\) +-7 +9 +1.00000e-05 +0\n")
+                .containsPattern(
+                        "\n  large +float64 +\\(200000\\) +1.50000e\\+308 +1.50000e\\+308 +1.50000e\\+308 +1\n")
+                .containsPattern("\n  bytes +uint8 +\\(200000\\) +0 +255 +0.00127500 +0\n");
+    }
+
+    @Test
     void state_ofATypeThatIsNotLoaded_isListedAllTheSame() throws IOException {
         String header = "{\"mask\":{\"dtype\":\"BOOL\",\"shape\":[2],\"data_offsets\":[0,2]}} ";
         Path file = Files.writeString(
@@ -121,5 +180,7 @@ class StateCommandTest {
         assertThat(clnorm("state", text).err()).contains("is not an .npz file");
         assertThat(clnorm("state", empty).err()).contains("is not in safetensors format");
         assertThat(clnorm("state").exitCode()).isEqualTo(2);
+        Path npy = Files.writeString(folder.resolve("a.npy"), "\u0093NUMPY\1\0", StandardCharsets.ISO_8859_1);
+        assertThat(clnorm("state", npy).err()).startsWith("clnorm: " + npy + ": is a single .npy array");
     }
 }

@@ -38,6 +38,32 @@ final class TrainCommandTest {
         return folder.resolve("the report");
     }
 
+    @Test
+    void train_reportWhereAFileIs_saysSoBeforeItTrains() throws IOException {
+        Path file = Files.writeString(report(), "the user's");
+
+        assertThat(train()).isEqualTo(2);
+
+        assertThat(err.toString())
+                .startsWith("clnorm: The report cannot go into the folder " + file + ": " + file
+                        + " is in the way, a file");
+        assertThat(out.toString()).isEmpty();
+        assertThat(file).hasContent("the user's");
+        assertThat(Commands.clnorm("train", "--report", file.resolve("further")).err())
+                .startsWith("clnorm: The report cannot go into the folder " + file.resolve("further") + ": " + file
+                        + " is in the way, a file");
+    }
+
+    @Test
+    void train_reportThatCannotBeWritten_saysSoBeforeItTrains() throws IOException {
+        Path inTheWay = Files.createDirectories(report().resolve("index.html"));
+
+        assertThat(train()).isEqualTo(2);
+
+        assertThat(err.toString()).startsWith("clnorm: " + inTheWay + " cannot be written: it is a folder");
+        assertThat(out.toString()).isEmpty();
+    }
+
     @ParameterizedTest
     @CsvSource(
             delimiter = '|',

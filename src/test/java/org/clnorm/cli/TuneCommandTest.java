@@ -58,12 +58,20 @@ class TuneCommandTest {
     }
 
     @Test
+    void tune_timeIsUp_saysWhatWasLeftOut() {
+        Result result = clnorm("tune", "--quick", "--dry-run", "--seconds", "1e-9");
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        assertThat(result.out()).contains("\n15 passes were left out: the time was up", "0 of 0 defaults beaten");
+    }
+
+    @Test
     void tune_switchedOff_storesNothing() {
         System.setProperty("clnorm.cache", "off");
 
         assertThat(clnorm("tune", "--quick").err()).contains("no cache folder", "--dry-run");
         assertThat(clnorm("tune", "--quick").exitCode()).isEqualTo(2);
-        Result dry = clnorm("tune", "--quick", "--dry-run");
+        Result dry = clnorm("tune", "--quick", "--dry-run", "--seconds", "0.5");
 
         assertThat(dry.exitCode()).as(dry.out() + dry.err()).isZero();
         assertThat(dry.out()).contains("rows, which are not stored").doesNotContain("stored in");
@@ -77,5 +85,6 @@ class TuneCommandTest {
         assertThat(clnorm("tune", "--device", "reference").err()).contains("OpenCL device", "CPU reference");
         assertThat(clnorm("tune", "--reset", "--dry-run").exitCode()).isEqualTo(2);
         assertThat(clnorm("tune", "--strategy", "cpu-fused").exitCode()).isEqualTo(2);
+        assertThat(clnorm("tune", "--seconds", "-3").err()).contains("--seconds must be more than 0, but is -3");
     }
 }

@@ -2,6 +2,13 @@ package org.clnorm.example;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import ch.qos.logback.classic.Level;
+import ch.qos.logback.classic.Logger;
+import ch.qos.logback.classic.spi.ILoggingEvent;
+import ch.qos.logback.core.read.ListAppender;
+import java.io.IOException;
+import java.io.PrintWriter;
+import java.io.Writer;
 import org.clnorm.Activation;
 import org.clnorm.Device;
 import org.clnorm.Normalizer;
@@ -9,6 +16,7 @@ import org.clnorm.Tensor;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
+import org.slf4j.LoggerFactory;
 
 final class CrossCheckTest {
     @Test
@@ -42,6 +50,51 @@ final class CrossCheckTest {
                                     : norm == Norm.RMS
                                             ? new String[] {"y", "dx", "dγ"}
                                             : new String[] {"y", "dx", "dγ", "dβ"});
+        }
+    }
+
+    /** So what the example trained with was checked, all of it: the demo needs no other check. */
+    @ParameterizedTest
+    @EnumSource(value = Norm.class, names = "NONE", mode = EnumSource.Mode.EXCLUDE)
+    void of_trainingAfterIt_buildsNoOtherKernel(Norm norm) throws IOException {
+        Settings settings = new Settings(1, 100, 0.02, 0.5, 1, 0, norm);
+        TrainingExample example = new TrainingExample(settings, Digits.bundled().range(0, 625));
+        try (Device device = Device.open();
+                Builds builds = new Builds()) {
+            CrossCheck.of(norm, device, settings.batch(), Network.HIDDEN);
+            int checked = builds.count();
+            assertThat(checked).isPositive();
+
+            example.train(device, new ConsoleTables(new PrintWriter(Writer.nullWriter())), false);
+
+            assertThat(builds.count()).isEqualTo(checked);
+        }
+    }
+
+    /** Counts programs as they are built. */
+    private static final class Builds implements AutoCloseable {
+        private final Logger logger = (Logger) LoggerFactory.getLogger("org.clnorm.opencl.Kernels");
+        private final Level before = logger.getLevel();
+        private final ListAppender<ILoggingEvent> logged = new ListAppender<>();
+
+        Builds() {
+            logger.setLevel(Level.DEBUG);
+            logger.setAdditive(false);
+            logger.addAppender(logged);
+            logged.start();
+        }
+
+        int count() {
+            return (int) logged.list.stream()
+                    .filter(event -> event.getMessage().startsWith("Built "))
+                    .count();
+        }
+
+        @Override
+        public void close() {
+            logger.detachAppender(logged);
+            logger.setAdditive(true);
+            logger.setLevel(before);
         }
     }
 

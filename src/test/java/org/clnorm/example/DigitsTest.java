@@ -51,6 +51,18 @@ final class DigitsTest {
     }
 
     @Test
+    void read_whatIsNoFile_saysWhichAndWhy(@TempDir Path folder) throws IOException {
+        Path file = Files.createFile(folder.resolve("a"));
+
+        assertThatThrownBy(() -> Digits.read(file, folder))
+                .isInstanceOf(IOException.class)
+                .hasMessage(folder + " is a folder, where a file was expected");
+        assertThatThrownBy(() -> Digits.read(folder.resolve("b"), file))
+                .isInstanceOf(IOException.class)
+                .hasMessage("There is no file " + folder.resolve("b"));
+    }
+
+    @Test
     void of_countsDiffer_saysBoth() {
         assertThatThrownBy(() -> Digits.of(new Idx.Images(3, 1, 1, new byte[3]), new byte[2]))
                 .isInstanceOf(IOException.class)

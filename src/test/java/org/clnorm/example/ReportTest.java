@@ -2,20 +2,15 @@ package org.clnorm.example;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
-import java.io.IOException;
 import java.io.StringReader;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.OptionalInt;
 import java.util.stream.DoubleStream;
-import java.util.stream.Stream;
 import javax.xml.parsers.DocumentBuilderFactory;
 import org.clnorm.Shape;
 import org.clnorm.diagnostics.Diagnostics;
 import org.junit.jupiter.api.Test;
-import org.junit.jupiter.api.io.TempDir;
 import org.w3c.dom.Document;
 import org.w3c.dom.NodeList;
 import org.xml.sax.InputSource;
@@ -186,16 +181,5 @@ final class ReportTest {
         assertThat(html)
                 .contains("Learning without normalization")
                 .doesNotContain("Cross-check", "batch normalization");
-    }
-
-    @Test
-    void write_overAnOldPage_leavesTheNewOneAlone(@TempDir Path folder) throws IOException {
-        Files.writeString(folder.resolve("index.html"), "old");
-        Path page = Report.write(folder, content("PoCL", RUNS));
-        assertThat(page).isEqualTo(folder.resolve("index.html"));
-        assertThat(Files.readString(page)).isEqualTo(Report.html(content("PoCL", RUNS)));
-        try (Stream<Path> files = Files.list(folder)) {
-            assertThat(files).as("no draft is left behind").containsExactly(page);
-        }
     }
 }

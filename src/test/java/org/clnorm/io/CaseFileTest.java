@@ -8,6 +8,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
@@ -122,6 +123,22 @@ class CaseFileTest {
                 "[\"batch-norm\"]                                | the array case must be a JSON object, but is [\"batch-norm\"]",
                 "{op: batch-norm}                                | the array case must be a JSON object, but it is not JSON",
                 "{\"op\": \"batch-norm\"                         | the array case must be a JSON object, but it is not JSON",
+                "{\"op\": \"batch-norm\"} x                     | must be a JSON object, but something comes after it",
+                "{\"op\": \"batch-norm\"}{\"op\": \"l2-norm\"}    | must be a JSON object, but something comes after it",
+                "{\"op\": \"batch-norm\"},                      | must be a JSON object, but something comes after it",
+                "\ufeff{\"op\": \"batch-norm\"}                 | begins with a byte order mark",
+                "{\"op\": \"batch-norm\", \"op\": \"l2-norm\"}   | the array case has the option \"op\" twice",
+                "{\"op\": \"batch-norm\", \"eps\": 1, \"eps\": 1} | the array case has the option \"eps\" twice",
+                "{\"op\": \"batch-norm\", \"eps\": NaN}         | it is not JSON",
+                "{\"op\": \"batch-norm\", \"eps\": -Infinity}   | it is not JSON",
+                "{\"op\": \"batch-norm\", \"eps\": 01}          | it is not JSON",
+                "{\"op\": \"batch-norm\", 'eps': 1}             | it is not JSON",
+                "{\"op\": \"batch-norm\", \"eps\": 1;}          | it is not JSON",
+                "{\"op\": \"batch-norm\", /**/ \"eps\": 1}      | it is not JSON",
+                "{\"op\": \"weight-norm\", \"gruops\": 3}       | the option \"gruops\" is not known; did you mean groups? Known are [activation, d_max,",
+                "{\"op\": \"batch-norm\", \"epsilon\": 3}       | the option \"epsilon\" is not known. Known are",
+                "{\"op\": \"batch-norm\", \"Update-Rate\": 1}   | the option \"Update-Rate\" is not known; did you mean update_rate?",
+                "{\"op\": \"batch-norm\", \"\": 3}              | the option \"\" is not known. Known are",
             })
     void read_wrongOption_isAClearError(String json, String message) {
         assertRefused(json, Map.of("x", zeros(2, 3)), message);
@@ -136,6 +153,57 @@ class CaseFileTest {
     @Test
     void read_deeplyNestedOptions_doNotExhaustTheStack() {
         assertRefused("[".repeat(1_000_000), Map.of("x", zeros(2, 3)), "it is not JSON");
+    }
+
+    @Test
+    void read_textThatIsNotUtf8_isAClearError() {
+        byte[] text = "{\"op\": \"batch-n\u00f6rm\"}".getBytes(StandardCharsets.ISO_8859_1);
+
+        assertThatThrownBy(() -> CaseFile.read(write(Map.of("x", zeros(2, 3), "case", NpyArray.of(text, text.length)))))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("it is not JSON");
+    }
+
+    @Test
+    void read_zerosAfterTheText_areSomethingAfterIt() {
+        assertRefused(BATCH_NORM + "\0", Map.of("x", zeros(2, 3)), "something comes after it");
+    }
+
+    @Test
+    void read_longValues_areNotShownWhole() {
+        for (String value : List.of("[" + "1,".repeat(100_000) + "1]", "\"" + "x".repeat(1_000_000) + "\"")) {
+            assertThatThrownBy(() -> read("{\"op\": \"batch-norm\", \"eps\": " + value + "}", Map.of("x", zeros(2, 3))))
+                    .isInstanceOf(IOException.class)
+                    .hasMessageContaining("the option eps must be a number")
+                    .satisfies(e -> assertThat(e.getMessage()).hasSizeLessThan(500));
+        }
+        assertRefused(
+                "{\"op\": \"batch-norm\", \"" + "x".repeat(1_000_000) + "\": 1}",
+                Map.of("x", zeros(2, 3)),
+                "xxx... is not known. Known are");
+    }
+
+    @Test
+    void read_nestedOptions_areRefusedAsWhatTheyAre() {
+        String deep = "[".repeat(200) + "]".repeat(200);
+        assertRefused(
+                "{\"op\": \"batch-norm\", \"eps\": " + deep + "}",
+                Map.of("x", zeros(2, 3)),
+                "the option eps must be a number, but is [[[[");
+        assertRefused(
+                "{\"op\": \"batch-norm\", \"eps\": " + "[".repeat(100_000), Map.of("x", zeros(2, 3)), "it is not JSON");
+    }
+
+    @Test
+    void read_unknownArrays_areRefusedWithTheNearestName() {
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3), "wieght", zeros(3)),
+                "the array wieght is not known; did you mean weight? Known are [bias, case, grad_y, residual,");
+        assertRefused(
+                BATCH_NORM,
+                Map.of("x", zeros(2, 3), "mask", zeros(2)),
+                "the array mask is not known. Known are [bias,");
     }
 
     @Test
@@ -224,7 +292,6 @@ class CaseFileTest {
             value = {
                 "{\"op\": \"batch-norm\", \"groups\": 3} | the option groups does nothing for batch-norm",
                 "{\"op\": \"weight-norm\", \"activation\": \"relu\"} | the option activation does nothing for weight-norm",
-                "{\"op\": \"weight-norm\", \"gruops\": 3} | the option \"gruops\" is not known and does nothing",
                 "{\"op\": \"weight-norm\"} | the array bias does nothing for weight-norm",
             })
     void read_whatDoesNothing_isAWarning(String json, String message) throws IOException {

@@ -17,6 +17,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Random;
 import java.util.stream.IntStream;
@@ -95,7 +96,7 @@ class NpzTest {
                 try (InputStream in = numpy.getInputStream(numpy.getEntry(name + ".npy"))) {
                     byte[] expected = in.readAllBytes();
                     ByteArrayOutputStream ours = new ByteArrayOutputStream();
-                    NpyArray.read(new ByteArrayInputStream(expected), expected.length)
+                    NpyArray.read(new ByteArrayInputStream(expected), expected.length, Long.MAX_VALUE)
                             .write(ours);
 
                     assertThat(ours.toByteArray())
@@ -190,6 +191,9 @@ class NpzTest {
                 "(-4,)                   | unreadable",
                 "(4                      | the dimension }",
                 "4                       | 4 where a text was expected",
+                "(4)                     | (4), which is a number in brackets, where (4,) would be a shape",
+                "(04,)                   | the dimension 04",
+                "(00,)                   | the dimension 00",
                 "'4'                     | a shape that is not a tuple",
                 "(4,), 'shape': (4,)     | 'shape' twice",
                 "(4,), 'more': True      | the keys [descr, fortran_order, more, shape]",
@@ -279,7 +283,7 @@ class NpzTest {
             byte[] cut = Arrays.copyOf(npy, length);
 
             assertThatThrownBy(() -> read(cut)).as("cut to %s bytes", length).isInstanceOf(IOException.class);
-            assertThatThrownBy(() -> NpyArray.read(new ByteArrayInputStream(cut), npy.length))
+            assertThatThrownBy(() -> NpyArray.read(new ByteArrayInputStream(cut), npy.length, Long.MAX_VALUE))
                     .as("cut to %s bytes, with the right size claimed", length)
                     .isInstanceOf(IOException.class)
                     .hasMessageStartingWith("ends in ");
@@ -299,20 +303,25 @@ class NpzTest {
         }
         assertThatThrownBy(() -> Npz.read(missing))
                 .isInstanceOf(IOException.class)
-                .hasMessage(missing + ": there is no such file, or it cannot be read");
+                .hasMessage(missing + ": there is no such file");
         assertThatThrownBy(() -> Npz.read(folder))
                 .isInstanceOf(IOException.class)
-                .hasMessage(folder + ": there is no such file, or it cannot be read");
+                .hasMessage(folder + ": is a folder, where a file was expected");
     }
 
     @Test
     void read_otherEntries_areRefused() throws IOException {
         Path text = zip(Map.of("readme.txt", new byte[3]));
+        Path pytorch = zip(Map.of("model/data.pkl", new byte[3]));
         Path escape = zip(Map.of("\u001b[31m.npy", new byte[3]));
 
         assertThatThrownBy(() -> Npz.read(text))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("the entry readme.txt");
+        assertThatThrownBy(() -> Npz.read(pytorch))
+                .isInstanceOf(IOException.class)
+                .hasMessageContaining("the entry model/data.pkl, which is no .npy array, but a pickle")
+                .hasMessageEndingWith("save it as safetensors");
         assertThatThrownBy(() -> Npz.read(escape))
                 .as("a name must not colour a terminal")
                 .isInstanceOf(IOException.class)
@@ -331,6 +340,132 @@ class NpzTest {
                 .as("which of the two counts would be a matter of luck")
                 .isInstanceOf(IOException.class)
                 .hasMessage(file + ": has the array a twice");
+    }
+
+    @Test
+    void read_entryOfTwoNames_isRefused() throws IOException {
+        byte[] npy = npy(1, header("<f4", "(4,)"), new byte[16]);
+        Path file = zip(Map.of("weight.npy", npy));
+        String bytes = Files.readString(file, StandardCharsets.ISO_8859_1);
+        assertThat(bytes.indexOf("weight.npy")).as("where the entry lies").isEqualTo(30);
+        Files.writeString(file, bytes.replaceFirst("weight.npy", "height.npy"), StandardCharsets.ISO_8859_1);
+
+        assertThatThrownBy(() -> Npz.read(file))
+                .as("numpy and unzip would not agree on what it is")
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith(file + ": is not an .npz file")
+                .hasMessageContaining("an entry that its directory calls weight.npy, but that is called otherwise");
+    }
+
+    @Test
+    void read_zipWithACommentAndSomethingBeforeIt_isRead() throws IOException {
+        Path zip = folder.resolve("commented.npz");
+        try (ZipOutputStream out = new ZipOutputStream(Files.newOutputStream(zip))) {
+            out.setComment("PK\u0005\u0006, as an end begins, and a long text after it, longer than an end is");
+            out.putNextEntry(new ZipEntry("x.npy"));
+            out.write(npy(1, header("<f4", "(4,)"), new byte[16]));
+        }
+        String bytes = Files.readString(zip, StandardCharsets.ISO_8859_1);
+        Path shifted = Files.writeString(
+                folder.resolve("shifted.npz"), "#!/bin/sh\nexit\n" + bytes, StandardCharsets.ISO_8859_1);
+
+        for (Path file : List.of(zip, shifted)) {
+            assertThat(Npz.read(file)).containsOnlyKeys("x");
+        }
+    }
+
+    /** As numpy writes one of more than 4 GiB: all sizes and places are in extra fields. */
+    @Test
+    void read_zipOf64Bits_hasItsNamesChecked() throws IOException {
+        byte[] npy = npy(1, header("<f4", "(4,)"), new byte[16]);
+        for (String local : List.of("x.npy", "y.npy")) {
+            Path file = Files.write(folder.resolve("64.npz"), zip64(local, npy));
+            if (local.equals("x.npy")) {
+                assertThat(Npz.read(file)).containsOnlyKeys("x");
+            } else {
+                assertThatThrownBy(() -> Npz.read(file))
+                        .isInstanceOf(IOException.class)
+                        .hasMessageContaining("called otherwise");
+            }
+        }
+    }
+
+    private static byte[] zip64(String local, byte[] npy) {
+        CRC32 crc = new CRC32();
+        crc.update(npy);
+        ByteBuffer zip = ByteBuffer.allocate(1000).order(ByteOrder.LITTLE_ENDIAN);
+        zip.putInt(0x04034b50).putShort((short) 45).putInt(0).putInt(0);
+        zip.putInt((int) crc.getValue())
+                .putInt(-1)
+                .putInt(-1)
+                .putShort((short) 5)
+                .putShort((short) 20);
+        zip.put(local.getBytes(StandardCharsets.US_ASCII));
+        zip.putShort((short) 1).putShort((short) 16).putLong(npy.length).putLong(npy.length);
+        zip.put(npy);
+        int directory = zip.position();
+        zip.putInt(0x02014b50)
+                .putShort((short) 45)
+                .putShort((short) 45)
+                .putInt(0)
+                .putInt(0);
+        zip.putInt((int) crc.getValue())
+                .putInt(-1)
+                .putInt(-1)
+                .putShort((short) 5)
+                .putShort((short) 32);
+        zip.putShort((short) 0)
+                .putShort((short) 0)
+                .putShort((short) 0)
+                .putInt(0)
+                .putInt(-1);
+        zip.put("x.npy".getBytes(StandardCharsets.US_ASCII));
+        zip.putShort((short) 0x7777).putShort((short) 0); // another's field comes first
+        zip.putShort((short) 1)
+                .putShort((short) 24)
+                .putLong(npy.length)
+                .putLong(npy.length)
+                .putLong(0);
+        int end = zip.position();
+        zip.putInt(0x06064b50)
+                .putLong(44)
+                .putShort((short) 45)
+                .putShort((short) 45)
+                .putInt(0)
+                .putInt(0);
+        zip.putLong(1).putLong(1).putLong(end - directory).putLong(directory);
+        zip.putInt(0x07064b50).putInt(0).putLong(end).putInt(1);
+        zip.putInt(0x06054b50)
+                .putInt(0)
+                .putShort((short) -1)
+                .putShort((short) -1)
+                .putInt(-1)
+                .putInt(-1);
+        zip.putShort((short) 0);
+        return Arrays.copyOf(zip.array(), zip.position());
+    }
+
+    @Test
+    void read_fortranOrder_countsTheElementsTwice() throws IOException {
+        Path file = zip(Map.of("x.npy", npy(1, header("<f4", "(2, 2)").replace("False", "True"), new byte[16])));
+        Path vector = zip(Map.of("x.npy", npy(1, header("<f4", "(4, 1)").replace("False", "True"), new byte[16])));
+
+        assertThatCode(() -> Npz.read(file)).doesNotThrowAnyException();
+        assertThatThrownBy(() -> read(npy(1, header("<f4", "(2, 2)").replace("False", "True"), new byte[16]), 31))
+                .isInstanceOf(IOException.class)
+                .hasMessage(
+                        "takes 32 bytes to come from Fortran to C order, but there is memory for 31 more; raise it with"
+                                + " java -Xmx");
+        assertThatCode(() -> Npz.read(vector)).doesNotThrowAnyException();
+    }
+
+    @Test
+    void toState_ofAnArray_sharesItsElements() {
+        NpyArray array = NpyArray.of(new float[] {1, 2}, 2);
+
+        assertThat(NpyArray.of(array.toState()).toState())
+                .as("no copy: there may be no memory for one")
+                .isSameAs(array.toState());
     }
 
     @Test
@@ -432,7 +567,11 @@ class NpzTest {
     }
 
     private static NpyArray read(byte[] npy) throws IOException {
-        return NpyArray.read(new ByteArrayInputStream(npy), npy.length);
+        return read(npy, Long.MAX_VALUE);
+    }
+
+    private static NpyArray read(byte[] npy, long room) throws IOException {
+        return NpyArray.read(new ByteArrayInputStream(npy), npy.length, room);
     }
 
     private static String header(String descr, String shape) {

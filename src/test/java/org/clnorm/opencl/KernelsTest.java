@@ -40,6 +40,15 @@ class KernelsTest {
                 .isEqualTo(1);
     }
 
+    /** As PoCL says it, who here is made to say it each time. */
+    @Test
+    void build_anotherProcessInTheWay_isTriedOnceMore() {
+        assertThatThrownBy(() -> kernels.build("raced.cl", "#error unable to rename temporary 'a' to 'b'\n", ""))
+                .isInstanceOf(KernelBuildException.class)
+                .hasMessageStartingWith("raced.cl");
+        assertThat(compiled).isEqualTo(2);
+    }
+
     @Test
     void build_everySourceWithoutMacros_compiles() {
         KernelCatalogue.entries().stream()

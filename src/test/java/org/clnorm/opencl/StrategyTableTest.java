@@ -184,6 +184,20 @@ class StrategyTableTest {
         assertThat(Range.parse("..")).isEqualTo(Range.ALL);
     }
 
+    @Test
+    void parse_whatIsThereTwice_isCalledThat() {
+        for (String line : List.of(
+                "type=cpu type=gpu => cpu-fused | why",
+                "fits fits => cpu-fused | why",
+                "=> cpu-fused tile=2 tile=2 | why")) {
+            assertThatThrownBy(() -> StrategyTable.parse(line))
+                    .hasMessageStartingWith("Line 1: '")
+                    .hasMessageContaining("' is there twice in: ");
+        }
+        assertThatThrownBy(() -> StrategyTable.parse("kind=cpu => cpu-fused | why"))
+                .hasMessageStartingWith("Line 1: 'kind=cpu' is unknown in: ");
+    }
+
     @ParameterizedTest
     @ValueSource(
             strings = {

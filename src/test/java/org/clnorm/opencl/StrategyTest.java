@@ -5,6 +5,8 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
 import java.util.stream.Stream;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -222,6 +224,23 @@ class StrategyTest {
     }
 
     @Test
+    void all_gpu_hasTheGpuFamilyAlone() {
+        for (DeviceFacts facts : List.of(Facts.gpu(4), Facts.h200(), Facts.withWorkGroup(8))) {
+            assertThat(Strategy.all(facts))
+                    .as("a cpu strategy's work-item holds more than a GPU's registers: %s", facts)
+                    .isNotEmpty()
+                    .allMatch(strategy -> strategy.name().startsWith("gpu-"));
+        }
+        assertThat(Strategy.all(Facts.h200()))
+                .extracting(Strategy::name)
+                .containsExactly("gpu-cached", "gpu-fused", "gpu-split");
+        assertThat(Strategy.all(Facts.withWorkGroup(7)))
+                .as("its work-groups are too small for the others")
+                .extracting(Strategy::name)
+                .containsExactly("cpu-fused", "cpu-split");
+    }
+
+    @Test
     void all_oclgrind_hasTheVectorsOfACpu() {
         assertThat(Strategy.named("cpu-fused", Facts.oclgrind()).vectorWidth())
                 .as("it says 1, and would then simulate none of the code for vectors")
@@ -380,7 +399,7 @@ class StrategyTest {
         assertThat(Strategy.languageOf(Facts.withLanguage("OpenCL 2.1 ", "cl_khr_subgroups cl_khr_subgroup_shuffle")))
                 .isEqualTo("-cl-std=CL2.0 -DSUBGROUPS=1");
         assertThat(Strategy.all(Facts.withLanguage("OpenCL 3.0", both)))
-                .allMatch(strategy -> strategy.options().contains("-DSUBGROUPS=1") == (strategy.items() > 1));
+                .allMatch(strategy -> strategy.options(Set.of()).contains("-DSUBGROUPS=1") == (strategy.items() > 1));
     }
 
     @Test
@@ -400,10 +419,19 @@ class StrategyTest {
     void macros_strategy_areAllDefined() {
         Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
 
-        assertThat(strategy.macros().split(" "))
-                .contains("-DVW=4", "-DWX=8", "-DWY=32", "-DTILE=5", "-DBLOCKS=6", "-DCACHED=7", "-DSTREAM=1");
-        assertThat(strategy.options()).isEqualTo("-cl-std=CL1.2 " + strategy.macros());
-        assertThat(strategy.withStream(false).macros()).contains("-DSTREAM=0");
+        assertThat(strategy.macros())
+                .isEqualTo(Map.of("VW", 4, "WX", 8, "WY", 32, "TILE", 5, "BLOCKS", 6, "CACHED", 7, "STREAM", 1));
+        assertThat(strategy.withStream(false).macros()).containsEntry("STREAM", 0);
+    }
+
+    @Test
+    void options_kernelThatObeysFewMacros_areTheSameForStrategiesThatDifferInOthers() {
+        Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
+
+        assertThat(strategy.options(Set.of("WX", "VW", "RELU"))).isEqualTo("-cl-std=CL1.2 -DVW=4 -DWX=8");
+        assertThat(strategy.withStream(false).options(Set.of("VW"))).isEqualTo(strategy.options(Set.of("VW")));
+        assertThat(strategy.withStream(false).options(Set.of("STREAM")))
+                .isNotEqualTo(strategy.options(Set.of("STREAM")));
     }
 
     @Test

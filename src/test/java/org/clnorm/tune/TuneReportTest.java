@@ -46,7 +46,7 @@ class TuneReportTest {
     }
 
     private static TuneReport report(Heat... heats) {
-        return new TuneReport(CPU, List.of(heats), 1);
+        return new TuneReport(CPU, List.of(heats), 0, 1);
     }
 
     private static Strategy choose(TuneReport report, Pass pass, Rung rung) {
@@ -128,7 +128,7 @@ class TuneReportTest {
                         .doesNotHaveDuplicates()
                         .hasSizeGreaterThan(1);
                 for (Strategy form : forms) {
-                    assertThat(Candidates.variants(form, pass, view))
+                    assertThat(Candidates.variants(CPU, form, pass, view))
                             .allMatch(variant -> variant.name().equals(form.name()))
                             .doesNotContain(form)
                             .doesNotHaveDuplicates();
@@ -140,8 +140,55 @@ class TuneReportTest {
     @Test
     void candidates_training_areAllFormsOfTheDevice() {
         assertThat(Candidates.forms(CPU, Pass.FORWARD, LARGE.view()))
+                .as("but for gpu-cached, which would go over groups as large as these as another does")
                 .extracting(Strategy::name)
-                .containsAll(Strategy.all(CPU).stream().map(Strategy::name).toList());
+                .containsAll(Strategy.all(CPU).stream()
+                        .map(Strategy::name)
+                        .filter(name -> !name.equals("gpu-cached"))
+                        .toList())
+                .doesNotContain("gpu-cached");
+        assertThat(Candidates.forms(CPU, Pass.FORWARD, SMALL.view()))
+                .extracting(Strategy::name)
+                .contains("gpu-cached");
+    }
+
+    @Test
+    void candidates_gpu_areFewAndNoTwoTheSame() {
+        DeviceFacts gpu = new DeviceFacts(
+                DeviceInfo.Kind.GPU,
+                "NVIDIA CUDA",
+                "a GPU",
+                "a vendor",
+                "OpenCL 3.0 CUDA",
+                "1",
+                132,
+                1,
+                1024,
+                48 << 10,
+                50 << 20,
+                80L << 30,
+                20L << 30,
+                "");
+        for (Rung rung : Rung.LADDER) {
+            assertThat(Tuner.passes(gpu, rung))
+                    .as("in inference there is nothing to choose: %s", rung)
+                    .containsExactly(Pass.FORWARD, Pass.BACKWARD);
+            for (Pass pass : Tuner.passes(gpu, rung)) {
+                List<Strategy> forms = Candidates.forms(gpu, pass, rung.view());
+
+                assertThat(forms).hasSizeBetween(2, 3).allMatch(form -> form.name()
+                        .startsWith("gpu-"));
+                assertThat(forms.stream().map(form -> form.forView(gpu, rung.view())))
+                        .as("each a launch of its own: %s", rung)
+                        .doesNotHaveDuplicates();
+                assertThat(Candidates.variants(gpu, forms.get(0), pass, rung.view()))
+                        .as("a row of a table is applied before the work-group is sized")
+                        .allMatch(variant -> !variant.isCached()
+                                || variant.items()
+                                        == Strategy.named("gpu-cached", gpu).items());
+            }
+        }
+        assertThat(Tuner.passes(CPU, LARGE)).containsExactly(Pass.values());
     }
 
     @Test

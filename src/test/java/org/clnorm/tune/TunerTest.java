@@ -149,6 +149,7 @@ class TunerTest {
                     strategy ->
                             strategy.name().equals(name) ? seenAs.apply(owner.under(strategy)) : owner.under(strategy),
                     SMALL,
+                    Double.POSITIVE_INFINITY,
                     Tuner.Progress.NONE);
         }
     }
@@ -169,6 +170,7 @@ class TunerTest {
                         }
                     },
                     SMALL,
+                    Double.POSITIVE_INFINITY,
                     (what, done, heats) -> steps.add(done + "/" + heats));
 
             assertThat(report.heats()).extracting(Heat::pass).containsExactly(Pass.values());

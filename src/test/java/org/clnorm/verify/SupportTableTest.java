@@ -86,6 +86,7 @@ class SupportTableTest {
                 "every row under every strategy, with float32 elements, and holds it against the reference, which has all of"
                         + " them too.",
                 "16-bit elements are held against it by StorageTypesTest, for a few of the operations, and by StorageTest.",
+                "A device that calls itself a GPU has the gpu strategies alone.",
                 "",
                 "| operation | direction | layouts | storage types | strategies |",
                 "|---|---|---|---|---|"));

@@ -56,7 +56,7 @@ class VerifierRunTest {
 
     @Test
     void verify_rightKernels_pass() {
-        VerifierRun run = verify(new Kernels(), c -> true);
+        VerifierTally run = verify(new Kernels(), c -> true);
 
         assertThat(run.failures()).isEmpty();
         assertThat(run.rows()).extracting(Row::kernel).containsExactlyInAnyOrderElementsOf(KERNELS);
@@ -69,7 +69,7 @@ class VerifierRunTest {
 
     @Test
     void verify_outputOffByTwiceTheBound_failsAndSaysWhere() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void afterForward(Shape shape, Operand x, Operand y) {
@@ -88,7 +88,7 @@ class VerifierRunTest {
 
     @Test
     void verify_nanLeftInAnOutput_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void afterBackward(Backward pass) {
@@ -103,7 +103,7 @@ class VerifierRunTest {
 
     @Test
     void verify_elementNeverWritten_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void write(Operand y, long elements, Runnable pass) {
@@ -122,7 +122,7 @@ class VerifierRunTest {
     @Test
     void verify_writeBesideAnOutput_fails() {
         for (long beside : new long[] {-1, 0}) {
-            VerifierRun run = verify(
+            VerifierTally run = verify(
                     new Kernels() {
                         @Override
                         void afterBackward(Backward pass) {
@@ -141,7 +141,7 @@ class VerifierRunTest {
 
     @Test
     void verify_changedInput_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void afterBackward(Backward pass) {
@@ -157,7 +157,7 @@ class VerifierRunTest {
 
     @Test
     void verify_otherBitsInASecondRun_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     private boolean second;
 
@@ -179,7 +179,7 @@ class VerifierRunTest {
 
     @Test
     void verify_badValueThatSpreads_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void afterForward(Shape shape, Operand x, Operand y) {
@@ -203,7 +203,7 @@ class VerifierRunTest {
 
     @Test
     void verify_reluThatLetsANegativeThrough_failsHoweverSmallTheOutput() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void forward(ForwardTraining pass) {
@@ -221,7 +221,7 @@ class VerifierRunTest {
 
     @Test
     void verify_wrongStatistics_areChargedToThoseWhoMakeThem() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void forward(ForwardInference pass) {
@@ -237,7 +237,7 @@ class VerifierRunTest {
 
     @Test
     void verify_batchesNotCounted_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void forward(ForwardTraining pass) {
@@ -255,7 +255,7 @@ class VerifierRunTest {
 
     @Test
     void verify_runningStatisticsChangedByARefusedBatch_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void forward(ForwardTraining pass) {
@@ -277,7 +277,7 @@ class VerifierRunTest {
 
     @Test
     void verify_batchNotRefused_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void forward(ForwardTraining pass) {
@@ -305,7 +305,7 @@ class VerifierRunTest {
 
     @Test
     void verify_wrongCopy_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void copy(Operand from, Operand to, long count) {
@@ -320,7 +320,7 @@ class VerifierRunTest {
 
     @Test
     void verify_kernelNeverLaunched_isNotRun() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void launched(String kernel) {
@@ -338,13 +338,13 @@ class VerifierRunTest {
                     assertThat(row.kernel()).isEqualTo("track");
                     assertThat(row.verdict()).isEqualTo(Verdict.NOT_RUN);
                 });
-        assertThat(new VerifyReport(null, Map.of(), List.of(), 1, 0, run.rows(), run.failures()).passed())
+        assertThat(new VerifyReport(null, Map.of(), List.of(), 1, 0, 0, 0, run.rows(), run.failures()).passed())
                 .isFalse();
     }
 
     @Test
     void verify_kernelThatWasNotExpected_hasARowToo() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void afterBackward(Backward pass) {
@@ -361,7 +361,7 @@ class VerifierRunTest {
 
     @Test
     void verify_arrayThatNoKernelAnswersFor_fails() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     void launched(String kernel) {
@@ -379,7 +379,7 @@ class VerifierRunTest {
 
     @Test
     void verify_exception_isAFailureAndTheNextCaseRuns() {
-        VerifierRun run = verify(
+        VerifierTally run = verify(
                 new Kernels() {
                     @Override
                     public void backward(Backward pass) {
@@ -392,21 +392,25 @@ class VerifierRunTest {
                 .contains("no such kernel"));
     }
 
-    private static List<String> failed(VerifierRun run) {
+    private static List<String> failed(VerifierTally run) {
         return run.rows().stream()
                 .filter(row -> row.verdict() == Verdict.FAIL)
                 .map(Row::kernel)
                 .toList();
     }
 
-    private static VerifierRun verify(Kernels kernels, Predicate<VerifierCase> which) {
+    private static VerifierTally verify(Kernels kernels, Predicate<VerifierCase> which) {
         List<VerifierCase> cases = VerifierCases.small().stream().filter(which).toList();
         assertThat(cases).as("cases to verify with").isNotEmpty();
-        VerifierRun run = new VerifierRun(
-                "reference", kernels, () -> Map.copyOf(kernels.launches), KernelCatalogue.entries(), KERNELS);
-        cases.forEach(run::verify);
+        VerifierRun run =
+                new VerifierRun("reference", kernels, () -> Map.copyOf(kernels.launches), KernelCatalogue.entries());
+        VerifierTally tally = new VerifierTally();
+        tally.expect("reference", KERNELS);
+        for (int i = 0; i < cases.size(); i++) {
+            tally.add(run.verify(i, cases.get(i)));
+        }
         kernels.close();
-        return run;
+        return tally;
     }
 
     /** The reference as if it were made of the kernels of a fused strategy, and ways to break it. */

@@ -63,6 +63,6 @@ class VerifyReportTest {
 
     private static VerifyReport report(List<Row> rows, List<Failure> failures) {
         DeviceInfo device = new DeviceInfo(DeviceInfo.Kind.CPU, "a platform", "a device", "1.2", 1, "auto");
-        return new VerifyReport(device, Map.of("compute units", "2"), List.of("auto"), 3, 1.5, rows, failures);
+        return new VerifyReport(device, Map.of("compute units", "2"), List.of("auto"), 3, 0, 40, 1.5, rows, failures);
     }
 }

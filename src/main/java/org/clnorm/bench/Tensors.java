@@ -1,0 +1,148 @@
+package org.clnorm.bench;
+
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.function.Function;
+import org.clnorm.DataType;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Operand;
+
+/**
+ * The tensors of a workload by what they are for. Those of elements come in sets, so that calls may rotate through more
+ * memory than a cache holds; of γ and what else goes by channel or row there is one.
+ */
+public final class Tensors {
+    /** What a tensor is for. */
+    public enum Role {
+        /** Input. */
+        X,
+        /** Output. */
+        Y,
+        /** Added before the activation; of a backward pass, the residual's gradient. */
+        RESIDUAL,
+        /** Gradient of the output. */
+        DY,
+        /** Gradient of the input. */
+        DX,
+        /** Scale. */
+        GAMMA,
+        /** Shift. */
+        BETA,
+        /** Gradient of the scale. */
+        DGAMMA,
+        /** Gradient of the shift. */
+        DBETA,
+        /** Running mean. */
+        RUNNING_MEAN,
+        /** Running variance. */
+        RUNNING_VARIANCE,
+        /** How many batches the running statistics hold. */
+        RUNNING_COUNT;
+
+        /** Its name among those who may not have this enum. */
+        String word() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+
+        /** Whether there is one for each set. */
+        boolean isOfSet() {
+            return ordinal() <= DX.ordinal();
+        }
+    }
+
+    private final Map<Role, List<Operand>> operands;
+
+    private Tensors(Map<Role, List<Operand>> operands) {
+        this.operands = operands;
+    }
+
+    /** How many sets of a workload's tensors take so many bytes together: at least 2, at most {@code most}. */
+    public static int sets(Workload workload, long bytes, int most) {
+        return (int) Math.max(2, Math.min(most, bytes / Math.max(1, workload.minimalBytes())));
+    }
+
+    /** New ones, x and dy of normally distributed elements. */
+    public static Tensors of(Workload workload, int sets, Operands from) {
+        Norm norm = workload.norm();
+        Normalization normalization = norm.normalization(workload.shape());
+        long samples = normalization.perSample() ? workload.shape().batch() : 1;
+        long affine = samples * normalization.grouping().affine(workload.shape(), workload.layout());
+        long channels = workload.shape().channels();
+        long elements = workload.room();
+        DataType type = workload.type();
+        Map<Role, List<Operand>> operands = new EnumMap<>(Role.class);
+        if (norm.hasScale()) {
+            operands.put(Role.GAMMA, List.of(from.filled(affine, 1)));
+            operands.put(Role.DGAMMA, List.of(from.filled(affine, 0)));
+        }
+        if (norm.hasShift()) {
+            operands.put(Role.BETA, List.of(from.filled(affine, 0.1f)));
+            operands.put(Role.DBETA, List.of(from.filled(affine, 0)));
+        }
+        if (norm.hasRunning()) {
+            operands.put(Role.RUNNING_MEAN, List.of(from.filled(channels, 0)));
+            operands.put(Role.RUNNING_VARIANCE, List.of(from.filled(channels, 1)));
+            operands.put(Role.RUNNING_COUNT, List.of(from.filled(channels, 0)));
+        }
+        for (int set = 0; set < sets; set++) {
+            add(operands, Role.X, from.normal(elements, type));
+            add(operands, Role.Y, from.filled(elements, 0, type));
+            if (workload.hasResidual()) {
+                add(operands, Role.RESIDUAL, from.normal(elements, type));
+            }
+            if (workload.direction() == Workload.Direction.BACKWARD) {
+                add(operands, Role.DY, from.normal(elements, type));
+                add(operands, Role.DX, from.filled(elements, 0, type));
+            }
+        }
+        return new Tensors(operands);
+    }
+
+    private static void add(Map<Role, List<Operand>> operands, Role role, Operand operand) {
+        operands.computeIfAbsent(role, absent -> new ArrayList<>()).add(operand);
+    }
+
+    /** Those that {@link #map} was told of, somewhere else perhaps. */
+    public static <T> Tensors of(Map<String, List<T>> words, Workload workload, OperandOf<T> operand) {
+        Map<Role, List<Operand>> operands = new EnumMap<>(Role.class);
+        for (Role role : Role.values()) {
+            List<T> given = words.get(role.word());
+            if (given != null) {
+                DataType type = role.isOfSet() ? workload.type() : DataType.FLOAT32;
+                operands.put(
+                        role, given.stream().map(one -> operand.of(one, type)).toList());
+            }
+        }
+        return new Tensors(operands);
+    }
+
+    /** Makes operands of what stands for them. */
+    @FunctionalInterface
+    public interface OperandOf<T> {
+        /** One whose elements are of a type. */
+        Operand of(T from, DataType type);
+    }
+
+    /** What a function makes of each, by words for what it is for. */
+    public <T> Map<String, List<T>> map(Function<Operand, T> function) {
+        Map<String, List<T>> words = new LinkedHashMap<>();
+        operands.forEach(
+                (role, of) -> words.put(role.word(), of.stream().map(function).toList()));
+        return words;
+    }
+
+    /** How many sets there are. */
+    public int sets() {
+        return operands.get(Role.X).size();
+    }
+
+    /** A tensor; null where the workload has none. */
+    public Operand get(Role role, int set) {
+        List<Operand> of = operands.get(role);
+        return of == null ? null : of.get(role.isOfSet() ? set : 0);
+    }
+}

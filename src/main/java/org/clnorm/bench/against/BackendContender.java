@@ -1,0 +1,44 @@
+package org.clnorm.bench.against;
+
+import java.util.List;
+import java.util.Map;
+import org.clnorm.backend.Operand;
+import org.clnorm.bench.Calls;
+import org.clnorm.bench.Tensors;
+import org.clnorm.bench.Workload;
+import org.clnorm.opencl.Handles;
+import org.clnorm.opencl.OpenClBackend;
+
+/** The build that this class is loaded with. Reached by its name alone. */
+public final class BackendContender implements Contender {
+    private final OpenClBackend backend;
+
+    /** See {@link Contender}. */
+    public BackendContender(List<Object> handles, String strategy) {
+        backend = Handles.backend(handles, strategy);
+    }
+
+    @Override
+    public Work prepare(Map<String, String> words, Map<String, List<Object>> buffers) {
+        Workload workload = Workload.of(words);
+        Tensors tensors = Tensors.of(
+                buffers, workload, (handle, type) -> new Operand(Handles.memory(backend, handle, type), 0, type));
+        Calls calls = new Calls(backend, workload, tensors);
+        return new Work() {
+            @Override
+            public void call(int i) {
+                calls.make(i);
+            }
+
+            @Override
+            public void close() {
+                calls.close();
+            }
+        };
+    }
+
+    @Override
+    public void close() {
+        backend.close();
+    }
+}

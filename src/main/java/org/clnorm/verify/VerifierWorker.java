@@ -1,0 +1,75 @@
+package org.clnorm.verify;
+
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.PrintStream;
+import java.nio.charset.StandardCharsets;
+import java.util.List;
+import org.clnorm.opencl.KernelCatalogue;
+import org.clnorm.opencl.OpenCl;
+import org.clnorm.opencl.OpenClBackend;
+import org.clnorm.opencl.OpenClBackend.Builds;
+import org.clnorm.opencl.Strategy;
+
+/** Runs cases on a device, one after another; in this process, or as one that {@link VerifierProcess} has started. */
+final class VerifierWorker implements AutoCloseable {
+    private final OpenCl.Candidate device;
+    private final List<VerifierCase> cases;
+    private final List<VerifierCase> casesForAuto;
+    /** Of the strategy that the last case was run under. */
+    private OpenClBackend backend;
+
+    private VerifierRun run;
+    private String strategy;
+
+    VerifierWorker(OpenCl.Candidate device, Verifier.Extent extent) {
+        this.device = device;
+        this.cases = extent.cases();
+        this.casesForAuto = VerifierCases.forChoiceByShape(cases);
+    }
+
+    /** The cases of a strategy; as many for all. */
+    List<VerifierCase> cases(String strategy) {
+        return strategy.equalsIgnoreCase(Strategy.AUTO) ? casesForAuto : cases;
+    }
+
+    CaseResult run(VerifierQueue.Task task) {
+        VerifierCase c = cases(task.strategy()).get(task.index());
+        open(task.strategy());
+        Builds before = backend.builds();
+        CaseResult result = run.verify(task.index(), c);
+        Builds builds = backend.builds().since(before);
+        return result.withBuilds(builds.programs(), builds.seconds());
+    }
+
+    private void open(String wanted) {
+        if (!wanted.equals(strategy)) {
+            close();
+            backend = (OpenClBackend) device.open(wanted, false); // not from the cache: it is about the sources
+            run = new VerifierRun(wanted, backend, backend::launches, KernelCatalogue.entries());
+            strategy = wanted;
+        }
+    }
+
+    /** Answers each line, a strategy and the number of a case, by a line of JSON, until there are no more. */
+    void serve(InputStream tasks, PrintStream results) throws IOException {
+        BufferedReader lines = new BufferedReader(new InputStreamReader(tasks, StandardCharsets.UTF_8));
+        for (String line = lines.readLine(); line != null; line = lines.readLine()) {
+            String[] words = line.split(" ");
+            CaseResult result = run(new VerifierQueue.Task(words[0], Integer.parseInt(words[1])));
+            results.print(VerifierProcess.ANSWER + result.toJson() + "\n");
+            results.flush();
+        }
+    }
+
+    @Override
+    public void close() {
+        if (backend != null) {
+            backend.close();
+            backend = null;
+            strategy = null;
+        }
+    }
+}

@@ -1,0 +1,170 @@
+package org.clnorm.cli;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.io.File;
+import java.lang.ProcessBuilder.Redirect;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.concurrent.TimeUnit;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import org.clnorm.StateArray;
+import org.clnorm.StateDict;
+import org.clnorm.cli.Commands.Result;
+import org.clnorm.io.NpyArray;
+import org.clnorm.io.Npz;
+import org.clnorm.io.Safetensors;
+import org.junit.jupiter.api.BeforeEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** What only a process of its own shows: little memory, no loader, a full disk, a jar that is missing. */
+class CommandProcessTest {
+    /** Under Surefire the class path proper is one jar that names the others. */
+    private static final String CLASS_PATH =
+            System.getProperty("surefire.test.class.path", System.getProperty("java.class.path"));
+
+    @TempDir
+    Path folder;
+
+    private final Map<String, String> environment = new LinkedHashMap<>();
+    private String classPath = CLASS_PATH;
+    private Redirect output;
+
+    @BeforeEach
+    void setOutput() {
+        output = Redirect.to(folder.resolve("out.txt").toFile());
+    }
+
+    private Result clnorm(String memory, Object... args) throws Exception {
+        List<String> command = new ArrayList<>(List.of(
+                Path.of(System.getProperty("java.home"), "bin", "java").toString(),
+                "-Xmx" + memory,
+                "-XX:TieredStopAtLevel=1",
+                "-DuniqueLibraryNames=true",
+                "-Djava.io.tmpdir=" + folder,
+                "-cp",
+                classPath,
+                Main.class.getName()));
+        Stream.of(args).map(Object::toString).forEach(command::add);
+        Path err = folder.resolve("err.txt");
+        ProcessBuilder builder =
+                new ProcessBuilder(command).redirectOutput(output).redirectError(err.toFile());
+        builder.environment().putAll(environment);
+        Process process = builder.start();
+        try {
+            assertThat(process.waitFor(120, TimeUnit.SECONDS))
+                    .as("the child ends")
+                    .isTrue();
+        } finally {
+            process.destroyForcibly();
+        }
+        return new Result(process.exitValue(), "", Files.readString(err, StandardCharsets.UTF_8));
+    }
+
+    private static void assertOneLine(Result result, String... words) {
+        assertThat(result.exitCode()).as(result.err()).isEqualTo(2);
+        assertThat(result.err().lines()).hasSize(1);
+        assertThat(result.err()).startsWith("clnorm: ").contains(words);
+    }
+
+    private static float[] noise(int count) {
+        Random random = new Random(1);
+        float[] values = new float[count];
+        for (int i = 0; i < count; i++) {
+            values[i] = random.nextFloat();
+        }
+        return values;
+    }
+
+    @Test
+    void state_ofAFileLargerThanTheMemory_saysHowMuchIsNeeded() throws Exception {
+        Path npz = folder.resolve("a.npz");
+        Npz.writeState(npz, StateDict.empty().with("a", StateArray.of(new float[5 << 20], 5 << 20)));
+
+        assertOneLine(clnorm("24m", "state", npz), "a.npz: the array a has 20971648 bytes", "-Xmx");
+    }
+
+    /** Each byte as a long, or as a copy, would not have room. */
+    @Test
+    void state_ofAFileOfNearlyHalfTheMemory_isListed() throws Exception {
+        Path npz = folder.resolve("a.npz");
+        byte[] bytes = new byte[14 << 20];
+        Npz.write(npz, Map.of("a", NpyArray.of(bytes, bytes.length)));
+
+        Result result = clnorm("40m", "state", npz);
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        assertThat(folder.resolve("out.txt")).content().contains("(14680064)");
+    }
+
+    @Test
+    void state_ofAHeaderThatTakesMoreThanTheMemory_saysSo() throws Exception {
+        Map<String, StateArray> arrays = new LinkedHashMap<>();
+        StateArray one = StateArray.of(new float[1], 1, 1, 1, 1, 1, 1, 1, 1);
+        for (int i = 0; i < 40_000; i++) {
+            arrays.put("" + i, one);
+        }
+        Path file = folder.resolve("a.safetensors");
+        Safetensors.write(file, StateDict.of(arrays));
+
+        assertOneLine(clnorm("32m", "state", file), "a.safetensors: has a header of ", "of memory", "-Xmx");
+        assertThat(clnorm("64m", "state", file).exitCode())
+                .as("what the bound lets pass has room")
+                .isZero();
+    }
+
+    @Test
+    void compare_thatTakesMoreThanTheMemory_saysSoAndComparesTheOthers() throws Exception {
+        Path large = folder.resolve("large.npz");
+        byte[] options = "{\"op\": \"batch-norm\"}".getBytes(StandardCharsets.UTF_8);
+        NpyArray x = NpyArray.of(noise(1 << 20), 1 << 14, 64);
+        Npz.write(large, Map.of("x", x, "grad_y", x, "expected_y", x, "case", NpyArray.of(options, options.length)));
+
+        Result result = clnorm("32m", "compare", "--device", "reference", large, Commands.vector("pytorch/bn-2d.npz"));
+
+        assertOneLine(result, "large.npz: out of memory", "-Xmx");
+        assertThat(folder.resolve("out.txt")).content().contains("1 of 2 cases pass", "1 could not be compared");
+    }
+
+    @Test
+    void output_thatCannotBeWritten_isAnError() throws Exception {
+        output = Redirect.to(new File("/dev/full"));
+
+        assertOneLine(clnorm("64m", "state", Commands.vector("pytorch/bn-2d.npz")), "not all of the output");
+    }
+
+    @Test
+    void verify_withoutALoader_saysWhatToInstall() throws Exception {
+        for (String name : List.of("libOpenCL.so", "libOpenCL.so.1")) {
+            Files.writeString(folder.resolve(name), "no library");
+        }
+        environment.put("LD_LIBRARY_PATH", folder.toString());
+        environment.put("CLNORM_DEVICE", "");
+
+        assertOneLine(clnorm("128m", "verify"), "the OpenCL loader could not be used", "reference");
+    }
+
+    @Test
+    void anyCommand_withoutAClassItNeeds_saysThatTheJarIsNotWhole() throws Exception {
+        classPath = Arrays.stream(CLASS_PATH.split(File.pathSeparator))
+                .filter(entry -> !entry.contains("gson"))
+                .collect(Collectors.joining(File.pathSeparator));
+
+        assertOneLine(clnorm("64m", "state", "--json", Commands.vector("pytorch/bn-2d.npz")), "clnorm.jar whole");
+        Path file = folder.resolve("a.safetensors");
+        Safetensors.write(file, StateDict.empty());
+        assertOneLine(clnorm("64m", "state", file), "Gson 2.11 or newer", "com.google.code.gson:gson");
+        assertOneLine(
+                clnorm("64m", "compare", "--device", "reference", Commands.vector("pytorch/bn-2d.npz")),
+                "com.google.code.gson:gson");
+    }
+}
