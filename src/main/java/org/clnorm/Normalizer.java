@@ -17,6 +17,7 @@ import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.ReduceBackward;
@@ -324,15 +325,19 @@ public abstract sealed class Normalizer implements AutoCloseable
     private void pass(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
         checkInput(x);
         like("y", y, "x", x);
+        y.check("y", Memory.Access.OUTPUT);
         boolean frozen = !training && running != null;
         noOverlap("y", y, "x", x, frozen);
         if (residual != null) {
             like("residual", residual, "x", x);
+            residual.check("residual", Memory.Access.INPUT);
             noOverlap("y", y, "residual", residual, true);
         }
         if (affine != null) {
             checkPerSample("scale", affine.scale(), x.shape());
             checkPerSample("shift", affine.shift(), x.shape());
+            checkIfGiven("scale", affine.scale(), Memory.Access.INPUT);
+            checkIfGiven("shift", affine.shift(), Memory.Access.INPUT);
             noOverlapIfGiven("y", y, "scale", affine.scale());
             noOverlapIfGiven("y", y, "shift", affine.shift());
         }
@@ -928,6 +933,7 @@ public abstract sealed class Normalizer implements AutoCloseable
     /** On the device, and of a shape that the layer is for. */
     final void checkInput(Tensor x) {
         onDevice("x", x, device);
+        x.check("x", Memory.Access.INPUT);
         checkShape(x);
     }
 
@@ -938,6 +944,7 @@ public abstract sealed class Normalizer implements AutoCloseable
         unchanged("x", memo.x, memo.xWatch);
         if (needsY()) {
             unchanged("y", memo.y, memo.yWatch);
+            memo.y.check("y", Memory.Access.INPUT);
         }
         if (normalization.grouping() instanceof Grouping.Rows rows && rows.affineByElement()) {
             if (gamma != null) {
@@ -948,6 +955,7 @@ public abstract sealed class Normalizer implements AutoCloseable
             }
         }
         like("dy", dy, "x", memo.x);
+        dy.check("dy", Memory.Access.INPUT);
     }
 
     /** Whether the activation's mask is had from y, and not from x. */
@@ -962,6 +970,7 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** Where a gradient of dy's shape may lie. */
     private void checkInputGradientPlace(String name, Tensor output, Tensor dy, boolean needsY) {
+        output.check(name, Memory.Access.OUTPUT);
         noOverlap(name, output, "dy", dy, true);
         noOverlap(name, output, "x", memo.x, false);
         own.refuse(name, output);
@@ -980,6 +989,10 @@ public abstract sealed class Normalizer implements AutoCloseable
                     "A " + name + " was given, but the last forward pass had none per sample to be the gradient of");
         }
         checkPerSample(name, gradient, dy.shape());
+        gradient.check(name, Memory.Access.OUTPUT);
+        if (options.accumulateGradients) {
+            gradient.check(name, Memory.Access.INPUT);
+        }
         noOverlap(name, gradient, "dy", dy, false);
         noOverlap(name, gradient, "x", memo.x, false);
         noOverlap(name, gradient, "dx", dx, false);
@@ -1000,6 +1013,12 @@ public abstract sealed class Normalizer implements AutoCloseable
         }
         if (tensor.type() != DataType.FLOAT32) {
             throw new IllegalArgumentException(name + " must be float32, but given was " + tensor.type());
+        }
+    }
+
+    private static void checkIfGiven(String name, Tensor tensor, Memory.Access access) {
+        if (tensor != null) {
+            tensor.check(name, access);
         }
     }
 

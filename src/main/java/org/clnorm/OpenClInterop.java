@@ -12,6 +12,12 @@ import org.jocl.cl_mem;
 /**
  * The door for programs that use OpenCL themselves: layers on their context and queue, tensors over their buffers. What
  * comes in through it stays the caller's; closing a device or a tensor never releases it.
+ *
+ * <p>What cannot be worked with is refused when it comes in, as far as OpenCL can be asked. It cannot be asked whether a
+ * handle is one of an object that was released: such a handle ends in whatever the driver makes of it. A buffer that
+ * kernels may only read is for inputs, one that they may only write for outputs, and one that the host may not read cannot
+ * be downloaded; a pass says so before it runs. Tensors over one buffer, over its sub-buffers too, are known to overlap
+ * where they share bytes; but a backward pass does not notice when its x was written through another of them.
  */
 public final class OpenClInterop {
     private OpenClInterop() {}
@@ -20,6 +26,7 @@ public final class OpenClInterop {
      * A device over a caller's context and queue. Its work is enqueued there, in order with the caller's.
      *
      * @param queue an in-order queue of {@code context} on {@code device}; it outlives the result
+     * @throws IllegalArgumentException when the queue is of another context, on another device, or out of order
      */
     public static Device device(cl_context context, cl_device_id device, cl_command_queue queue) {
         Objects.requireNonNull(context, "context");
@@ -34,7 +41,9 @@ public final class OpenClInterop {
      * @param device a device over the buffer's context
      * @param buffer holds float32 elements; it outlives the result
      * @param offset the tensor's first element, counted from the buffer's first
-     * @throws IllegalArgumentException when the buffer is too small, or the device is not an OpenCL one
+     * @throws IllegalArgumentException when the buffer is too small, is of another context, is no buffer, has not whole
+     *     elements, or is a sub-buffer that starts where the device cannot work with it; and when the device is not an
+     *     OpenCL one
      */
     public static Tensor tensor(Device device, cl_mem buffer, long offset, Shape shape, Layout layout) {
         return tensor(device, buffer, offset, shape, layout, DataType.FLOAT32);

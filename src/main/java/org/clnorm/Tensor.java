@@ -6,6 +6,7 @@ import java.util.Objects;
 import java.util.concurrent.atomic.AtomicReference;
 import java.util.stream.Stream;
 import org.clnorm.backend.Backend;
+import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 
 /**
@@ -109,6 +110,7 @@ public final class Tensor implements AutoCloseable {
     public void upload(FloatBuffer from) {
         Objects.requireNonNull(from, "from");
         checkLength("from", from.remaining());
+        check("The tensor", Memory.Access.UPLOAD);
         if (type() == DataType.FLOAT32) {
             backend().write(operand, from.duplicate());
         } else {
@@ -128,6 +130,7 @@ public final class Tensor implements AutoCloseable {
         Objects.requireNonNull(from, "from");
         checkBits();
         checkLength("from", from.length);
+        check("The tensor", Memory.Access.UPLOAD);
         backend().write(operand, ShortBuffer.wrap(from));
         touch();
     }
@@ -139,6 +142,7 @@ public final class Tensor implements AutoCloseable {
      */
     public short[] downloadBits() {
         checkBits();
+        check("The tensor", Memory.Access.DOWNLOAD);
         short[] to = new short[Math.toIntExact(shape.elements())];
         backend().read(operand, ShortBuffer.wrap(to));
         return to;
@@ -179,6 +183,7 @@ public final class Tensor implements AutoCloseable {
         if (to.isReadOnly()) {
             throw new IllegalArgumentException("to must be writable, but given was a read-only buffer");
         }
+        check("The tensor", Memory.Access.DOWNLOAD);
         if (type() == DataType.FLOAT32) {
             backend().read(operand, to.duplicate());
         } else {
@@ -287,9 +292,31 @@ public final class Tensor implements AutoCloseable {
     }
 
     boolean overlaps(Tensor other) {
-        return operand.memory().equals(other.operand.memory())
-                && operand.offset() < other.operand.offset() + other.shape.elements()
-                && other.operand.offset() < operand.offset() + shape.elements();
+        return operand.memory()
+                .overlaps(firstByte(), endByte(), other.operand.memory(), other.firstByte(), other.endByte());
+    }
+
+    private long firstByte() {
+        return operand.offset() * type().bytes();
+    }
+
+    private long endByte() {
+        return firstByte() + shape.elements() * type().bytes();
+    }
+
+    /** @throws IllegalArgumentException when its memory is not for that, as a caller's buffer may be */
+    void check(String name, Memory.Access access) {
+        String objection = operand.memory().objection(access);
+        if (objection != null) {
+            throw new IllegalArgumentException(name + " cannot be used for "
+                    + switch (access) {
+                        case INPUT -> "input";
+                        case OUTPUT -> "output";
+                        case DOWNLOAD -> "a download";
+                        case UPLOAD -> "an upload";
+                    }
+                    + ": " + objection + "; given was " + this);
+        }
     }
 
     private Backend backend() {

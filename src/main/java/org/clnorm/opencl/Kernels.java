@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import org.jocl.CL;
+import org.jocl.CLException;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
 import org.jocl.cl_context;
@@ -40,15 +41,18 @@ final class Kernels {
     static final class Binary {
         private final String name;
         private final cl_program program;
+        /** What it was taken from the cache under, or null when it was compiled. */
+        private final String taken;
         /** What it is to be written to the cache under, or null when it is there. */
         private String unwritten;
 
         private boolean launchedSmall;
         private boolean launchedLarge;
 
-        private Binary(String name, cl_program program, String unwritten) {
+        private Binary(String name, cl_program program, String taken, String unwritten) {
             this.name = name;
             this.program = program;
+            this.taken = taken;
             this.unwritten = unwritten;
         }
 
@@ -92,10 +96,36 @@ final class Kernels {
             binary = make(key);
             binaries.put(key, binary);
         }
-        int[] status = new int[1];
-        cl_kernel handle = CL.clCreateKernel(binary.program, key.name, status);
-        OpenClException.check(status[0], "Creating kernel " + key.name);
-        return new Kernel(launch, handle, binary);
+        try {
+            return kernelOf(launch, binary);
+        } catch (OpenClException | CLException e) {
+            if (binary.taken == null) {
+                throw e;
+            }
+            // It loads, but it is not this kernel: another's, or one with other arguments.
+            log.debug("The cached binary of {} is not of it, and so deleted: {}", key.name, e.getMessage());
+            CL.clReleaseProgram(binary.program);
+            cache.delete(binary.taken);
+            binary = compile(key);
+            binaries.put(key, binary);
+            return kernelOf(launch, binary);
+        }
+    }
+
+    private static Kernel kernelOf(Launch launch, Binary binary) {
+        cl_kernel[] handle = new cl_kernel[1];
+        int created = OpenClException.statusOf(() -> {
+            int[] status = new int[1];
+            handle[0] = CL.clCreateKernel(binary.program, binary.name, status);
+            return status[0];
+        });
+        OpenClException.check(created, "Creating kernel " + binary.name);
+        try {
+            return new Kernel(launch, handle[0], binary);
+        } catch (RuntimeException e) {
+            CL.clReleaseKernel(handle[0]);
+            throw e;
+        }
     }
 
     /**
@@ -115,6 +145,13 @@ final class Kernels {
         return first;
     }
 
+    /** To be called after the launch for which {@link #isFirst} said that it is, and after what the driver did for it. */
+    void ran(Kernel kernel) {
+        if (kernel.binary().taken != null) {
+            cache.prove(kernel.binary().taken);
+        }
+    }
+
     /** How many programs were compiled from source. */
     int compiled() {
         return compiled;
@@ -129,21 +166,34 @@ final class Kernels {
         String file = KernelCatalogue.entry(key.name).source();
         String text = KernelSource.read(file, key.name);
         String options = key.options;
-        String cacheKey = cache.isOn() ? cache.key(text, options) : null;
-        cl_program program = cached(file, cacheKey, options);
-        boolean isNew = program == null;
-        if (isNew) {
-            long before = compiling;
-            program = build(file, text, options);
-            seconds.put(key, (compiling - before) * 1e-9);
+        if (!cache.isOn()) {
+            return new Binary(key.name, build(key, file, text), null, null);
         }
-        return new Binary(key.name, program, isNew ? cacheKey : null);
+        String cacheKey = cache.key(text, options);
+        cl_program program = cached(file, key.name, cacheKey, options);
+        return program == null
+                ? new Binary(key.name, build(key, file, text), null, cacheKey)
+                : new Binary(key.name, program, cacheKey, null);
+    }
+
+    /** Without a look at the cache, which is to get it. */
+    private Binary compile(KernelKey key) {
+        String file = KernelCatalogue.entry(key.name).source();
+        String text = KernelSource.read(file, key.name);
+        return new Binary(key.name, build(key, file, text), null, cache.key(text, key.options));
+    }
+
+    private cl_program build(KernelKey key, String file, String text) {
+        long before = compiling;
+        cl_program program = build(file, text, key.options);
+        seconds.put(key, (compiling - before) * 1e-9);
+        return program;
     }
 
     /** The program of a binary in the cache; null where there is none that the driver takes. */
-    private cl_program cached(String file, String cacheKey, String options) {
-        byte[] binary = cacheKey == null ? null : cache.read(cacheKey);
-        if (binary == null) {
+    private cl_program cached(String file, String kernel, String cacheKey, String options) {
+        byte[] binary = cache.read(cacheKey, kernel);
+        if (binary == null || !cache.admits(cacheKey)) {
             return null;
         }
         long start = System.nanoTime();
@@ -176,7 +226,7 @@ final class Kernels {
         made.unwritten = null;
         byte[] binary = binaryOf(made);
         if (binary.length > 0) {
-            cache.write(cacheKey, binary);
+            cache.write(cacheKey, made.name, binary);
         }
     }
 

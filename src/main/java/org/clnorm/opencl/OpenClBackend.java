@@ -74,7 +74,7 @@ public final class OpenClBackend implements Backend {
     private final Transfers transfers;
     private final Runnable afterCompiling;
     /** The buffers that memory is open over. Guarded by itself. */
-    private final Map<cl_mem, OpenClMemory.Buffer> buffers = new HashMap<>();
+    private final Map<cl_mem, OpenClMemory.Root> buffers = new HashMap<>();
 
     private final Map<String, LongAdder> launches = new ConcurrentHashMap<>();
     private final LongAdder allocated = new LongAdder();
@@ -158,9 +158,14 @@ public final class OpenClBackend implements Backend {
         return CL.clCreateCommandQueue(context, device, timing ? CL.CL_QUEUE_PROFILING_ENABLE : 0, status);
     }
 
-    /** A backend over a caller's context and in-order queue, which stay the caller's and are retained until it is closed. */
+    /**
+     * A backend over a caller's context and in-order queue, which stay the caller's and are retained until it is closed.
+     *
+     * @throws IllegalArgumentException when the queue is another device's or context's, or an out-of-order one
+     */
     public static OpenClBackend over(
             cl_context context, cl_device_id device, cl_command_queue queue, String strategyName) {
+        Foreign.checkQueue(context, device, queue);
         cl_platform_id platform = OpenCl.platformOf(device);
         DeviceFacts facts = OpenCl.factsOf(platform, device);
         Strategy strategy = strategyOf(strategyName, facts);
@@ -327,7 +332,7 @@ public final class OpenClBackend implements Backend {
             cl_mem handle = CL.clCreateBuffer(context, CL.CL_MEM_READ_WRITE, bytes, null, status);
             OpenClException.check(status[0], "Allocating " + bytes + " bytes on " + facts.name());
             allocated.add(bytes);
-            return over(handle, elements, onRelease);
+            return over(handle, elements, null, onRelease);
         } finally {
             gate.leave();
         }
@@ -338,44 +343,48 @@ public final class OpenClBackend implements Backend {
         return allocated.sum();
     }
 
-    /** Memory over a caller's buffer, which stays the caller's and is retained until the memory is closed. */
+    /**
+     * Memory over a caller's buffer, which stays the caller's and is retained until the memory is closed.
+     *
+     * @throws IllegalArgumentException when it cannot be worked with, such as one of another context
+     */
     public OpenClMemory wrap(cl_mem buffer, DataType type) {
         enter();
         try {
-            long[] bytes = new long[1];
-            OpenClException.check(
-                    CL.clGetMemObjectInfo(buffer, CL.CL_MEM_SIZE, Sizeof.size_t, Pointer.to(bytes), null),
-                    "Asking for the size of a buffer");
+            Foreign.Buffer foreign = Foreign.buffer(buffer, context, device, type);
             OpenClException.check(CL.clRetainMemObject(buffer), "Retaining a buffer");
-            return over(buffer, bytes[0] / type.bytes(), () -> {});
+            return over(buffer, foreign.bytes() / type.bytes(), foreign, () -> {});
         } finally {
             gate.leave();
         }
     }
 
     /** @param handle of a buffer that is released with the memory */
-    private OpenClMemory over(cl_mem handle, long elements, Runnable onRelease) {
+    private OpenClMemory over(cl_mem handle, long elements, Foreign.Buffer foreign, Runnable onRelease) {
         synchronized (buffers) {
-            OpenClMemory.Buffer buffer = buffers.computeIfAbsent(handle, OpenClMemory.Buffer::new);
+            cl_mem rootHandle = foreign == null ? handle : foreign.root();
+            OpenClMemory.Root root = buffers.computeIfAbsent(rootHandle, OpenClMemory.Root::new);
             OpenClMemory memory = new OpenClMemory(
-                    buffer,
+                    root,
+                    handle,
                     elements,
+                    foreign,
                     released -> {
                         onRelease.run();
                         releaseMemory(released);
                     },
                     this::closeMemory);
-            buffer.over.add(memory);
+            root.over.add(memory);
             return memory;
         }
     }
 
     private void releaseMemory(OpenClMemory memory) {
-        OpenClMemory.Buffer buffer = memory.buffer();
+        OpenClMemory.Root root = memory.root();
         synchronized (buffers) {
-            buffer.over.removeIf(other -> other == memory);
-            if (buffer.over.isEmpty()) {
-                buffers.remove(memory.handle());
+            root.over.removeIf(other -> other == memory);
+            if (root.over.isEmpty()) {
+                buffers.remove(root.handle);
             }
         }
         CL.clReleaseMemObject(memory.handle());
@@ -770,7 +779,7 @@ public final class OpenClBackend implements Backend {
 
     private void launch(Kernel kernel) {
         long start = System.nanoTime();
-        boolean compiles = kernels.isFirst(kernel) && facts.isPocl();
+        boolean first = kernels.isFirst(kernel);
         if (timings == null) {
             kernel.enqueue(queue, null);
         } else {
@@ -782,10 +791,13 @@ public final class OpenClBackend implements Backend {
                     time(event, CL.CL_PROFILING_COMMAND_END) - time(event, CL.CL_PROFILING_COMMAND_START));
             CL.clReleaseEvent(event);
         }
-        if (compiles) {
-            await(); // it compiles on a thread of its own
-            afterCompiling.run();
-            firstLaunches += System.nanoTime() - start;
+        if (first) {
+            if (facts.isPocl()) {
+                await(); // it compiles on a thread of its own
+                afterCompiling.run();
+                firstLaunches += System.nanoTime() - start;
+            }
+            kernels.ran(kernel);
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();
     }
@@ -813,7 +825,7 @@ public final class OpenClBackend implements Backend {
             List<OpenClMemory> open;
             synchronized (buffers) {
                 open = buffers.values().stream()
-                        .flatMap(buffer -> buffer.over.stream())
+                        .flatMap(root -> root.over.stream())
                         .toList();
             }
             open.forEach(memory -> memory.gate().shut());

@@ -24,6 +24,8 @@ public final class TunedTables {
     private static final Logger log = LoggerFactory.getLogger(TunedTables.class);
     private static final String FIRST_LINE = "clnorm strategies, format 1\n";
 
+    private static final long MOST_BYTES = 1 << 20;
+
     /** Where the files are; empty where there is to be none. */
     private final Optional<Path> folder;
 
@@ -47,7 +49,7 @@ public final class TunedTables {
     public Optional<StrategyTable> load(DeviceFacts facts) {
         Optional<Path> file = file(facts).filter(Files::exists);
         try {
-            return file.isEmpty() ? Optional.empty() : Optional.of(read(Files.readString(file.orElseThrow()), facts));
+            return file.isEmpty() ? Optional.empty() : Optional.of(read(text(file.orElseThrow()), facts));
         } catch (IOException | IllegalArgumentException e) {
             log.warn(
                     "The strategies in {} are ignored: {}. clnorm tune measures them anew.",
@@ -55,6 +57,14 @@ public final class TunedTables {
                     e instanceof IOException ? e.toString() : e.getMessage());
             return Optional.empty();
         }
+    }
+
+    private static String text(Path file) throws IOException {
+        byte[] content = UserCache.read(file, MOST_BYTES);
+        if (content == null) {
+            throw new IOException("it has more than " + MOST_BYTES + " bytes");
+        }
+        return new String(content, StandardCharsets.UTF_8);
     }
 
     private static StrategyTable read(String text, DeviceFacts facts) {

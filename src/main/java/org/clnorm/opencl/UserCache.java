@@ -1,9 +1,15 @@
 package org.clnorm.opencl;
 
 import java.io.IOException;
+import java.io.InputStream;
 import java.nio.file.Files;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.BasicFileAttributes;
+import java.nio.file.attribute.PosixFileAttributes;
+import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
+import java.nio.file.attribute.UserPrincipal;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
@@ -41,6 +47,72 @@ public final class UserCache {
                 os.startsWith("mac")
                         ? Path.of(home, "Library", "Caches", "clnorm")
                         : Path.of(home, ".cache", "clnorm"));
+    }
+
+    /**
+     * Makes sure that what a process would run from a file, or from the files of a folder, can only be the user's doing.
+     *
+     * @param links how to take a link: as it is, which is refused, or as what it leads to
+     * @return what was seen
+     * @throws IOException when it is neither a folder nor a regular file, when it is another user's, or when others may
+     *     write to it; the message says so. Of the last two nothing is known where the file system has no permissions.
+     */
+    static BasicFileAttributes checkOwn(Path path, LinkOption... links) throws IOException {
+        if (!path.getFileSystem().supportedFileAttributeViews().contains("posix")) {
+            return checkKind(path, Files.readAttributes(path, BasicFileAttributes.class, links));
+        }
+        PosixFileAttributes attributes = Files.readAttributes(path, PosixFileAttributes.class, links);
+        checkKind(path, attributes);
+        if (!attributes.owner().equals(Self.OWNER)) {
+            throw new IOException(path + " belongs to " + attributes.owner().getName() + ", and not to the user");
+        }
+        if (attributes.permissions().contains(PosixFilePermission.GROUP_WRITE)
+                || attributes.permissions().contains(PosixFilePermission.OTHERS_WRITE)) {
+            throw new IOException("others than the user may write to " + path + " ("
+                    + PosixFilePermissions.toString(attributes.permissions()) + "); chmod go-w " + path
+                    + " if only the user did");
+        }
+        return attributes;
+    }
+
+    private static BasicFileAttributes checkKind(Path path, BasicFileAttributes attributes) throws IOException {
+        if (!attributes.isRegularFile() && !attributes.isDirectory()) {
+            throw new IOException(path + " is a link, a pipe or a device, and no file");
+        }
+        return attributes;
+    }
+
+    /**
+     * The content of a regular file of at most so many bytes; null for a longer one.
+     *
+     * @throws IOException when it cannot be read, or is no regular file: a pipe would never end
+     */
+    static byte[] read(Path file, long most, LinkOption... links) throws IOException {
+        if (!Files.isRegularFile(file, links)) {
+            throw new IOException(file + " is no regular file");
+        }
+        try (InputStream in = Files.newInputStream(file, links)) {
+            byte[] content = in.readNBytes((int) Math.min(most + 1, Integer.MAX_VALUE));
+            return content.length > most ? null : content;
+        }
+    }
+
+    /** Who runs this process, known by what is made by it. */
+    private static final class Self {
+        static final UserPrincipal OWNER = owner();
+
+        private static UserPrincipal owner() {
+            try {
+                Path made = Files.createTempFile("clnorm-", ".tmp");
+                try {
+                    return Files.getOwner(made);
+                } finally {
+                    Files.delete(made);
+                }
+            } catch (IOException e) {
+                return null; // and so nothing is the user's
+            }
+        }
     }
 
     /** Makes a folder in it, for nobody but the user: what is in it may be machine code that a process will run. */

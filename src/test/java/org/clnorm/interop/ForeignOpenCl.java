@@ -10,6 +10,7 @@ import org.clnorm.TestDevice;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
+import org.jocl.cl_buffer_region;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_context;
 import org.jocl.cl_context_properties;
@@ -77,6 +78,32 @@ final class ForeignOpenCl implements AutoCloseable {
         check(status[0]);
         buffers.add(buffer);
         return buffer;
+    }
+
+    /** One made with flags, of undefined content. */
+    cl_mem bufferOf(long flags, long bytes) {
+        int[] status = new int[1];
+        cl_mem buffer = CL.clCreateBuffer(context, flags, bytes, null, status);
+        check(status[0]);
+        buffers.add(buffer);
+        return buffer;
+    }
+
+    /** Bytes of a buffer, as a buffer. */
+    cl_mem subBuffer(cl_mem parent, long flags, long firstByte, long bytes) {
+        int[] status = new int[1];
+        cl_mem buffer = CL.clCreateSubBuffer(
+                parent, flags, CL.CL_BUFFER_CREATE_TYPE_REGION, new cl_buffer_region(firstByte, bytes), status);
+        check(status[0]);
+        buffers.add(0, buffer); // to be released before its parent
+        return buffer;
+    }
+
+    /** How many bytes lie between places where a sub-buffer may start. */
+    int alignment() {
+        int[] bits = new int[1];
+        check(CL.clGetDeviceInfo(device, CL.CL_DEVICE_MEM_BASE_ADDR_ALIGN, Sizeof.cl_uint, Pointer.to(bits), null));
+        return bits[0] / 8;
     }
 
     void write(cl_mem to, float... values) {

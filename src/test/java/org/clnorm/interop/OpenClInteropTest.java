@@ -5,9 +5,11 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.Arrays;
 import java.util.function.IntSupplier;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.clnorm.Activation;
 import org.clnorm.Batch;
 import org.clnorm.BatchNorm;
+import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
@@ -18,6 +20,10 @@ import org.clnorm.Tensor;
 import org.clnorm.TestDevice;
 import org.clnorm.lifecycle.LogCapture;
 import org.jocl.CL;
+import org.jocl.cl_command_queue;
+import org.jocl.cl_device_id;
+import org.jocl.cl_image_desc;
+import org.jocl.cl_image_format;
 import org.jocl.cl_mem;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
@@ -249,6 +255,250 @@ final class OpenClInteropTest {
         assertThatThrownBy(() -> OpenClInterop.tensor(device, buffer, 0, SHAPE, null))
                 .isInstanceOf(NullPointerException.class)
                 .hasMessage("layout");
+    }
+
+    private static void assertRefused(ThrowingCallable call, String... parts) {
+        assertThatThrownBy(call).isInstanceOf(IllegalArgumentException.class).hasMessageContainingAll(parts);
+    }
+
+    @Test
+    @SuppressWarnings("deprecation") // as in the library
+    void device_overAnOutOfOrderQueue_isRefused() {
+        int[] status = new int[1];
+        cl_command_queue queue = CL.clCreateCommandQueue(
+                foreign.context, foreign.device, CL.CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE, status);
+        ForeignOpenCl.check(status[0]);
+        try {
+            assertRefused(
+                    () -> OpenClInterop.device(foreign.context, foreign.device, queue),
+                    "queue must be an in-order one",
+                    "CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE");
+        } finally {
+            CL.clReleaseCommandQueue(queue);
+        }
+    }
+
+    @Test
+    void device_overAQueueThatTimes_isTaken() {
+        int[] status = new int[1];
+        @SuppressWarnings("deprecation") // as in the library
+        cl_command_queue queue =
+                CL.clCreateCommandQueue(foreign.context, foreign.device, CL.CL_QUEUE_PROFILING_ENABLE, status);
+        ForeignOpenCl.check(status[0]);
+        OpenClInterop.device(foreign.context, foreign.device, queue).close();
+        CL.clReleaseCommandQueue(queue);
+    }
+
+    @Test
+    void device_overAQueueOfAnotherContext_isRefused() {
+        try (ForeignOpenCl other = new ForeignOpenCl()) {
+            assertRefused(
+                    () -> OpenClInterop.device(foreign.context, foreign.device, other.queue),
+                    "queue must be of the context that was given",
+                    "another");
+        }
+    }
+
+    @Test
+    void device_overAQueueOnAnotherDevice_isRefused() {
+        cl_device_id another = new cl_device_id();
+        assertRefused(
+                () -> OpenClInterop.device(foreign.context, another, foreign.queue),
+                "queue must be on the device that was given",
+                "another");
+    }
+
+    @Test
+    void device_overNoQueue_isRefused() {
+        assertRefused(
+                () -> OpenClInterop.device(foreign.context, foreign.device, new cl_command_queue()),
+                "queue must be a command queue that was not released",
+                "CL_INVALID_COMMAND_QUEUE");
+    }
+
+    @Test
+    void tensor_overABufferOfAnotherContext_isRefused() {
+        try (ForeignOpenCl other = new ForeignOpenCl()) {
+            cl_mem buffer = other.buffer(new float[N]);
+            assertRefused(
+                    () -> OpenClInterop.tensor(device, buffer, 0, SHAPE, LAYOUT),
+                    "buffer must be of the device's context",
+                    "another");
+        }
+    }
+
+    @Test
+    void tensor_overWhatIsNoBuffer_isRefused() {
+        assertRefused(
+                () -> OpenClInterop.tensor(device, new cl_mem(), 0, SHAPE, LAYOUT),
+                "buffer must be a buffer that was not released",
+                "CL_INVALID_MEM_OBJECT");
+        int[] status = new int[1];
+        cl_image_format format = new cl_image_format();
+        format.image_channel_order = CL.CL_RGBA;
+        format.image_channel_data_type = CL.CL_FLOAT;
+        cl_image_desc desc = new cl_image_desc();
+        desc.image_type = CL.CL_MEM_OBJECT_IMAGE2D;
+        desc.image_width = 8;
+        desc.image_height = 8;
+        cl_mem image = CL.clCreateImage(foreign.context, CL.CL_MEM_READ_WRITE, format, desc, null, status);
+        ForeignOpenCl.check(status[0]);
+        try {
+            assertRefused(
+                    () -> OpenClInterop.tensor(device, image, 0, SHAPE, LAYOUT),
+                    "buffer must be a buffer, but given was a CL_MEM_OBJECT_IMAGE2D");
+        } finally {
+            CL.clReleaseMemObject(image);
+        }
+    }
+
+    @Test
+    void tensor_overABufferOfHalfElements_isRefused() {
+        cl_mem buffer = foreign.bufferOf(CL.CL_MEM_READ_WRITE, 4 * N + 2);
+        assertRefused(
+                () -> OpenClInterop.tensor(device, buffer, 0, SHAPE, LAYOUT),
+                "buffer must have whole float32 elements, but it has 242 bytes");
+        OpenClInterop.tensor(device, buffer, 0, SHAPE, LAYOUT, DataType.FLOAT16).close();
+    }
+
+    @Test
+    void tensor_overAReadOnlyBuffer_isForInput() {
+        cl_mem readOnly = foreign.bufferOf(CL.CL_MEM_READ_ONLY, 4 * N);
+        try (BatchNorm norm = layer().build(device);
+                BatchNorm ours = layer().build(TestDevice.AUTO.device());
+                Tensor x = OpenClInterop.tensor(device, readOnly, 0, SHAPE, LAYOUT);
+                Tensor dy = DY.on(device);
+                Tensor other = X.on(device)) {
+            x.upload(X.values());
+            Step expected = Step.of(ours, X, null, DY);
+            try (Tensor y = norm.forward(x);
+                    Tensor dx = norm.backward(dy)) {
+                assertThat(y.download()).isEqualTo(expected.y());
+                assertThat(dx.download()).isEqualTo(expected.dx());
+                norm.forward(other, y);
+                assertRefused(
+                        () -> norm.forward(other, x), "y cannot be used for output", "CL_MEM_READ_ONLY", "(3, 4, 5)");
+                assertRefused(() -> norm.backward(dy, x), "dx cannot be used for output", "CL_MEM_READ_ONLY");
+            }
+            assertThat(x.download()).as("the host may write and read it").isEqualTo(X.values());
+        }
+    }
+
+    @Test
+    void tensor_overAWriteOnlyBuffer_isForOutput() {
+        cl_mem writeOnly = foreign.bufferOf(CL.CL_MEM_WRITE_ONLY, 4 * N);
+        try (BatchNorm norm = layer().build(device);
+                BatchNorm ours = layer().build(TestDevice.AUTO.device());
+                Tensor x = X.on(device);
+                Tensor output = OpenClInterop.tensor(device, writeOnly, 0, SHAPE, LAYOUT)) {
+            Step expected = Step.of(ours, X, null, DY);
+            norm.forward(x, output);
+            assertThat(output.download()).isEqualTo(expected.y());
+            assertRefused(() -> norm.backward(output), "dy cannot be used for input", "CL_MEM_WRITE_ONLY");
+            assertRefused(() -> norm.forward(output), "x cannot be used for input", "CL_MEM_WRITE_ONLY");
+            try (Tensor y = device.tensor(SHAPE, LAYOUT)) {
+                assertRefused(
+                        () -> norm.forward(x, output, y), "residual cannot be used for input", "CL_MEM_WRITE_ONLY");
+                norm.forward(x, x, output);
+                assertRefused(() -> norm.backward(y), "y cannot be used for input", "CL_MEM_WRITE_ONLY");
+            }
+        }
+    }
+
+    @Test
+    void tensor_overABufferThatTheHostMayNotUse_isForPasses() {
+        cl_mem noAccess = foreign.bufferOf(CL.CL_MEM_READ_WRITE | CL.CL_MEM_HOST_NO_ACCESS, 4 * N);
+        cl_mem hostReads = foreign.bufferOf(CL.CL_MEM_READ_WRITE | CL.CL_MEM_HOST_READ_ONLY, 4 * N);
+        cl_mem hostWrites = foreign.bufferOf(CL.CL_MEM_READ_WRITE | CL.CL_MEM_HOST_WRITE_ONLY, 4 * N);
+        try (BatchNorm norm = layer().build(device);
+                BatchNorm ours = layer().build(TestDevice.AUTO.device());
+                Tensor between = OpenClInterop.tensor(device, noAccess, 0, SHAPE, LAYOUT);
+                Tensor to = OpenClInterop.tensor(device, hostReads, 0, SHAPE, LAYOUT);
+                Tensor from = OpenClInterop.tensor(device, hostWrites, 0, SHAPE, LAYOUT)) {
+            from.upload(X.values());
+            norm.forward(from, to);
+            assertThat(to.download()).isEqualTo(Step.of(ours, X, null, DY).y());
+            norm.forward(from, between);
+            assertRefused(between::download, "cannot be used for a download", "CL_MEM_HOST_NO_ACCESS");
+            assertRefused(from::download, "cannot be used for a download", "CL_MEM_HOST_WRITE_ONLY");
+            assertRefused(() -> between.upload(X.values()), "cannot be used for an upload", "CL_MEM_HOST_NO_ACCESS");
+            assertRefused(() -> to.upload(X.values()), "cannot be used for an upload", "CL_MEM_HOST_READ_ONLY");
+        }
+    }
+
+    @Test
+    void tensors_overSubBuffers_areKnownToOverlapWhereTheyDo() {
+        int step = foreign.alignment();
+        int elements = step / 4;
+        Shape shape = Shape.of(2, elements); // two steps long
+        Batch values = Batch.random(shape, LAYOUT, 5);
+        cl_mem root = foreign.bufferOf(CL.CL_MEM_READ_WRITE, 6L * step);
+        try (BatchNorm norm = BatchNorm.builder(elements).build(device);
+                BatchNorm ours = BatchNorm.builder(elements).build(TestDevice.AUTO.device());
+                Tensor x = tensorAt(root, 0, shape);
+                Tensor sameBytes = subTensor(root, 0, shape);
+                Tensor crossing = subTensor(root, step, shape);
+                Tensor next = subTensor(root, 2L * step, shape);
+                Tensor sibling = subTensor(root, 3L * step, shape);
+                Tensor behindInTheRoot = tensorAt(root, 3L * elements, shape)) {
+            for (Tensor x1 : new Tensor[] {x, sameBytes}) {
+                x1.upload(values.values());
+                assertRefused(() -> norm.forward(x1, crossing), "y may not share memory with x");
+                norm.forward(x1, next);
+                norm.forward(x1, sibling);
+                norm.forward(x1, behindInTheRoot);
+            }
+            assertRefused(() -> norm.forward(x, sameBytes), "y may not share memory with x");
+            assertRefused(() -> norm.forward(next, sibling), "y may not share memory with x");
+            assertRefused(() -> norm.forward(next, behindInTheRoot), "y may not share memory with x");
+            assertRefused(() -> norm.forward(sibling, behindInTheRoot), "y may not share memory with x");
+            norm.forward(sameBytes, next);
+            assertThat(next.download())
+                    .isEqualTo(Step.of(ours, values, null, values).y());
+        }
+    }
+
+    private Tensor tensorAt(cl_mem root, long offset, Shape shape) {
+        return OpenClInterop.tensor(device, root, offset, shape, LAYOUT);
+    }
+
+    private Tensor subTensor(cl_mem root, long firstByte, Shape shape) {
+        cl_mem part = foreign.subBuffer(root, 0, firstByte, shape.elements() * 4);
+        return OpenClInterop.tensor(device, part, 0, shape, LAYOUT);
+    }
+
+    @Test
+    void tensors_ofTwoTypesOverOneBuffer_areKnownToOverlapByTheirBytes() {
+        Shape shape = Shape.of(2, 5);
+        cl_mem root = foreign.bufferOf(CL.CL_MEM_READ_WRITE, 80);
+        try (BatchNorm norm = BatchNorm.builder(5).build(device);
+                Tensor x = OpenClInterop.tensor(device, root, 0, shape, LAYOUT);
+                Tensor inside = OpenClInterop.tensor(device, root, 10, shape, LAYOUT, DataType.FLOAT16);
+                Tensor behind = OpenClInterop.tensor(device, root, 20, shape, LAYOUT, DataType.FLOAT16)) {
+            x.fill(1);
+            assertRefused(() -> norm.forward(x, inside), "y may not share memory with x");
+            norm.forward(x, behind);
+        }
+    }
+
+    @Test
+    void tensor_overASubBuffer_isAsItsParentWasMade() {
+        int step = foreign.alignment();
+        cl_mem readOnly = foreign.bufferOf(CL.CL_MEM_READ_ONLY, 4L * step);
+        cl_mem open = foreign.bufferOf(CL.CL_MEM_READ_WRITE, 4L * step);
+        Shape shape = Shape.of(2, step / 8);
+        try (BatchNorm norm = BatchNorm.builder(step / 8).build(device);
+                Tensor x = device.tensor(shape, LAYOUT);
+                Tensor inherits = subTensor(readOnly, step, shape);
+                Tensor narrower = OpenClInterop.tensor(
+                        device, foreign.subBuffer(open, CL.CL_MEM_READ_ONLY, step, step), 0, shape, LAYOUT)) {
+            assertRefused(() -> norm.forward(x, inherits), "y cannot be used for output", "CL_MEM_READ_ONLY");
+            assertRefused(() -> norm.forward(x, narrower), "y cannot be used for output", "CL_MEM_READ_ONLY");
+            assertRefused(
+                    () -> OpenClInterop.tensor(device, foreign.subBuffer(open, 0, 0, step), step / 4, shape, LAYOUT),
+                    "offset " + step / 4,
+                    "has " + step / 4);
+        }
     }
 
     @Test

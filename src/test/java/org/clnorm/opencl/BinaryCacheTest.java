@@ -9,6 +9,7 @@ import java.io.RandomAccessFile;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.attribute.FileTime;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
@@ -22,10 +23,12 @@ import java.util.concurrent.Future;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 /** The files of the cache; no device is needed for them. */
 class BinaryCacheTest {
+    private static final String KERNEL = "apply";
     private static final byte[] BINARY = {1, 2, 3, 4, 5, 6, 7};
 
     @TempDir
@@ -38,7 +41,7 @@ class BinaryCacheTest {
     void writeOne() {
         cache = cache();
         key = cache.key("text", "options");
-        cache.write(key, BINARY);
+        cache.write(key, KERNEL, BINARY);
     }
 
     private BinaryCache cache() {
@@ -53,19 +56,19 @@ class BinaryCacheTest {
 
     @Test
     void read_whatAnotherWrote_isThat() throws IOException {
-        assertThat(cache().read(key)).isEqualTo(BINARY);
+        assertThat(cache().read(key, KERNEL)).isEqualTo(BINARY);
         assertThat(files()).as("no temporary file is left").containsExactly(cache.file(key));
     }
 
     @Test
     void read_whatNobodyWrote_isNothing() {
-        assertThat(cache.read(cache.key("other text", "options"))).isNull();
+        assertThat(cache.read(cache.key("other text", "options"), KERNEL)).isNull();
     }
 
     @Test
     void write_again_replaces() {
-        cache.write(key, new byte[] {9});
-        assertThat(cache.read(key)).containsExactly(9);
+        cache.write(key, KERNEL, new byte[] {9});
+        assertThat(cache.read(key, KERNEL)).containsExactly(9);
     }
 
     @Test
@@ -86,14 +89,14 @@ class BinaryCacheTest {
     void read_fileWithAByteChanged_isDeleted() throws IOException {
         long length = Files.size(cache.file(key));
         for (long at = 0; at < length; at += 3) {
-            cache.write(key, BINARY);
+            cache.write(key, KERNEL, BINARY);
             try (RandomAccessFile file = new RandomAccessFile(cache.file(key).toFile(), "rw")) {
                 file.seek(at);
                 int old = file.read();
                 file.seek(at);
                 file.write(old ^ 1);
             }
-            assertThat(cache.read(key)).as("byte %d changed", at).isNull();
+            assertThat(cache.read(key, KERNEL)).as("byte %d changed", at).isNull();
             assertThat(cache.file(key)).doesNotExist();
         }
     }
@@ -104,7 +107,7 @@ class BinaryCacheTest {
         for (int length = 0; length <= whole.length + 5; length += 5) {
             if (length != whole.length) {
                 Files.write(cache.file(key), Arrays.copyOf(whole, length));
-                assertThat(cache.read(key))
+                assertThat(cache.read(key, KERNEL))
                         .as("%d of %d bytes", length, whole.length)
                         .isNull();
                 assertThat(cache.file(key)).doesNotExist();
@@ -117,9 +120,9 @@ class BinaryCacheTest {
         String other = cache.key("other text", "options");
         Files.copy(cache.file(key), cache.file(other));
 
-        assertThat(cache.read(other)).isNull();
+        assertThat(cache.read(other, KERNEL)).isNull();
         assertThat(cache.file(other)).doesNotExist();
-        assertThat(cache.read(key)).isEqualTo(BINARY);
+        assertThat(cache.read(key, KERNEL)).isEqualTo(BINARY);
     }
 
     @Test
@@ -127,7 +130,7 @@ class BinaryCacheTest {
         try (RandomAccessFile file = new RandomAccessFile(cache.file(key).toFile(), "rw")) {
             file.setLength(1L << 40); // sparse
         }
-        assertThat(cache.read(key)).isNull();
+        assertThat(cache.read(key, KERNEL)).isNull();
         assertThat(cache.file(key)).doesNotExist();
     }
 
@@ -136,9 +139,9 @@ class BinaryCacheTest {
         String taken = cache.key("taken", "");
         Files.createDirectories(cache.file(taken).resolve("inside"));
 
-        assertThat(cache.read(taken)).isNull();
-        cache.write(taken, BINARY);
-        assertThat(cache.read(taken)).isNull();
+        assertThat(cache.read(taken, KERNEL)).isNull();
+        cache.write(taken, KERNEL, BINARY);
+        assertThat(cache.read(taken, KERNEL)).isNull();
         assertThat(files()).as("no temporary file is left").hasSize(2);
     }
 
@@ -147,10 +150,10 @@ class BinaryCacheTest {
         BinaryCache impossible =
                 new BinaryCache(Files.createFile(folder.resolve("file")).resolve("folder"), List.of());
         assertThatCode(() -> {
-                    assertThat(impossible.read(key)).isNull();
-                    impossible.write(key, BINARY);
+                    assertThat(impossible.read(key, KERNEL)).isNull();
+                    impossible.write(key, KERNEL, BINARY);
                     impossible.delete(key);
-                    assertThat(impossible.read(key)).isNull();
+                    assertThat(impossible.read(key, KERNEL)).isNull();
                 })
                 .doesNotThrowAnyException();
     }
@@ -158,9 +161,9 @@ class BinaryCacheTest {
     @Test
     void readAndWrite_off_doNothing() throws IOException {
         BinaryCache off = BinaryCache.off();
-        off.write(key, BINARY);
+        off.write(key, KERNEL, BINARY);
         off.delete(key);
-        assertThat(off.read(key)).isNull();
+        assertThat(off.read(key, KERNEL)).isNull();
         assertThat(off.isOn()).isFalse();
     }
 
@@ -182,13 +185,13 @@ class BinaryCacheTest {
         String old = cache.key("old", "");
         String used = cache.key("used", "");
         for (String written : List.of(old, used)) {
-            cache.write(written, BINARY);
+            cache.write(written, KERNEL, BINARY);
             Files.setLastModifiedTime(
                     cache.file(written), FileTime.from(Instant.now().minus(BinaryCache.UNUSED.plusDays(1))));
         }
-        cache.read(used);
+        cache.read(used, KERNEL);
 
-        cache().write(cache.key("new", ""), BINARY);
+        cache().write(cache.key("new", ""), KERNEL, BINARY);
 
         assertThat(cache.file(old)).doesNotExist();
         assertThat(cache.file(used)).as("reading it was a use").exists();
@@ -199,7 +202,9 @@ class BinaryCacheTest {
     void write_firstOfAProcess_deletesTheLongestUnusedOfTooMuch() throws IOException {
         List<Path> large = new ArrayList<>();
         for (int i = 0; i < 4; i++) {
-            Path file = cache.file(cache.key("large", "" + i));
+            String entry = cache.key("large", "" + i);
+            Path file = cache.file(entry);
+            cache.write(entry, KERNEL, BINARY);
             try (RandomAccessFile content = new RandomAccessFile(file.toFile(), "rw")) {
                 content.setLength(BinaryCache.MOST_BYTES * 2 / 5); // sparse
             }
@@ -207,10 +212,137 @@ class BinaryCacheTest {
             large.add(file);
         }
 
-        cache().write(cache.key("new", ""), BINARY);
+        cache().write(cache.key("new", ""), KERNEL, BINARY);
 
         assertThat(large.subList(0, 2)).allMatch(Files::exists);
         assertThat(large.subList(2, 4)).noneMatch(Files::exists);
+    }
+
+    @Test
+    void admits_whatEndedItsFirstUser_noMoreUntilItIsWrittenAnew() {
+        assertThat(cache().admits(key)).as("new").isTrue();
+        assertThat(cache().admits(key)).as("nobody came back from it").isFalse();
+        assertThat(cache().read(key, KERNEL)).as("whole all the same").isEqualTo(BINARY);
+
+        cache.write(key, KERNEL, BINARY);
+        assertThat(cache().admits(key)).isTrue();
+        cache().prove(key);
+        assertThat(cache().admits(key)).isTrue();
+        assertThat(cache().admits(key)).as("it has proved itself").isTrue();
+        assertThat(cache().read(key, KERNEL)).isEqualTo(BINARY);
+    }
+
+    @Test
+    void read_entryOfAnotherKernel_isDeleted() {
+        assertThat(cache.read(key, "fold")).isNull();
+        assertThat(cache.file(key)).doesNotExist();
+    }
+
+    /** By a folder of that name somebody's own files are meant, such as kernels' sources. */
+    @Test
+    void write_firstOfAProcess_leavesOthersFilesAloneAndUncounted() throws IOException {
+        Instant longAgo = Instant.now().minus(BinaryCache.UNUSED.multipliedBy(2));
+        List<Path> others = new ArrayList<>();
+        others.add(Files.writeString(folder.resolve("mine.cl"), "__kernel void mine() {}"));
+        others.add(Files.writeString(folder.resolve("readme.clbinary"), "clnormB\n"));
+        others.add(Files.writeString(cache.file("0".repeat(64)), "of a name like ours"));
+        others.add(Files.write(folder.resolve("copy of " + key + ".clbinary"), Files.readAllBytes(cache.file(key))));
+        Path large = folder.resolve("large.bin");
+        try (RandomAccessFile content = new RandomAccessFile(large.toFile(), "rw")) {
+            content.setLength(2 * BinaryCache.MOST_BYTES); // sparse
+        }
+        for (Path other : others) {
+            Files.setLastModifiedTime(other, FileTime.from(longAgo));
+        }
+        others.add(large);
+
+        cache().write(cache.key("new", ""), KERNEL, BINARY);
+
+        assertThat(others).allMatch(Files::exists);
+        assertThat(cache.file(key)).as("large.bin counts for nothing").exists();
+    }
+
+    @Test
+    void write_firstOfAProcess_sweepsAbandonedDrafts() throws IOException {
+        Path draft = Files.writeString(folder.resolve("clnorm-42.part"), "half");
+        Files.setLastModifiedTime(draft, FileTime.from(Instant.now().minus(Duration.ofDays(2))));
+
+        cache().write(cache.key("new", ""), KERNEL, BINARY);
+
+        assertThat(draft).doesNotExist();
+    }
+
+    @Test
+    @Timeout(20)
+    void read_whatIsNoRegularFile_isNotOpenedAndReplacedByTheNextWrite() throws Exception {
+        Path target = Files.write(folder.resolve("target"), Files.readAllBytes(cache.file(key)));
+        for (String what : List.of("pipe", "/dev/zero", target.toString(), "nothing")) {
+            Files.deleteIfExists(cache.file(key));
+            if (what.equals("pipe")) {
+                assertThat(new ProcessBuilder("mkfifo", cache.file(key).toString())
+                                .start()
+                                .waitFor())
+                        .isZero();
+            } else {
+                Files.createSymbolicLink(cache.file(key), Path.of(what));
+            }
+            BinaryCache own = cache();
+            assertThat(own.read(key, KERNEL)).as(what).isNull();
+            own.write(key, KERNEL, BINARY);
+            assertThat(own.read(key, KERNEL)).as(what).isEqualTo(BINARY);
+        }
+        assertThat(target).as("it was not written through the link").exists();
+        assertThat(Files.exists(Path.of("nothing"))).isFalse();
+    }
+
+    @Test
+    void read_fileThatOthersMayWriteTo_isNotTaken() throws IOException {
+        for (String permissions : List.of("rw-rw----", "rw----rw-")) {
+            Files.setPosixFilePermissions(cache.file(key), PosixFilePermissions.fromString(permissions));
+            assertThat(cache().read(key, KERNEL)).isNull();
+        }
+        cache.write(key, KERNEL, BINARY);
+        assertThat(Files.getPosixFilePermissions(cache.file(key)))
+                .isEqualTo(PosixFilePermissions.fromString("rw-------"));
+        assertThat(cache().read(key, KERNEL)).isEqualTo(BINARY);
+    }
+
+    @Test
+    void readAndWrite_folderThatOthersMayWriteTo_goOnWithout() throws IOException {
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwxrwxr-x"));
+        BinaryCache own = cache();
+
+        assertThat(own.read(key, KERNEL)).isNull();
+        own.write(cache.key("new", ""), KERNEL, BINARY);
+
+        assertThat(files()).as("nothing is written").containsExactly(cache.file(key));
+        Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("rwx------"));
+        assertThat(cache().read(key, KERNEL)).isEqualTo(BINARY);
+    }
+
+    @Test
+    void checkOwn_whatIsAnotherUsers_saysSo() throws IOException {
+        Path notOurs = Files.getOwner(Path.of("/")).equals(Files.getOwner(folder))
+                ? given(folder.resolve("given"))
+                : Path.of("/");
+        assertThatThrownBy(() -> UserCache.checkOwn(notOurs))
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith(notOurs + " belongs to ")
+                .hasMessageEndingWith(", and not to the user");
+    }
+
+    /** The superuser, whose everything else is, may give a file away. */
+    private static Path given(Path file) throws IOException {
+        Files.createFile(file);
+        Files.setAttribute(file, "unix:uid", 12345);
+        return file;
+    }
+
+    @Test
+    void read_throughALinkToTheFolder_works() throws IOException {
+        Path link = Files.createSymbolicLink(folder.resolve("link"), folder);
+        assertThat(new BinaryCache(link, List.of("platform", "device")).read(key, KERNEL))
+                .isEqualTo(BINARY);
     }
 
     @Test
@@ -225,8 +357,8 @@ class BinaryCacheTest {
                     BinaryCache own = cache();
                     int seen = 0;
                     for (int i = 0; i < 50; i++) {
-                        own.write(key, mine);
-                        byte[] read = own.read(key);
+                        own.write(key, KERNEL, mine);
+                        byte[] read = own.read(key, KERNEL);
                         assertThat(read).as("somebody's entry is always there").isNotNull();
                         assertThat(read).containsOnly(read[0]);
                         seen++;

@@ -4,6 +4,8 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.File;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -80,11 +82,76 @@ class KernelCacheTest {
     void entriesThatTheDriverRefuses_areCompiledAnew() throws IOException {
         Result compiled = run(null, cache());
         for (Path entry : entries()) {
-            String name = entry.getFileName().toString();
-            cache().write(name.substring(0, name.indexOf('.')), "no binary of any driver".getBytes());
+            cache().write(keyOf(entry), kernelOf(entry), "no binary of any driver".getBytes());
         }
         assertThat(run(null, cache())).isEqualTo(compiled);
         assertThat(run(null, cache()).compiled).isZero();
+    }
+
+    /** Whole, signed, and a binary of this driver, but of another kernel. */
+    @Test
+    void entriesOfOtherKernels_areCompiledAnew() throws IOException {
+        Result compiled = run(null, cache());
+        List<Path> entries = entries();
+        byte[] first = binaryOf(entries.get(0));
+        byte[] second = binaryOf(entries.get(1));
+        for (Path entry : entries) {
+            boolean isFirst = kernelOf(entry).equals(kernelOf(entries.get(0)));
+            cache().write(keyOf(entry), kernelOf(entry), isFirst ? second : first);
+        }
+        assertThat(run(null, cache())).isEqualTo(compiled);
+        assertThat(run(null, cache()).compiled).as("and written anew").isZero();
+    }
+
+    /**
+     * Whole and signed, but damaged before: that may end the process which is the first to take it (PoCL does), and no
+     * other.
+     */
+    @Test
+    void entriesDamagedBeforeTheyWereSigned_endOneProcessAtMost() throws Exception {
+        Result compiled = result(process("whole"), "whole");
+        Path kernels = folder.resolve("kernels");
+        try (Stream<Path> written = Files.list(kernels)) {
+            for (Path entry : (Iterable<Path>) written.toList()::iterator) {
+                byte[] damaged = binaryOf(entry);
+                for (int i = 1000; i < damaged.length; i += 997) {
+                    damaged[i] ^= 0x55;
+                }
+                new BinaryCache(kernels, List.of()).write(keyOf(entry), kernelOf(entry), damaged);
+            }
+        }
+        int ended = 0;
+        Process process = process("damaged 0");
+        while (process.waitFor() != 0) {
+            assertThat(++ended).as("each ends for another kernel at worst").isLessThanOrEqualTo(compiled.compiled);
+            process = process("damaged " + ended);
+        }
+        Result last = result(process, "damaged " + ended);
+        assertThat(last.bits).isEqualTo(compiled.bits);
+    }
+
+    private static String keyOf(Path entry) {
+        return entry.getFileName().toString().replace(BinaryCache.SUFFIX, "");
+    }
+
+    /** Behind the magic word, the format, the state and the key. */
+    private static ByteBuffer named(Path entry) throws IOException {
+        return ByteBuffer.wrap(Files.readAllBytes(entry)).position(8 + 4 + 1 + 32);
+    }
+
+    private static String kernelOf(Path entry) throws IOException {
+        ByteBuffer content = named(entry);
+        byte[] name = new byte[content.getInt()];
+        content.get(name);
+        return new String(name, StandardCharsets.UTF_8);
+    }
+
+    private static byte[] binaryOf(Path entry) throws IOException {
+        ByteBuffer content = named(entry);
+        content.position(content.getInt() + content.position());
+        byte[] binary = new byte[content.getInt()];
+        content.position(content.position() + 32).get(binary);
+        return binary;
     }
 
     @Test
@@ -144,13 +211,16 @@ class KernelCacheTest {
         command.addAll(List.of(options));
         command.addAll(List.of(
                 "-XX:TieredStopAtLevel=1",
+                "-XX:-CreateCoredumpOnCrash",
                 "-DuniqueLibraryNames=true",
                 "-Djava.io.tmpdir=" + folder,
                 "-cp",
                 System.getProperty("java.class.path"),
                 Child.class.getName()));
-        ProcessBuilder builder =
-                new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(output(name));
+        ProcessBuilder builder = new ProcessBuilder(command)
+                .directory(folder.toFile())
+                .redirectErrorStream(true)
+                .redirectOutput(output(name));
         builder.environment().put(UserCache.FOLDER_VARIABLE, folder.toString());
         builder.environment().put(BinaryCache.VARIABLE, "on");
         return builder.start();

@@ -11,6 +11,7 @@ import java.util.function.UnaryOperator;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 
 class TunedTablesTest {
@@ -107,6 +108,20 @@ class TunedTablesTest {
 
         Files.write(tables.file(FACTS).orElseThrow(), new byte[] {(byte) 0xff, (byte) 0xfe, 0});
         assertThat(tables.load(FACTS)).as("not even text").isEmpty();
+    }
+
+    @Test
+    @Timeout(20)
+    void load_whatIsNoRegularFile_isIgnored() throws Exception {
+        Path file = tables.store(FACTS, TABLE);
+        Files.delete(file);
+        assertThat(new ProcessBuilder("mkfifo", file.toString()).start().waitFor())
+                .isZero();
+        assertThat(tables.load(FACTS)).as("a pipe would be waited for for ever").isEmpty();
+
+        Files.delete(file);
+        Files.createSymbolicLink(file, Path.of("/dev/zero"));
+        assertThat(tables.load(FACTS)).as("a device has no end").isEmpty();
     }
 
     @Test
