@@ -170,8 +170,10 @@ public final class BatchNorm extends RunningNormalizer {
      * @param x of shape (N, C, spatial...)
      */
     public ChannelMoments moments(Tensor x) {
-        checkInput(x);
-        return momentsOf(x);
+        return answer(() -> {
+            checkInput(x);
+            return momentsOf(x);
+        });
     }
 
     /**

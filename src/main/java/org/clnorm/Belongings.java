@@ -2,34 +2,94 @@ package org.clnorm;
 
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Supplier;
+import org.clnorm.backend.Gate;
 import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
 
-/** All that a layer owns on its device. It does not know the layer, which may be gone when this is closed. */
+/**
+ * All that a layer owns on its device, and the way in to it: a call on the layer {@linkplain #enter enters} and is alone
+ * with it until it {@linkplain #leave leaves}. It does not know the layer, which may be gone when this is closed.
+ */
 final class Belongings implements AutoCloseable {
     private final Device device;
+    private final Lease lease;
+    private final Gate gate = new Gate(this::release);
     private final List<Tensor> vectors = new ArrayList<>();
-    /** The thread that closes what was leaked is another than the layer's. */
+    private final List<Lease> parts = new ArrayList<>();
+    /** Read by threads that are not in. */
     private volatile Room room;
 
-    private volatile SavedStatistics scratch;
+    private SavedStatistics scratch;
+    /** Who is in. A thread that reads this by itself finds itself, or others of whom it is not to know. */
+    private Thread user;
 
-    Belongings(Device device) {
+    /** @param what the layer is, for messages */
+    Belongings(Object layer, Device device, String what) {
         this.device = device;
+        this.lease = device.lease().of(layer, what, true, this::close);
     }
 
-    Tensor vector(Shape shape) {
-        Tensor vector = device.allocate(shape, Layout.CHANNELS_FIRST);
+    /** The layer's. */
+    Lease lease() {
+        return lease;
+    }
+
+    /** @throws IllegalStateException when it is closed, or another call is in */
+    void enter() {
+        if (!gate.enterAlone()) {
+            lease.check();
+            throw new IllegalStateException(lease.described() + ", is in the middle of another call"
+                    + (user == Thread.currentThread() ? "" : ", by another thread")
+                    + ": a layer is for one call at a time");
+        }
+        user = Thread.currentThread();
+    }
+
+    void leave() {
+        user = null;
+        gate.leave();
+    }
+
+    /** Makes a call alone. */
+    void alone(Runnable call) {
+        answer(() -> {
+            call.run();
+            return null;
+        });
+    }
+
+    /** The same, of a call that returns something. */
+    <T> T answer(Supplier<T> call) {
+        enter();
+        try {
+            return call.get();
+        } finally {
+            leave();
+        }
+    }
+
+    /** A vector of the layer's; closing it does nothing. */
+    Tensor vector(String name, Shape shape) {
+        Operand memory = device.memory(shape, DataType.FLOAT32);
+        Lease part = lease.part(name, memory.memory()::close);
+        parts.add(part);
+        Tensor vector = Tensor.lent(part.what(), device, shape, memory, part);
         vectors.add(vector);
         return vector;
     }
 
     Parameter parameter(String name, Shape shape) {
-        return new Parameter(name, vector(shape), vector(shape));
+        return new Parameter(name, vector(name, shape), vector("gradient of " + name, shape));
     }
 
     Running running(Shape shape, Options options) {
-        return new Running(vector(shape), vector(shape), vector(shape), options);
+        return new Running(
+                vector("running mean", shape),
+                vector("running variance", shape),
+                vector("number of batches", shape),
+                options);
     }
 
     /** Room for a pass: the room that is there, or a new one, which takes its place only in {@link #settle}. */
@@ -37,7 +97,7 @@ final class Belongings implements AutoCloseable {
         Room last = room;
         return last != null && last.fits(normalization, shape, layout)
                 ? last
-                : Room.make(device, normalization, shape, layout);
+                : Room.make(lease, device, normalization, shape, layout);
     }
 
     /** From now on this is the room, and the last one is closed. */
@@ -80,14 +140,27 @@ final class Belongings implements AutoCloseable {
         TensorChecks.noOverlap(name, output, "the layer's own parameters and statistics", mine, false);
     }
 
+    /** Waits for the call that is in, unless that is where this comes from. */
     @Override
     public void close() {
+        gate.shut();
+        if (user != Thread.currentThread()) {
+            gate.awaitRelease();
+        }
+    }
+
+    /** Whether it is closed and no call is in any more. */
+    boolean isReleased() {
+        return gate.isReleased();
+    }
+
+    private void release() {
         if (room != null) {
             room.close();
         }
         if (scratch != null) {
             scratch.close();
         }
-        vectors.forEach(Tensor::close);
+        parts.forEach(Lease::close);
     }
 }

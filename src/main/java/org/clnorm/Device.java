@@ -7,8 +7,8 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.concurrent.atomic.AtomicInteger;
+import java.util.function.Consumer;
 import org.clnorm.backend.Backend;
-import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.reference.ReferenceBackend;
@@ -20,6 +20,11 @@ import org.slf4j.LoggerFactory;
  *
  * <p>A device may be used by many threads. Calls return before the work is done and take effect in the order in which
  * they were made; only a download and {@link #finish} wait. Closing a device closes all that lives on it.
+ *
+ * <p>Any thread may close it, and what lives on it, at any time. The close waits for what was asked of the device before,
+ * and every later call throws {@link IllegalStateException}; so does the rest of a call that asks the device for one thing
+ * after another, such as the saving of a layer's state. Closing from inside of a call, as a program's own logging might,
+ * waits for nothing; what is closed is released when the call is over.
  */
 public final class Device implements AutoCloseable {
     /** The environment variable that selects a device where the program does not; see {@link #open(String)}. */
@@ -41,7 +46,7 @@ public final class Device implements AutoCloseable {
     private Device(Backend backend) {
         this.backend = backend;
         this.info = backend.info();
-        this.lease = Lease.of(this, label(), null, backend::close);
+        this.lease = Lease.ofDevice(this, label(), backend::close);
     }
 
     /** A device that owns {@code backend}. */
@@ -202,9 +207,7 @@ public final class Device implements AutoCloseable {
 
     /** A new tensor of zeros, stored as said; see {@link #tensor(Shape, Layout)}. */
     public Tensor tensor(Shape shape, Layout layout, DataType type) {
-        Tensor tensor = allocate(shape, layout, type);
-        tensor.fill(0);
-        return tensor;
+        return filled(allocate(shape, layout, type), tensor -> tensor.fill(0));
     }
 
     /**
@@ -240,9 +243,17 @@ public final class Device implements AutoCloseable {
             throw new IllegalArgumentException("from must have the " + shape.elements() + " elements of shape " + shape
                     + ", but given were " + from.remaining());
         }
-        Tensor tensor = allocate(shape, layout, type);
-        tensor.upload(from);
-        return tensor;
+        return filled(allocate(shape, layout, type), tensor -> tensor.upload(from));
+    }
+
+    private static Tensor filled(Tensor tensor, Consumer<Tensor> how) {
+        try {
+            how.accept(tensor);
+            return tensor;
+        } catch (RuntimeException e) {
+            tensor.close();
+            throw e;
+        }
     }
 
     /** A new vector. */
@@ -268,22 +279,21 @@ public final class Device implements AutoCloseable {
     }
 
     /** A new tensor whose content is undefined. */
-    Tensor allocate(Shape shape, Layout layout) {
-        return allocate(shape, layout, DataType.FLOAT32);
+    Tensor allocate(Shape shape, Layout layout, DataType type) {
+        Objects.requireNonNull(layout, "layout");
+        return Tensor.owning(this, shape, layout, memory(shape, type));
     }
 
-    /** The same, stored as said. */
-    Tensor allocate(Shape shape, Layout layout, DataType type) {
+    /** New memory for a tensor, its content undefined. */
+    Operand memory(Shape shape, DataType type) {
         Objects.requireNonNull(shape, "shape");
         Objects.requireNonNull(type, "type");
-        Objects.requireNonNull(layout, "layout");
         long most = info.maxAllocationBytes() / type.bytes();
         if (shape.elements() > most) {
             throw new IllegalArgumentException("A tensor on " + label() + " has at most " + most
                     + " elements, but given was shape " + shape + " with " + shape.elements());
         }
-        Memory memory = backend().allocate(shape.elements(), type);
-        return Tensor.owning(this, shape, layout, new Operand(memory, 0, type));
+        return new Operand(backend().allocate(shape.elements(), type), 0, type);
     }
 
     Lease lease() {

@@ -9,6 +9,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Optional;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.BackwardCombined;
@@ -33,8 +34,12 @@ import org.clnorm.backend.RunningStatistics;
  * <p>The layer owns γ, β, their gradients and any running statistics, all on its device. {@link #backward} is of the
  * last {@link #forward} and needs that x (and y, where there were both a residual and an activation; and γ and β, where they go by the element of a
  * row) to be unchanged;
- * it says so when they are not. The caller owns every tensor that it gives or gets. A layer is used by one thread at a
- * time. Calls do not wait for the device, except under {@link NonFinitePolicy#THROW}.
+ * it says so when they are not. The caller owns every tensor that it gives or gets. Calls do not wait for the device, except
+ * under {@link NonFinitePolicy#THROW}.
+ *
+ * <p>A layer is for one call at a time: one that comes in the middle of another, from another thread, throws {@link
+ * IllegalStateException} and does nothing. Any thread may {@link #close} it: the call that is in is waited for, and those
+ * that come later throw the same.
  *
  * <p>In place: y may be x where running statistics are used (there is no backward pass then) and may be the residual
  * always; dx or dresidual may be dy. Any other overlap is refused.
@@ -87,7 +92,6 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     private final Tensor.Watch betaWatch;
     private final Belongings own;
-    private final Lease lease;
 
     private boolean training = true;
     /** Of the batch's own statistics in evaluation; 0 unless adapted. */
@@ -98,6 +102,10 @@ public abstract sealed class Normalizer implements AutoCloseable
     private Memo memo;
     /** Whether there is a forward pass to go back through, that of the memo. */
     private boolean forwarded;
+    /** Whether that was gone back through. */
+    private boolean wentBack;
+    /** Whether it may be gone back through again. */
+    private boolean isRetained;
 
     // Of that forward pass, beside the memo: these may differ from step to step over the same tensors.
     private Normalization normalization;
@@ -124,19 +132,18 @@ public abstract sealed class Normalizer implements AutoCloseable
         this.what = what;
         this.device = device;
         this.options = options;
-        this.own = new Belongings(device);
+        this.own = new Belongings(this, device, what);
         try {
             this.gamma = options.scale ? own.parameter("weight", affine) : null;
             this.beta = options.shift ? own.parameter("bias", affine) : null;
             this.running = options.runningAverage.isTracked() ? own.running(affine, options) : null;
             initialize();
         } catch (RuntimeException e) {
-            own.close();
+            own.lease().close();
             throw e;
         }
         this.gammaWatch = gamma == null ? null : gamma.value().watch();
         this.betaWatch = beta == null ? null : beta.value().watch();
-        this.lease = Lease.of(this, what, device.lease(), own::close);
     }
 
     /** What a pass over x's own statistics is. The same object for the same pass. */
@@ -165,9 +172,10 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** Normalizes with the statistics of what it is given from now on. */
     public final void train() {
-        lease.check();
-        training = true;
-        batchWeight = 0;
+        alone(() -> {
+            training = true;
+            batchWeight = 0;
+        });
     }
 
     /**
@@ -180,28 +188,33 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** Evaluation with the batch's own statistics at that weight. */
     final void adapt(double weight) {
-        lease.check();
-        training = false;
-        batchWeight = weight;
+        alone(() -> {
+            training = false;
+            batchWeight = weight;
+        });
     }
 
     /**
      * From now on in training, with the moments of every batch going to an observer, and none into the running statistics.
      *
-     * @return what ends this, and sets the mode back
+     * @return what ends this, and sets the mode back; it works whatever has become of the layer
      */
     final Runnable observe(Consumer<ChannelMoments> to) {
-        lease.check();
-        boolean wasTraining = training;
-        double weight = batchWeight;
-        training = true;
-        observer = to;
-        return () -> {
-            observer = null;
-            training = wasTraining;
-            batchWeight = weight;
-            forget();
-        };
+        return answer(() -> {
+            if (observer != null) {
+                throw new IllegalStateException(own.lease().described() + ", is being observed already");
+            }
+            boolean wasTraining = training;
+            double weight = batchWeight;
+            training = true;
+            observer = to;
+            return () -> {
+                observer = null;
+                training = wasTraining;
+                batchWeight = weight;
+                forwarded = false;
+            };
+        });
     }
 
     /** Whether it is in training mode. */
@@ -211,9 +224,10 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** Sets γ = 1, β = 0, their gradients 0, running mean 0, running variance 1, and no batch tracked. */
     public final void reset() {
-        lease.check();
-        initialize();
-        forget();
+        alone(() -> {
+            initialize();
+            forget();
+        });
     }
 
     private void initialize() {
@@ -238,16 +252,18 @@ public abstract sealed class Normalizer implements AutoCloseable
         trainingPass = null;
         inferencePass = null;
         backwardPass = null;
-        if (memo != null) {
-            memo.end();
-            memo = null;
+        Memo last = memo;
+        memo = null;
+        if (last != null) {
+            last.end();
         }
     }
 
     private void forgetSums() {
-        if (summed != null) {
-            summed.watch.end();
-            summed = null;
+        Summed last = summed;
+        summed = null;
+        if (last != null) {
+            last.watch.end();
         }
     }
 
@@ -261,15 +277,20 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @throws NonFiniteException under {@link NonFinitePolicy#THROW}
      */
     public final Tensor forward(Tensor x) {
-        checkInput(x);
-        Tensor y = device.allocate(x.shape(), x.layout(), x.type());
+        own.enter();
         try {
-            forward(x, y);
-        } catch (RuntimeException e) {
-            y.close();
-            throw e;
+            checkInput(x);
+            Tensor y = device.allocate(x.shape(), x.layout(), x.type());
+            try {
+                pass(x, null, y, null, null);
+            } catch (RuntimeException e) {
+                y.close();
+                throw e;
+            }
+            return y;
+        } finally {
+            own.leave();
         }
-        return y;
     }
 
     /** Normalizes x into y; see {@link #forward(Tensor)} and the class comment on in-place use. */
@@ -293,6 +314,15 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @param given moments of a batch that x is a part of, in training; null for x's own
      */
     final void normalize(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
+        own.enter();
+        try {
+            pass(x, residual, y, affine, given);
+        } finally {
+            own.leave();
+        }
+    }
+
+    private void pass(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
         checkInput(x);
         like("y", y, "x", x);
         y.check("y", Memory.Access.OUTPUT);
@@ -322,8 +352,9 @@ public abstract sealed class Normalizer implements AutoCloseable
         if (!frozen && given == null) {
             checkCount(shape);
         }
-        if (observer != null) {
-            observer.accept(given == null ? momentsOf(x) : given);
+        Consumer<ChannelMoments> sees = observer;
+        if (sees != null) {
+            sees.accept(given == null ? momentsOf(x) : given);
         }
 
         Normalization now = frozen || given != null
@@ -335,6 +366,8 @@ public abstract sealed class Normalizer implements AutoCloseable
             forget();
         }
         forwarded = false;
+        wentBack = false;
+        isRetained = false;
         forgetSums();
         combined = given;
         normalization = now;
@@ -557,23 +590,44 @@ public abstract sealed class Normalizer implements AutoCloseable
      * The gradients of the last forward pass: sets (or adds to) those of γ and β, except of one that is frozen, and returns
      * that of x.
      *
-     * <p>It may be called again for the same forward pass: the same dy gives the same dx, and the gradients of γ and β once
-     * more, which a layer that accumulates adds. Gradients are numbers and no functions: there are no gradients of gradients.
+     * <p>A forward pass is gone back through once, unless {@link #retainForward} says otherwise. Gradients are numbers and no
+     * functions: there are no gradients of gradients.
      *
      * @param dy the gradient of the loss by y, of y's shape and layout
      * @return dx, of the same shape and layout; the caller closes it
-     * @throws IllegalStateException without a forward pass, or when x was written since
+     * @throws IllegalStateException without a forward pass, when that was gone back through already, or when x was written
+     *     since
      */
     public final Tensor backward(Tensor dy) {
-        checkGradient(dy);
-        Tensor dx = device.allocate(dy.shape(), dy.layout(), memo.x.type());
+        own.enter();
         try {
-            backward(dy, dx);
-        } catch (RuntimeException e) {
-            dx.close();
-            throw e;
+            checkGradient(dy);
+            Tensor dx = device.allocate(dy.shape(), dy.layout(), memo.x.type());
+            try {
+                passBack(dy, dx, null, null, null);
+            } catch (RuntimeException e) {
+                dx.close();
+                throw e;
+            }
+            return dx;
+        } finally {
+            own.leave();
         }
-        return dx;
+    }
+
+    /**
+     * Lets the last forward pass be gone back through as often as is wanted, until the next one. The same dy gives the same
+     * dx, and the gradients of γ and β once more: a layer that accumulates adds them each time.
+     *
+     * @throws IllegalStateException without a forward pass
+     */
+    public final void retainForward() {
+        alone(() -> {
+            if (!forwarded) {
+                throw new IllegalStateException("retainForward needs a forward pass before it");
+            }
+            isRetained = true;
+        });
     }
 
     /** Writes the gradient of x into dx; see {@link #backward(Tensor)}. */
@@ -592,6 +646,10 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** Σdy' and Σdy'·(x − mean) of each channel, of the last forward pass, which was given moments; waits. */
     final GradientSums sumGradients(Tensor dy) {
+        return answer(() -> sums(dy));
+    }
+
+    private GradientSums sums(Tensor dy) {
         checkGradient(dy);
         checkCombined("gradientSums", true);
         forgetSums();
@@ -641,6 +699,15 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @param all sums over all parts, where the forward pass was given moments; else null
      */
     final void goBack(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
+        own.enter();
+        try {
+            passBack(dy, dx, dresidual, gradients, all);
+        } finally {
+            own.leave();
+        }
+    }
+
+    private void passBack(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
         checkGradient(dy);
         checkCombined(all == null ? "backward" : "backwardCombined", all != null);
         if (all != null) {
@@ -662,6 +729,11 @@ public abstract sealed class Normalizer implements AutoCloseable
         checkSampleGradient("gradient of shift", dshift, shifted, dy, dx, dresidual, needsY);
         if (dscale != null && dshift != null) {
             noOverlap("gradient of scale", dscale, "gradient of shift", dshift, false);
+        }
+
+        if (wentBack && !isRetained) {
+            throw new IllegalStateException("The last forward pass was gone back through already: call forward before"
+                    + " another backward, or retainForward after it to go back through it more than once");
         }
 
         if (dy.shape().elements() > 0 && all != null) {
@@ -694,6 +766,7 @@ public abstract sealed class Normalizer implements AutoCloseable
         } else if (!options.accumulateGradients) {
             zeroGradients(dscale, dshift);
         }
+        wentBack = true;
         dx.touch();
         touch(dresidual);
         touch(dscale);
@@ -715,19 +788,19 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** γ, if the layer has it: PyTorch's {@code weight}. */
     public final Optional<Parameter> gamma() {
-        lease.check();
+        checkOpen();
         return Optional.ofNullable(gamma);
     }
 
     /** β, if the layer has it: PyTorch's {@code bias}. */
     public final Optional<Parameter> beta() {
-        lease.check();
+        checkOpen();
         return Optional.ofNullable(beta);
     }
 
     /** What an optimizer updates: γ and β, those that there are, frozen or not. */
     public final List<Parameter> parameters() {
-        lease.check();
+        checkOpen();
         return parameterStream().toList();
     }
 
@@ -740,7 +813,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      * bias}, {@code running_mean}, {@code running_var} and {@code num_batches_tracked}. Waits for the device.
      */
     public final StateDict stateDict() {
-        return state().save();
+        return answer(() -> state().save());
     }
 
     /**
@@ -755,7 +828,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      *     message lists all that is wrong, and nothing was changed
      */
     public final void loadState(StateDict state) {
-        load(state, true);
+        answer(() -> load(state, true));
     }
 
     /**
@@ -765,7 +838,7 @@ public abstract sealed class Normalizer implements AutoCloseable
      * @throws IllegalArgumentException when an array has another shape or type; nothing was changed
      */
     public final StateDict.Difference loadStateLeniently(StateDict state) {
-        return load(state, false);
+        return answer(() -> load(state, false));
     }
 
     private StateDict.Difference load(StateDict state, boolean strict) {
@@ -779,7 +852,7 @@ public abstract sealed class Normalizer implements AutoCloseable
     }
 
     private LayerState state() {
-        return new LayerState(parameters(), running, running == null ? 0 : running.batches());
+        return new LayerState(parameterStream().toList(), running, running == null ? 0 : running.batches());
     }
 
     /** What is done with what is not finite. */
@@ -825,33 +898,46 @@ public abstract sealed class Normalizer implements AutoCloseable
         }
     }
 
-    /** Closes the parameters and statistics too. Closing twice is harmless. */
+    /**
+     * Closes the parameters and statistics too, once the call is over that is using them. Closing twice is harmless. From
+     * inside of a call, such as by a renormalization's schedule, it waits for nothing, and the call goes on to its end.
+     */
     @Override
     public final void close() {
-        lease.close();
-        forget();
+        own.lease().close();
+        if (own.isReleased()) {
+            forget();
+        }
     }
 
     /** Whether it and its device are. */
     final boolean isOpen() {
-        return lease.isOpen() && !device.isClosed();
+        return own.lease().isOpen() && !device.isClosed();
     }
 
     /** @throws IllegalStateException when closed */
     final void checkOpen() {
-        lease.check();
+        own.lease().check();
     }
 
-    /** Open, on the device, and of a shape that the layer is for. */
+    /** Makes a call that uses what the layer has, alone. */
+    final void alone(Runnable call) {
+        own.alone(call);
+    }
+
+    /** The same, of a call that returns something. */
+    final <T> T answer(Supplier<T> call) {
+        return own.answer(call);
+    }
+
+    /** On the device, and of a shape that the layer is for. */
     final void checkInput(Tensor x) {
-        lease.check();
         onDevice("x", x, device);
         x.check("x", Memory.Access.INPUT);
         checkShape(x);
     }
 
     private void checkGradient(Tensor dy) {
-        lease.check();
         if (!forwarded) {
             throw new IllegalStateException("backward needs a forward pass before it");
         }

@@ -61,7 +61,7 @@ public final class OpenClInterop {
             throw new IllegalArgumentException("The buffer must hold shape " + shape + " at offset " + offset
                     + ", but it has " + memory.elements() + " " + type + " elements");
         }
-        return Tensor.owning(
+        return Tensor.borrowing(
                 device, shape, Objects.requireNonNull(layout, "layout"), new Operand(memory, offset, type));
     }
 

@@ -207,7 +207,7 @@ public final class PopulationStatistics {
             }
             number++;
         }
-        populations.forEach((layer, population) -> population.into(layer.running()));
+        populations.forEach((layer, population) -> layer.alone(() -> population.into(layer.running())));
     }
 
     /** Of how many layers. */

@@ -8,7 +8,7 @@ import org.clnorm.backend.SavedStatistics;
  * Room for what a forward pass leaves to its backward pass.
  *
  * @param normalization of the pass; batch normalization's serves all shapes, the others one shape and layout
- * @param holder closes the memory of the two tensors; null where there are none
+ * @param lease what it is closed by
  * @param mean of each group, or null where a backend does not show it
  * @param invstd likewise
  */
@@ -17,31 +17,37 @@ record Room(
         Shape shape,
         Layout layout,
         SavedStatistics saved,
-        Tensor holder,
+        Lease lease,
         Tensor mean,
         Tensor invstd)
         implements AutoCloseable {
 
-    static Room make(Device device, Normalization normalization, Shape shape, Layout layout) {
+    /** @param layer what it is a part of */
+    static Room make(Lease layer, Device device, Normalization normalization, Shape shape, Layout layout) {
         SavedStatistics saved = normalization.equals(Normalization.BATCH)
                 ? device.backend().newSavedStatistics(Math.toIntExact(shape.channels()))
                 : device.backend().newSavedStatistics(normalization, shape, layout);
+        Lease lease = layer.part("saved statistics", saved::close);
         if (!isShown(normalization.grouping())) {
-            return new Room(normalization, shape, layout, saved, null, null, null);
+            return new Room(normalization, shape, layout, saved, lease, null, null);
         }
         try {
             Shape perGroup = Shape.of(normalization.grouping().groups(shape, layout));
-            Tensor holder = Tensor.owning(device, perGroup, Layout.CHANNELS_FIRST, saved.mean());
             return new Room(
                     normalization,
                     shape,
                     layout,
                     saved,
-                    holder,
-                    Tensor.over(holder, saved.mean(), perGroup),
-                    Tensor.over(holder, saved.inverseStandardDeviation(), perGroup));
+                    lease,
+                    Tensor.lent("saved mean of " + layer.what(), device, perGroup, saved.mean(), lease),
+                    Tensor.lent(
+                            "saved inverse standard deviation of " + layer.what(),
+                            device,
+                            perGroup,
+                            saved.inverseStandardDeviation(),
+                            lease));
         } catch (RuntimeException e) {
-            saved.close();
+            lease.close();
             throw e;
         }
     }
@@ -64,9 +70,6 @@ record Room(
 
     @Override
     public void close() {
-        if (holder != null) {
-            holder.close();
-        }
-        saved.close();
+        lease.close();
     }
 }

@@ -36,11 +36,12 @@ public abstract sealed class RunningNormalizer extends ChannelNormalizer permits
      *     and updated in one pass
      */
     public final void trackRunning(boolean tracking) {
-        checkOpen();
-        checkTracking(tracking);
-        if (running() != null) {
-            running().track(tracking);
-        }
+        alone(() -> {
+            checkTracking(tracking);
+            if (running() != null) {
+                running().track(tracking);
+            }
+        });
     }
 
     /**
@@ -54,7 +55,7 @@ public abstract sealed class RunningNormalizer extends ChannelNormalizer permits
         if (running() == null) {
             throw new IllegalStateException("A layer without running statistics has none to keep");
         }
-        return new RunningSnapshot(this);
+        return answer(() -> new RunningSnapshot(this));
     }
 
     /** Whether batches of training enter running statistics: they are kept, and tracking was not switched off. */

@@ -35,8 +35,7 @@ public final class RunningSnapshot implements AutoCloseable {
      * @throws IllegalStateException when the layer is closed
      */
     public void restore() {
-        layer.checkOpen();
-        layer.running().set(mean, variance, absorbed, batches);
+        layer.alone(() -> layer.running().set(mean, variance, absorbed, batches));
     }
 
     /** As {@link #restore}; nothing when the layer is closed. */

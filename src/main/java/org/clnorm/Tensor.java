@@ -14,46 +14,62 @@ import org.clnorm.backend.Operand;
  * order: for shape (N, C, H, W), index ((n·C + c)·H + h)·W + w channels-first and ((n·H + h)·W + w)·C + c channels-last.
  *
  * <p>A tensor is used in the order of the calls made on its device. Two slices of one tensor may be used by two threads;
- * one element by two threads at a time may not, as with any array.
+ * one element by two threads at a time may not, as with any array. Any thread may close it: calls that came before are
+ * waited for, and those that come later throw {@link IllegalStateException}.
  */
 public final class Tensor implements AutoCloseable {
     private final Device device;
     private final Shape shape;
     private final Layout layout;
     private final Operand operand;
-    /** The tensor that owns the memory; this one, unless it is a slice. */
-    private final Tensor owner;
+    /** The tensor whose elements it shares; this one, unless it is a slice. */
+    private final Tensor whole;
 
     private final Lease lease;
-    /** Of the owner: who wants to know of writes to which part. The array is replaced, never written. */
+    /** Whether the lease is its own, to be closed with it. */
+    private final boolean isOwner;
+
+    /** What it is to a layer that owns it; null for others. */
+    private final String name;
+
+    /** Of the whole: who wants to know of writes to which part. The array is replaced, never written. */
     private final AtomicReference<Watch[]> watches = new AtomicReference<>(new Watch[0]);
 
-    private Tensor(Device device, Shape shape, Layout layout, Operand operand) {
+    private Tensor(Device device, Shape shape, Layout layout, Operand operand, boolean isOurs) {
         this.device = device;
         this.shape = shape;
         this.layout = layout;
         this.operand = operand;
-        this.owner = this;
-        this.lease = Lease.of(this, "tensor " + shape, device.lease(), operand.memory()::close);
+        this.whole = this;
+        this.lease = device.lease().of(this, "tensor " + shape, isOurs, operand.memory()::close);
+        this.isOwner = true;
+        this.name = null;
     }
 
-    private Tensor(Tensor owner, Shape shape, Layout layout, Operand operand) {
-        this.device = owner.device;
+    private Tensor(Device device, Shape shape, Layout layout, Operand operand, Tensor whole, Lease lease, String name) {
+        this.device = device;
         this.shape = shape;
         this.layout = layout;
         this.operand = operand;
-        this.owner = owner;
-        this.lease = owner.lease;
+        this.whole = whole == null ? this : whole;
+        this.lease = lease;
+        this.isOwner = false;
+        this.name = name;
     }
 
-    /** A tensor that owns the operand's memory. */
+    /** A tensor over memory that goes with it. */
     static Tensor owning(Device device, Shape shape, Layout layout, Operand operand) {
-        return new Tensor(device, shape, layout, operand);
+        return new Tensor(device, shape, layout, operand, true);
     }
 
-    /** A tensor over memory that is closed with {@code owner}. */
-    static Tensor over(Tensor owner, Operand operand, Shape shape) {
-        return new Tensor(owner, shape, Layout.CHANNELS_FIRST, operand);
+    /** A tensor over memory that is somebody else's, and that it is no loss to drop. */
+    static Tensor borrowing(Device device, Shape shape, Layout layout, Operand operand) {
+        return new Tensor(device, shape, layout, operand, false);
+    }
+
+    /** A tensor of that name over memory that somebody else closes, by its lease. */
+    static Tensor lent(String name, Device device, Shape shape, Operand operand, Lease lease) {
+        return new Tensor(device, shape, Layout.CHANNELS_FIRST, operand, null, lease, name);
     }
 
     /** The device it is on. */
@@ -198,21 +214,27 @@ public final class Tensor implements AutoCloseable {
                     + " elements, but given were offset " + offset + " and shape " + shape);
         }
         return new Tensor(
-                owner,
+                device,
                 shape,
                 Objects.requireNonNull(layout, "layout"),
-                new Operand(operand.memory(), operand.offset() + offset, operand.type()));
+                new Operand(operand.memory(), operand.offset() + offset, operand.type()),
+                whole,
+                lease,
+                null);
     }
 
-    /** Whether it, or the tensor it is a slice of, was closed. */
+    /** Whether it, or what it belongs to, was closed: the tensor that it is a slice of, the layer or the device. */
     public boolean isClosed() {
         return !lease.isOpen() || device.isClosed();
     }
 
-    /** Gives the memory back. Closing twice is harmless, and closing a slice does nothing. */
+    /**
+     * Gives the memory back, once the calls that use it are over. Closing twice is harmless, and so is closing what is
+     * closed with something else: nothing happens to a slice, or to what a layer owns, such as a running mean.
+     */
     @Override
     public void close() {
-        if (owner == this) {
+        if (isOwner) {
             lease.close();
         }
     }
@@ -239,7 +261,7 @@ public final class Tensor implements AutoCloseable {
 
         /** Ends it. */
         void end() {
-            owner.watches.updateAndGet(
+            whole.watches.updateAndGet(
                     all -> Stream.of(all).filter(watch -> watch != this).toArray(Watch[]::new));
         }
 
@@ -251,14 +273,14 @@ public final class Tensor implements AutoCloseable {
     /** A watch over this tensor's elements from now on. */
     Watch watch() {
         Watch watch = new Watch();
-        owner.watches.updateAndGet(
+        whole.watches.updateAndGet(
                 all -> Stream.concat(Stream.of(all), Stream.of(watch)).toArray(Watch[]::new));
         return watch;
     }
 
     /** To be called by whoever writes the elements. */
     void touch() {
-        for (Watch watch : owner.watches.get()) {
+        for (Watch watch : whole.watches.get()) {
             if (watch.sees(this)) {
                 watch.written = true;
             }
@@ -311,7 +333,7 @@ public final class Tensor implements AutoCloseable {
 
     @Override
     public String toString() {
-        return "Tensor" + shape + " " + layout + (type() == DataType.FLOAT32 ? "" : " " + type()) + " on "
-                + device.label();
+        return (name == null ? "" : name + ", ") + "Tensor" + shape + " " + layout
+                + (type() == DataType.FLOAT32 ? "" : " " + type()) + " on " + device.label();
     }
 }

@@ -74,7 +74,7 @@ final class FreezingTest {
 
     /** See the comment on backward. */
     @OnBothBackends
-    void backward_twiceForOneForward_givesTheSameAndAccumulates(TestDevice on) {
+    void backward_twiceForARetainedForward_givesTheSameAndAccumulates(TestDevice on) {
         try (BatchNorm norm = BatchNorm.builder(3).accumulateGradients(true).build(on.device());
                 Tensor x = X.on(on.device());
                 Tensor dy = DY.on(on.device());
@@ -82,6 +82,7 @@ final class FreezingTest {
                 Tensor dx = norm.backward(dy)) {
             float[] first = dx.download();
             float[] dbeta = norm.beta().orElseThrow().gradient().download();
+            norm.retainForward();
             norm.backward(dy, dx);
             assertThat(dx.download()).isEqualTo(first);
             norm.beta().orElseThrow().scaleGradient(0.5f);

@@ -43,6 +43,7 @@ final class NormalizerArgumentsTest {
             int before = recorder.passes();
             assertThatThrownBy(call).isInstanceOf(type).hasMessageContainingAll(words);
             assertThat(recorder.passes()).isEqualTo(before);
+            norm.retainForward();
             norm.backward(dy, dx);
             assertThat(recorder.passes())
                     .as("the forward pass is still there to go back through")
@@ -123,6 +124,7 @@ final class NormalizerArgumentsTest {
             s.refuses(() -> s.norm.backward(s.dy, s.dx, s.dx), "dresidual may not share memory with dx");
             s.refuses(() -> s.norm.backward(s.dy, s.dx, s.x), "dresidual may not share memory with x");
             s.norm.forward(s.x, s.residual, s.residual);
+            s.norm.retainForward();
             s.norm.backward(s.dy, s.dy);
             s.norm.backward(s.dy, s.dx, s.dy);
         }
@@ -174,6 +176,45 @@ final class NormalizerArgumentsTest {
             assertThatThrownBy(() -> s.norm.backward(s.dy))
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("needs a forward pass");
+        }
+    }
+
+    @ParameterizedTest
+    @EnumSource(TestLayer.class)
+    void backward_again_isRefusedUnlessTheForwardPassIsRetained(TestLayer layer) {
+        try (Scene s = new Scene(layer)) {
+            s.norm.forward(s.x, s.y);
+            s.norm.backward(s.dy, s.dx);
+            int once = s.recorder.passes();
+            assertSpent(() -> s.norm.backward(s.dy, s.dx));
+            assertSpent(() -> s.norm.backward(s.dy));
+            assertThat(s.recorder.passes()).isEqualTo(once);
+            s.norm.retainForward();
+            for (int i = 1; i < 4; i++) {
+                s.norm.backward(s.dy, s.dx);
+                assertThat(s.recorder.passes()).isEqualTo(once + i);
+            }
+            s.norm.forward(s.x, s.y);
+            s.norm.backward(s.dy, s.dx);
+            assertSpent(() -> s.norm.backward(s.dy, s.dx));
+            s.norm.reset();
+            assertThatThrownBy(s.norm::retainForward)
+                    .isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("needs a forward pass");
+        }
+    }
+
+    private static void assertSpent(ThrowingCallable backward) {
+        assertThatThrownBy(backward)
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContainingAll("gone back through already", "retainForward");
+    }
+
+    @Test
+    void backward_thatWasRefused_mayBeAskedForAgain() {
+        try (Scene s = new Scene(TestLayer.BATCH)) {
+            assertThatThrownBy(() -> s.norm.backward(s.dy, s.x)).isInstanceOf(IllegalArgumentException.class);
+            s.norm.backward(s.dy, s.dx);
         }
     }
 

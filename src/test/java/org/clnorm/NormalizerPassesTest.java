@@ -135,6 +135,7 @@ final class NormalizerPassesTest {
     void backward_ofAFrozenParameter_asksForNoGradientOfIt(TestLayer layer) {
         try (Normalizer norm = layer.build(device)) {
             norm.forward(x, y);
+            norm.retainForward();
             for (Parameter parameter : norm.parameters()) {
                 assertThat(parameter.isFrozen()).isFalse();
                 assertThat(parameter.decays()).isFalse();

@@ -54,6 +54,7 @@ final class SampleAffineTest {
     private void assertStep(ChannelNormalizer norm, Grouping grouping) {
         Normalization expected = new Normalization(grouping, Statistic.CENTERED, true, null);
         norm.forward(x, null, y, both);
+        norm.retainForward();
         assertThat(recorder.training().normalization()).isEqualTo(expected);
         assertThat(recorder.training().gamma()).isSameAs(scale.operand());
         assertThat(recorder.training().beta()).isSameAs(shift.operand());

@@ -3,6 +3,7 @@ package org.clnorm.opencl;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
@@ -10,7 +11,6 @@ import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
-import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ObjLongConsumer;
 import org.clnorm.ChannelMoments;
@@ -28,7 +28,7 @@ import org.clnorm.backend.BackwardCombined;
 import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
-import org.clnorm.backend.Memory;
+import org.clnorm.backend.Gate;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.ReduceBackward;
@@ -50,13 +50,19 @@ import org.jocl.cl_platform_id;
  * A device behind an in-order queue: its memory, transfers, and the passes, each by a plan that is made at its first call.
  *
  * <p>One lock covers a pass from its first argument to its last launch. It keeps the launches of two threads' passes from
- * mixing, since they share the room for partial results, and plans from being released while they are enqueued.
+ * mixing, since they share the room for partial results, and plans from being released while they are enqueued. A download
+ * waits for the device without it.
+ *
+ * <p>What closes the backend or some of its memory has a {@link Gate} to go by. Each call goes into the backend's first and
+ * then into that of all memory that it names; one that finds a gate shut throws {@link IllegalStateException} with nothing
+ * done. Closing shuts the gate and waits for the calls that are in, unless it comes out of one of them (of a program's own
+ * logging of a compilation, say): then it does not wait, and the last call releases. Memory is closed from inside of the
+ * backend's gate, so that nothing is left under way once that one is empty.
  */
 public final class OpenClBackend implements Backend {
     private final cl_context context;
     private final cl_device_id device;
     private final cl_command_queue queue;
-    private final boolean ownsQueue;
     private final DeviceFacts facts;
     private final DeviceInfo info;
     /** What was asked for, or null: then each view gets what {@link Strategy#choose} says. */
@@ -67,10 +73,12 @@ public final class OpenClBackend implements Backend {
     private final Kernels kernels;
     private final Transfers transfers;
     private final Runnable afterCompiling;
-    private final Set<OpenClMemory> live = ConcurrentHashMap.newKeySet();
+    /** The buffers that memory is open over. Guarded by itself. */
+    private final Map<cl_mem, OpenClMemory.Root> buffers = new HashMap<>();
+
     private final Map<String, LongAdder> launches = new ConcurrentHashMap<>();
     private final LongAdder allocated = new LongAdder();
-    private final AtomicBoolean open = new AtomicBoolean(true);
+    private final Gate gate = new Gate(this::releaseAll);
     private final Object lock = new Object();
 
     /** Guarded by the lock, as are the fields below: the plans of layers that are open, and of copies. */
@@ -81,24 +89,25 @@ public final class OpenClBackend implements Backend {
     /** Where the operands of the pass that is being enqueued lie. */
     private final Operand[] places = new Operand[Place.values().length];
 
+    private boolean isEnqueueing;
+
     private Operand partials;
     private ObjLongConsumer<String> timings;
 
     /** Nanoseconds of the launches for which PoCL compiled. */
     private long firstLaunches;
 
+    /** @param context and the queue are released when it is closed: what somebody else releases too is retained before */
     private OpenClBackend(
             cl_context context,
             cl_device_id device,
             cl_command_queue queue,
-            boolean ownsQueue,
             DeviceFacts facts,
             Strategy fixed,
             BinaryCache cache) {
         this.context = context;
         this.device = device;
         this.queue = queue;
-        this.ownsQueue = ownsQueue;
         this.facts = facts;
         this.fixed = fixed;
         Optional<StrategyTable> tuned = fixed == null ? TunedTables.ofUser().load(facts) : Optional.empty();
@@ -141,7 +150,7 @@ public final class OpenClBackend implements Backend {
             CL.clReleaseContext(context);
             OpenClException.check(status[0], "Creating a queue on " + facts.name());
         }
-        return new OpenClBackend(context, device, queue, true, facts, strategy, cache);
+        return new OpenClBackend(context, device, queue, facts, strategy, cache);
     }
 
     @SuppressWarnings("deprecation") // the call that OpenCL 1.2 has; the newer one is missing from some drivers
@@ -150,7 +159,7 @@ public final class OpenClBackend implements Backend {
     }
 
     /**
-     * A backend over a caller's context and in-order queue, which stay the caller's.
+     * A backend over a caller's context and in-order queue, which stay the caller's and are retained until it is closed.
      *
      * @throws IllegalArgumentException when the queue is another device's or context's, or an out-of-order one
      */
@@ -160,7 +169,8 @@ public final class OpenClBackend implements Backend {
         cl_platform_id platform = OpenCl.platformOf(device);
         DeviceFacts facts = OpenCl.factsOf(platform, device);
         Strategy strategy = strategyOf(strategyName, facts);
-        return new OpenClBackend(context, device, queue, false, facts, strategy, OpenCl.cacheOf(platform, facts));
+        retain(context, queue);
+        return new OpenClBackend(context, device, queue, facts, strategy, OpenCl.cacheOf(platform, facts));
     }
 
     /**
@@ -168,7 +178,18 @@ public final class OpenClBackend implements Backend {
      * this one. Its kernels are not kept for later processes: most of what is tried is not taken.
      */
     public OpenClBackend under(Strategy strategy) {
-        return new OpenClBackend(context, device, queue, false, facts, strategy, BinaryCache.off());
+        enter();
+        try {
+            retain(context, queue);
+            return new OpenClBackend(context, device, queue, facts, strategy, BinaryCache.off());
+        } finally {
+            gate.leave();
+        }
+    }
+
+    private static void retain(cl_context context, cl_command_queue queue) {
+        OpenClException.check(CL.clRetainContext(context), "Retaining a context");
+        OpenClException.check(CL.clRetainCommandQueue(queue), "Retaining a queue");
     }
 
     private static Strategy strategyOf(String name, DeviceFacts facts) {
@@ -247,6 +268,52 @@ public final class OpenClBackend implements Backend {
         }
     }
 
+    /** Goes into the backend's gate, or throws. */
+    private void enter() {
+        if (!gate.enter()) {
+            throw new IllegalStateException("The device " + facts.name() + " is closed");
+        }
+    }
+
+    /** Goes into the backend's gate and the memory's, or throws. */
+    private OpenClMemory enter(Operand operand) {
+        enter();
+        OpenClMemory memory = memoryOf(operand);
+        if (!memory.gate().enter()) {
+            gate.leave();
+            throw memory.closed();
+        }
+        return memory;
+    }
+
+    private void leave(OpenClMemory memory) {
+        memory.gate().leave();
+        gate.leave();
+    }
+
+    /** Goes into the gates of all memory in the places, or throws. */
+    private void enterPlaces() {
+        for (int i = 0; i < places.length; i++) {
+            if (places[i] != null && !memoryOf(places[i]).gate().enter()) {
+                IllegalStateException closed = memoryOf(places[i]).closed();
+                leavePlaces(i);
+                throw closed;
+            }
+        }
+    }
+
+    private void leavePlaces(int count) {
+        for (int i = 0; i < count; i++) {
+            if (places[i] != null) {
+                memoryOf(places[i]).gate().leave();
+            }
+        }
+    }
+
+    private static OpenClMemory memoryOf(Operand operand) {
+        return (OpenClMemory) operand.memory();
+    }
+
     @Override
     public OpenClMemory allocate(long elements) {
         return allocate(elements, DataType.FLOAT32);
@@ -254,14 +321,21 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public OpenClMemory allocate(long elements, DataType type) {
-        int[] status = new int[1];
-        long bytes = Math.max(1, elements) * type.bytes();
-        cl_mem handle = CL.clCreateBuffer(context, CL.CL_MEM_READ_WRITE, bytes, null, status);
-        OpenClException.check(status[0], "Allocating " + bytes + " bytes on " + facts.name());
-        OpenClMemory memory = OpenClMemory.owned(handle, elements, live::remove);
-        live.add(memory);
-        allocated.add(bytes);
-        return memory;
+        return allocate(elements, type, () -> {});
+    }
+
+    private OpenClMemory allocate(long elements, DataType type, Runnable onRelease) {
+        enter();
+        try {
+            int[] status = new int[1];
+            long bytes = Math.max(1, elements) * type.bytes();
+            cl_mem handle = CL.clCreateBuffer(context, CL.CL_MEM_READ_WRITE, bytes, null, status);
+            OpenClException.check(status[0], "Allocating " + bytes + " bytes on " + facts.name());
+            allocated.add(bytes);
+            return over(handle, elements, null, onRelease);
+        } finally {
+            gate.leave();
+        }
     }
 
     /** How many bytes were allocated so far, on the device and counting those that were given back since. */
@@ -270,85 +344,175 @@ public final class OpenClBackend implements Backend {
     }
 
     /**
-     * Memory over a caller's buffer, which stays the caller's.
+     * Memory over a caller's buffer, which stays the caller's and is retained until the memory is closed.
      *
      * @throws IllegalArgumentException when it cannot be worked with, such as one of another context
      */
     public OpenClMemory wrap(cl_mem buffer, DataType type) {
-        return OpenClMemory.borrowed(buffer, Foreign.buffer(buffer, context, device, type), type);
+        enter();
+        try {
+            Foreign.Buffer foreign = Foreign.buffer(buffer, context, device, type);
+            OpenClException.check(CL.clRetainMemObject(buffer), "Retaining a buffer");
+            return over(buffer, foreign.bytes() / type.bytes(), foreign, () -> {});
+        } finally {
+            gate.leave();
+        }
     }
 
-    private static cl_mem handle(Memory memory) {
-        return ((OpenClMemory) memory).handle();
+    /** @param handle of a buffer that is released with the memory */
+    private OpenClMemory over(cl_mem handle, long elements, Foreign.Buffer foreign, Runnable onRelease) {
+        synchronized (buffers) {
+            cl_mem rootHandle = foreign == null ? handle : foreign.root();
+            OpenClMemory.Root root = buffers.computeIfAbsent(rootHandle, OpenClMemory.Root::new);
+            OpenClMemory memory = new OpenClMemory(
+                    root,
+                    handle,
+                    elements,
+                    foreign,
+                    released -> {
+                        onRelease.run();
+                        releaseMemory(released);
+                    },
+                    this::closeMemory);
+            root.over.add(memory);
+            return memory;
+        }
+    }
+
+    private void releaseMemory(OpenClMemory memory) {
+        OpenClMemory.Root root = memory.root();
+        synchronized (buffers) {
+            root.over.removeIf(other -> other == memory);
+            if (root.over.isEmpty()) {
+                buffers.remove(root.handle);
+            }
+        }
+        CL.clReleaseMemObject(memory.handle());
+    }
+
+    private void closeMemory(OpenClMemory memory) {
+        if (gate.enter()) { // or else it is closed with the backend
+            try {
+                closeAndWait(memory.gate());
+            } finally {
+                gate.leave();
+            }
+        }
+    }
+
+    /** Shuts a gate, and waits for who is in; who has the lock may be in itself. */
+    private void closeAndWait(Gate gate) {
+        gate.shut();
+        if (!Thread.holdsLock(lock)) {
+            gate.awaitRelease();
+        }
     }
 
     @Override
     public void write(Operand to, FloatBuffer from) {
-        synchronized (lock) {
-            transfers.write(handle(to.memory()), to.offset(), from.duplicate());
+        OpenClMemory memory = enter(to);
+        try {
+            synchronized (lock) {
+                transfers.write(memory.handle(), to.offset(), from.duplicate());
+            }
+        } finally {
+            leave(memory);
         }
     }
 
     @Override
     public void write(Operand to, ShortBuffer from) {
-        synchronized (lock) {
-            transfers.write(handle(to.memory()), to.offset(), from.duplicate());
+        OpenClMemory memory = enter(to);
+        try {
+            synchronized (lock) {
+                transfers.write(memory.handle(), to.offset(), from.duplicate());
+            }
+        } finally {
+            leave(memory);
+        }
+    }
+
+    // Reads are without the lock: they wait for the device, and nothing that they use is shared.
+
+    @Override
+    public void read(Operand from, ShortBuffer to) {
+        OpenClMemory memory = enter(from);
+        try {
+            transfers.read(memory.handle(), from.offset(), to);
+        } finally {
+            leave(memory);
         }
     }
 
     @Override
-    public void read(Operand from, ShortBuffer to) {
-        transfers.read(handle(from.memory()), from.offset(), to);
-    }
-
-    @Override
     public void read(Operand from, FloatBuffer to) {
-        // Without the lock: a read waits for the device, and nothing that it uses is shared.
-        transfers.read(handle(from.memory()), from.offset(), to);
+        OpenClMemory memory = enter(from);
+        try {
+            transfers.read(memory.handle(), from.offset(), to);
+        } finally {
+            leave(memory);
+        }
     }
 
     @Override
     public void fill(Operand to, long count, float value) {
-        if (count > 0) {
-            OpenClException.check(
-                    CL.clEnqueueFillBuffer(
-                            queue,
-                            handle(to.memory()),
-                            to.type() == DataType.FLOAT32
-                                    ? Pointer.to(new float[] {value})
-                                    : Pointer.to(new short[] {to.type().half().encode(value)}),
-                            to.type().bytes(),
-                            to.offset() * to.type().bytes(),
-                            count * to.type().bytes(),
-                            0,
-                            null,
-                            null),
-                    "Filling " + count + " elements");
+        OpenClMemory memory = enter(to);
+        try {
+            if (count > 0) {
+                OpenClException.check(
+                        CL.clEnqueueFillBuffer(
+                                queue,
+                                memory.handle(),
+                                to.type() == DataType.FLOAT32
+                                        ? Pointer.to(new float[] {value})
+                                        : Pointer.to(
+                                                new short[] {to.type().half().encode(value)}),
+                                to.type().bytes(),
+                                to.offset() * to.type().bytes(),
+                                count * to.type().bytes(),
+                                0,
+                                null,
+                                null),
+                        "Filling " + count + " elements");
+            }
+        } finally {
+            leave(memory);
         }
     }
 
     @Override
     public void copy(Operand from, Operand to, long count) {
-        if (count == 0) {
-            return;
+        if (from.type() == DataType.FLOAT32) {
+            copy(from, to, count, strategyForCopies());
+        } else if (count > 0) {
+            copyBytes(from, to, count);
         }
-        if (from.type() != DataType.FLOAT32) {
-            int bytes = from.type().bytes();
-            OpenClException.check(
-                    CL.clEnqueueCopyBuffer(
-                            queue,
-                            handle(from.memory()),
-                            handle(to.memory()),
-                            from.offset() * bytes,
-                            to.offset() * bytes,
-                            count * bytes,
-                            0,
-                            null,
-                            null),
-                    "Copying " + count + " elements");
-            return;
+    }
+
+    private void copyBytes(Operand from, Operand to, long count) {
+        int bytes = from.type().bytes();
+        OpenClMemory source = enter(from);
+        try {
+            OpenClMemory target = enter(to);
+            try {
+                OpenClException.check(
+                        CL.clEnqueueCopyBuffer(
+                                queue,
+                                source.handle(),
+                                target.handle(),
+                                from.offset() * bytes,
+                                to.offset() * bytes,
+                                count * bytes,
+                                0,
+                                null,
+                                null),
+                        "Copying " + count + " elements");
+            } finally {
+                leave(target);
+            }
+        } finally {
+            leave(source);
         }
-        copy(from, to, count, strategyForCopies());
     }
 
     /** The strategy that {@link #copy(Operand, Operand, long)} takes. */
@@ -365,6 +529,15 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public void finish() {
+        enter();
+        try {
+            await();
+        } finally {
+            gate.leave();
+        }
+    }
+
+    private void await() {
         OpenClException.check(CL.clFinish(queue), "Waiting for the device");
     }
 
@@ -375,14 +548,23 @@ public final class OpenClBackend implements Backend {
 
     private SavedStatistics newSavedStatistics(int groups, int blocks) {
         long elements = (long) OpenClSavedStatistics.ROWS * OpenClSavedStatistics.pitch(groups, blocks);
-        OpenClMemory memory = allocate(elements, DataType.FLOAT32);
-        // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
-        fill(new Operand(memory, 0), elements, 0);
         Plans plans = newPlans();
-        return new OpenClSavedStatistics(groups, blocks, new Operand(memory, 0), plans, () -> {
+        OpenClMemory memory;
+        try {
+            // Passes that use the plans use the memory, so that these go with it.
+            memory = allocate(elements, DataType.FLOAT32, () -> release(plans));
+        } catch (RuntimeException e) {
             release(plans);
+            throw e;
+        }
+        try {
+            // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
+            fill(new Operand(memory, 0), elements, 0);
+        } catch (RuntimeException e) {
             memory.close();
-        });
+            throw e;
+        }
+        return new OpenClSavedStatistics(groups, blocks, new Operand(memory, 0), plans);
     }
 
     @Override
@@ -570,24 +752,44 @@ public final class OpenClBackend implements Backend {
      * @param given the strategy, or null for the one that fits its view
      */
     private <P> void run(PassKind<P> kind, P pass, Plans plans, Strategy given) {
-        synchronized (lock) {
-            Arrays.fill(places, null);
-            kind.place().accept(pass, places);
-            Plan<?> plan = plans.find(kernels, kind, pass, places);
-            if (plan == null) {
-                View view = kind.view().apply(pass);
-                Strategy strategy = given == null ? strategyFor(kind.chosenBy(), view) : given;
-                plan = new Plan<>(kernels, kind, pass, places, view, strategy, facts.computeUnits());
-                plans.add(plan);
+        enter();
+        try {
+            synchronized (lock) {
+                if (isEnqueueing) {
+                    throw new IllegalStateException(
+                            "A pass was asked for in the middle of another, by the same thread");
+                }
+                Arrays.fill(places, null);
+                kind.place().accept(pass, places);
+                enterPlaces();
+                isEnqueueing = true;
+                try {
+                    enqueue(kind, pass, plans, given);
+                } finally {
+                    isEnqueueing = false;
+                    leavePlaces(Place.PARTIALS.ordinal()); // which are the backend's own
+                }
             }
-            if (plan.partials() > 0) {
-                Place.PARTIALS.put(partials(plan.partials()), places);
-            }
-            for (int i = 0; i < plan.launches().size(); i++) {
-                Kernel kernel = plan.launches().get(i);
-                kernel.bind(places);
-                launch(kernel);
-            }
+        } finally {
+            gate.leave();
+        }
+    }
+
+    private <P> void enqueue(PassKind<P> kind, P pass, Plans plans, Strategy given) {
+        Plan<?> plan = plans.find(kernels, kind, pass, places);
+        if (plan == null) {
+            View view = kind.view().apply(pass);
+            Strategy strategy = given == null ? strategyFor(kind.chosenBy(), view) : given;
+            plan = new Plan<>(kernels, kind, pass, places, view, strategy, facts.computeUnits());
+            plans.add(plan);
+        }
+        if (plan.partials() > 0) {
+            Place.PARTIALS.put(partials(plan.partials()), places);
+        }
+        for (int i = 0; i < plan.launches().size(); i++) {
+            Kernel kernel = plan.launches().get(i);
+            kernel.bind(places);
+            launch(kernel);
         }
     }
 
@@ -619,7 +821,7 @@ public final class OpenClBackend implements Backend {
         }
         if (first) {
             if (facts.isPocl()) {
-                finish(); // it compiles on a thread of its own
+                await(); // it compiles on a thread of its own
                 afterCompiling.run();
                 firstLaunches += System.nanoTime() - start;
             }
@@ -638,19 +840,26 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public void close() {
-        if (open.compareAndSet(true, false)) {
-            synchronized (lock) {
-                CL.clFinish(queue);
-                transfers.release();
-                livePlans.forEach(Plans::release);
-                livePlans.clear();
-                Set.copyOf(live).forEach(OpenClMemory::close);
-                kernels.release();
-                if (ownsQueue) {
-                    CL.clReleaseCommandQueue(queue);
-                    CL.clReleaseContext(context);
-                }
+        closeAndWait(gate);
+    }
+
+    /** Nobody is in, and nobody is closing any of the memory. */
+    private void releaseAll() {
+        synchronized (lock) {
+            CL.clFinish(queue);
+            transfers.release();
+            livePlans.forEach(Plans::release);
+            livePlans.clear();
+            List<OpenClMemory> open;
+            synchronized (buffers) {
+                open = buffers.values().stream()
+                        .flatMap(root -> root.over.stream())
+                        .toList();
             }
+            open.forEach(memory -> memory.gate().shut());
+            kernels.release();
+            CL.clReleaseCommandQueue(queue);
+            CL.clReleaseContext(context);
         }
     }
 }

@@ -1,48 +1,63 @@
 package org.clnorm.opencl;
 
+import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.atomic.AtomicBoolean;
-import org.clnorm.DataType;
+import java.util.function.Consumer;
+import org.clnorm.backend.Gate;
 import org.clnorm.backend.Memory;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.cl_mem;
 
-/** A buffer. Two are equal when they are the same buffer, so that a caller's buffer wrapped twice is known as one. */
+/** Memory over a buffer. Two are equal when they start at one place, so that a caller's buffer wrapped twice is known. */
 public final class OpenClMemory implements Memory {
+    /**
+     * All memory that is open over a buffer or its sub-buffers. Buffers are told apart by this object: a driver gives a
+     * handle again once its buffer is gone.
+     */
+    static final class Root {
+        final cl_mem handle;
+        /** Guarded by the backend's list of them. */
+        final List<OpenClMemory> over = new ArrayList<>(1);
+
+        Root(cl_mem handle) {
+            this.handle = handle;
+        }
+    }
+
+    private final Root root;
     private final cl_mem handle;
     private final Pointer pointer;
     private final long elements;
-    private final Runnable onClose;
     /** What was found out of a caller's buffer; null of one of our own. */
     private final Foreign.Buffer foreign;
 
-    private final AtomicBoolean open = new AtomicBoolean(true);
+    private final Gate gate;
+    private final Consumer<OpenClMemory> closer;
 
-    private OpenClMemory(cl_mem handle, long elements, Foreign.Buffer foreign, Runnable onClose) {
+    /**
+     * @param handle the root's, or a sub-buffer's
+     * @param foreign null of a buffer of our own
+     * @param release gives back this memory's hold on the buffer, once nobody uses it any more
+     * @param closer closes it
+     */
+    OpenClMemory(
+            Root root,
+            cl_mem handle,
+            long elements,
+            Foreign.Buffer foreign,
+            Consumer<OpenClMemory> release,
+            Consumer<OpenClMemory> closer) {
+        this.root = root;
         this.handle = handle;
         this.pointer = Pointer.to(handle);
         this.elements = elements;
         this.foreign = foreign;
-        this.onClose = onClose;
+        this.gate = new Gate(() -> release.accept(this));
+        this.closer = closer;
     }
 
-    /** A buffer that is released on close; {@code forget} is told of it first. */
-    static OpenClMemory owned(cl_mem handle, long elements, java.util.function.Consumer<OpenClMemory> forget) {
-        OpenClMemory[] self = new OpenClMemory[1];
-        self[0] = new OpenClMemory(handle, elements, null, () -> {
-            forget.accept(self[0]);
-            CL.clReleaseMemObject(handle);
-        });
-        return self[0];
-    }
-
-    /** A buffer that somebody else releases. */
-    static OpenClMemory borrowed(cl_mem handle, Foreign.Buffer foreign, DataType type) {
-        return new OpenClMemory(handle, foreign.bytes() / type.bytes(), foreign, () -> {});
-    }
-
-    /** The buffer. */
+    /** The buffer. It may be used by those who are in the {@link #gate}. */
     public cl_mem handle() {
         return handle;
     }
@@ -50,6 +65,20 @@ public final class OpenClMemory implements Memory {
     /** What a kernel's argument is set from. */
     Pointer pointer() {
         return pointer;
+    }
+
+    Root root() {
+        return root;
+    }
+
+    /** What a call goes in through before it uses the buffer. */
+    Gate gate() {
+        return gate;
+    }
+
+    /** What a call fails with that comes too late. */
+    IllegalStateException closed() {
+        return new IllegalStateException("The memory of " + elements + " elements is closed");
     }
 
     @Override
@@ -77,33 +106,28 @@ public final class OpenClMemory implements Memory {
     @Override
     public boolean overlaps(long from, long to, Memory other, long otherFrom, long otherTo) {
         return other instanceof OpenClMemory memory
-                && root().equals(memory.root())
+                && root == memory.root
                 && firstByte() + from < memory.firstByte() + otherTo
                 && memory.firstByte() + otherFrom < firstByte() + to;
-    }
-
-    private cl_mem root() {
-        return foreign == null ? handle : foreign.root();
     }
 
     private long firstByte() {
         return foreign == null ? 0 : foreign.firstByte();
     }
 
+    /** {@inheritDoc} It waits for the calls that are using it; see {@link OpenClBackend}. */
     @Override
     public void close() {
-        if (open.compareAndSet(true, false)) {
-            onClose.run();
-        }
+        closer.accept(this);
     }
 
     @Override
     public boolean equals(Object other) {
-        return other instanceof OpenClMemory memory && handle.equals(memory.handle);
+        return other instanceof OpenClMemory memory && root == memory.root && firstByte() == memory.firstByte();
     }
 
     @Override
     public int hashCode() {
-        return handle.hashCode();
+        return root.hashCode();
     }
 }

@@ -38,22 +38,19 @@ final class OpenClSavedStatistics implements SavedStatistics {
     private final int blocks;
     private final Operand coefficients;
     private final Plans plans;
-    private final Runnable onClose;
     private double epsilon;
     private Operand rowGamma;
     private Operand rowBeta;
 
     /**
      * @param groups of a block
-     * @param coefficients the first of the first row
-     * @param onClose releases them and the plans
+     * @param coefficients the first of the first row; the plans are released with this memory
      */
-    OpenClSavedStatistics(int groups, int blocks, Operand coefficients, Plans plans, Runnable onClose) {
+    OpenClSavedStatistics(int groups, int blocks, Operand coefficients, Plans plans) {
         this.groups = groups;
         this.blocks = blocks;
         this.coefficients = coefficients;
         this.plans = plans;
-        this.onClose = onClose;
     }
 
     /** Floats from a row to the next; of partials too. */
@@ -132,6 +129,6 @@ final class OpenClSavedStatistics implements SavedStatistics {
 
     @Override
     public void close() {
-        onClose.run();
+        coefficients.memory().close();
     }
 }

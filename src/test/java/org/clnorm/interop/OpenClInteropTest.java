@@ -18,6 +18,7 @@ import org.clnorm.Shape;
 import org.clnorm.Step;
 import org.clnorm.Tensor;
 import org.clnorm.TestDevice;
+import org.clnorm.lifecycle.LogCapture;
 import org.jocl.CL;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_device_id;
@@ -159,6 +160,26 @@ final class OpenClInteropTest {
         own.close();
         assertThat(left.isClosed()).isTrue();
         left.close();
+    }
+
+    @Test
+    void tensor_droppedUnclosed_isNoLeakAndLetsTheBufferGo() throws InterruptedException {
+        cl_mem buffer = foreign.buffer(new float[N]);
+        try (LogCapture log = new LogCapture()) {
+            dropTensorOver(buffer);
+            long deadline = System.nanoTime() + 20_000_000_000L;
+            while (foreign.references(buffer) > 1 && System.nanoTime() < deadline) {
+                System.gc();
+                Thread.sleep(10);
+            }
+            assertThat(foreign.references(buffer)).isOne();
+            Thread.sleep(300); // leaks are counted before they are reported
+            assertThat(log.warnings("dropTensorOver")).isEmpty();
+        }
+    }
+
+    private void dropTensorOver(cl_mem buffer) {
+        OpenClInterop.tensor(device, buffer, 0, SHAPE, LAYOUT);
     }
 
     @Test

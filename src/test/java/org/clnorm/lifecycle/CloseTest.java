@@ -11,6 +11,7 @@ import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.Layout;
 import org.clnorm.OnBothBackends;
+import org.clnorm.OnEveryDevice;
 import org.clnorm.Parameter;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
@@ -99,6 +100,75 @@ final class CloseTest {
             assertThatThrownBy(gamma::zeroGradient).isInstanceOf(IllegalStateException.class);
             assertThat(x.isClosed()).as("what the caller owns is not").isFalse();
         }
+    }
+
+    /** As try-with-resources does with what it is given. */
+    @OnEveryDevice
+    void close_ofWhatALayerOwns_doesNothing(TestDevice on) {
+        Device device = on.device();
+        try (BatchNorm norm = BatchNorm.builder(2).build(device);
+                Tensor x = device.upload(new float[] {1, 10, 2, 20, 3, 30, 4, 40}, SHAPE, Layout.CHANNELS_FIRST);
+                Tensor y = device.tensor(SHAPE, Layout.CHANNELS_FIRST);
+                Tensor dx = device.tensor(SHAPE, Layout.CHANNELS_FIRST)) {
+            norm.forward(x, y);
+            norm.backward(x, dx);
+            float[] expected = y.download();
+            float[] gradient = dx.download();
+            for (Tensor own : owned(norm)) {
+                own.close();
+                assertThat(own.isClosed()).as("%s", own).isFalse();
+                assertThat(own.download()).hasSize(2);
+            }
+            for (int i = 0; i < 50; i++) { // were memory given back, it would be given out again here
+                try (Tensor other = device.tensor(SHAPE, Layout.CHANNELS_FIRST);
+                        Tensor small = device.vector(1, 2)) {
+                    norm.forward(x, other);
+                    norm.backward(x, dx);
+                    assertThat(other.download()).isEqualTo(expected);
+                    assertThat(dx.download()).isEqualTo(gradient);
+                    assertThat(small.download()).containsExactly(1, 2);
+                }
+            }
+        }
+    }
+
+    private static List<Tensor> owned(BatchNorm norm) {
+        Parameter gamma = norm.gamma().orElseThrow();
+        Parameter beta = norm.beta().orElseThrow();
+        return List.of(
+                gamma.value(),
+                gamma.gradient(),
+                beta.value(),
+                beta.gradient(),
+                norm.runningMean().orElseThrow(),
+                norm.runningVariance().orElseThrow(),
+                norm.savedMean(),
+                norm.savedInverseStandardDeviation());
+    }
+
+    @OnBothBackends
+    void tensor_thatALayerOwns_isNamedAsSuch(TestDevice on) {
+        BatchNorm norm = BatchNorm.builder(2).build(on.device());
+        List<Tensor> owned = owned(norm);
+        List<String> names = List.of(
+                "weight",
+                "gradient of weight",
+                "bias",
+                "gradient of bias",
+                "running mean",
+                "running variance",
+                "saved mean",
+                "saved inverse standard deviation");
+        for (int i = 0; i < names.size(); i++) {
+            assertThat(owned.get(i))
+                    .asString()
+                    .startsWith(names.get(i) + " of batch normalization of 2 channels, Tensor(2)");
+        }
+        norm.close();
+        assertThatThrownBy(() -> owned.get(4).download())
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageStartingWith(
+                        "This running mean of batch normalization of 2 channels, made at " + CloseTest.class.getName());
     }
 
     @OnBothBackends

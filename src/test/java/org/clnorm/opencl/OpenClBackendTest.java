@@ -9,9 +9,12 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
+import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -21,6 +24,7 @@ import org.clnorm.backend.SavedStatistics;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
+import org.jocl.cl_event;
 import org.jocl.cl_mem;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
@@ -386,6 +390,125 @@ class OpenClBackendTest {
                 .isEqualTo(memory)
                 .hasSameHashCodeAs(memory);
         assertThat(backend.allocate(4)).isNotEqualTo(memory);
+    }
+
+    @Test
+    void allocate_whereADriverGivesAnAddressAgain_isOtherMemory() {
+        for (int i = 0; i < 200; i++) {
+            OpenClMemory gone = backend.allocate(4, DataType.FLOAT32);
+            gone.close();
+            OpenClMemory memory = backend.allocate(4, DataType.FLOAT32);
+            assertThat(memory)
+                    .as("or an overlap would be seen that is not there")
+                    .isNotEqualTo(gone);
+            memory.close();
+        }
+    }
+
+    @Test
+    void wrap_bufferThatItsOwnerReleasesEarly_isHeldUntilItIsClosed() {
+        try (DefaultDevice.Foreign caller = new DefaultDevice.Foreign()) {
+            int[] status = new int[1];
+            cl_mem buffer = CL.clCreateBuffer(caller.context, CL.CL_MEM_READ_WRITE, 16, null, status);
+            assertThat(status[0]).isZero();
+            OpenClBackend over = OpenClBackend.over(caller.context, caller.device, caller.queue, null);
+            OpenClMemory wrapped = over.wrap(buffer, DataType.FLOAT32);
+            OpenClMemory twice = over.wrap(buffer, DataType.FLOAT32);
+            assertThat(references(buffer)).isEqualTo(3);
+            CL.clReleaseMemObject(buffer);
+            wrapped.close();
+
+            over.fill(new Operand(twice, 0), 4, 7);
+            FloatBuffer values = FloatBuffer.allocate(4);
+            over.read(new Operand(twice, 0), values);
+
+            assertThat(values.array()).containsOnly(7);
+            assertThat(twice).isEqualTo(wrapped);
+            over.close();
+        }
+    }
+
+    /** The device stands still until an event of the test's, so that what waits for it can be seen to. */
+    @Test
+    void read_waitingForTheDevice_holdsUpNobodyButWhoClosesWhatItReads() throws Exception {
+        ExecutorService threads = Executors.newFixedThreadPool(3);
+        try (DefaultDevice.Foreign caller = new DefaultDevice.Foreign()) {
+            OpenClBackend over = OpenClBackend.over(caller.context, caller.device, caller.queue, null);
+            OpenClMemory memory = over.allocate(4, DataType.FLOAT32);
+            OpenClMemory other = over.allocate(4, DataType.FLOAT32);
+            OpenClMemory third = over.allocate(4, DataType.FLOAT32);
+            over.write(new Operand(memory, 0), FloatBuffer.wrap(new float[] {1, 2, 3, 4}));
+            over.copy(new Operand(other, 0), new Operand(third, 0), 4); // compiles, and waits for it
+            int[] status = new int[1];
+            cl_event event = CL.clCreateUserEvent(caller.context, status);
+            OpenClException.check(status[0], "Making an event");
+            OpenClException.check(
+                    CL.clEnqueueBarrierWithWaitList(caller.queue, 1, new cl_event[] {event}, null), "Stopping a queue");
+            FloatBuffer values = FloatBuffer.allocate(4);
+            CountDownLatch starting = new CountDownLatch(1);
+            Future<?> reading = threads.submit(() -> {
+                starting.countDown();
+                over.read(new Operand(memory, 0), values);
+            });
+            starting.await();
+            Thread.sleep(100);
+
+            over.fill(new Operand(other, 0), 4, 7);
+            over.copy(new Operand(other, 0), new Operand(third, 0), 4);
+            other.close();
+            assertThat(reading.isDone()).as("the device stands still").isFalse();
+
+            Future<?> closing = threads.submit(memory::close);
+            awaitClosed(() -> over.fill(new Operand(memory, 0), 4, 7), "The memory of 4 elements is closed");
+            Future<?> closingAll = threads.submit(over::close);
+            awaitClosed(() -> over.fill(new Operand(third, 0), 4, 7), "The device ");
+            assertThat(List.of(reading.isDone(), closing.isDone(), closingAll.isDone()))
+                    .as("whoever closes waits for the read that came first")
+                    .containsOnly(false);
+
+            OpenClException.check(CL.clSetUserEventStatus(event, CL.CL_COMPLETE), "Letting a queue go on");
+            for (Future<?> each : List.of(reading, closing, closingAll)) {
+                each.get(30, TimeUnit.SECONDS);
+            }
+            assertThat(values.array()).containsExactly(1, 2, 3, 4);
+            CL.clReleaseEvent(event);
+        } finally {
+            threads.shutdownNow();
+        }
+    }
+
+    /** Until the other thread's close has begun. */
+    private static void awaitClosed(Runnable use, String message) throws InterruptedException {
+        long deadline = System.nanoTime() + 30_000_000_000L;
+        while (System.nanoTime() < deadline) {
+            try {
+                use.run();
+            } catch (IllegalStateException e) {
+                assertThat(e).hasMessageContaining(message);
+                return;
+            }
+            Thread.sleep(5);
+        }
+        assertThat(message).as("what nobody was told in time").isNull();
+    }
+
+    @Test
+    void call_onAClosedBackend_saysSo() {
+        Memory memory = backend.allocate(4);
+        SavedStatistics saved = backend.newSavedStatistics(3);
+        backend.close();
+        for (ThrowingCallable call : List.<ThrowingCallable>of(
+                () -> backend.allocate(1),
+                () -> backend.fill(new Operand(memory, 0), 4, 1),
+                () -> backend.read(new Operand(memory, 0), FloatBuffer.allocate(4)),
+                () -> backend.write(new Operand(memory, 0), FloatBuffer.allocate(4)),
+                () -> backend.copy(new Operand(memory, 0), new Operand(memory, 2), 2),
+                () -> backend.newSavedStatistics(3),
+                backend::finish)) {
+            assertThatThrownBy(call).isInstanceOf(IllegalStateException.class).hasMessageContaining("is closed");
+        }
+        saved.close();
+        memory.close();
     }
 
     @Test

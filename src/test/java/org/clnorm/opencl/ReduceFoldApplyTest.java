@@ -68,7 +68,7 @@ class ReduceFoldApplyTest {
                 SOMEWHERE,
                 null,
                 Activation.RELU,
-                new OpenClSavedStatistics((int) shape.channels(), 1, SOMEWHERE, new Plans(), () -> {}),
+                new OpenClSavedStatistics((int) shape.channels(), 1, SOMEWHERE, new Plans()),
                 SOMEWHERE,
                 null,
                 SOMEWHERE,
@@ -136,7 +136,7 @@ class ReduceFoldApplyTest {
         DeviceFacts facts = Facts.cpu(2, 16);
         Strategy fused = Strategy.named("cpu-fused", facts);
         Operand[] places = new Operand[Place.values().length];
-        OpenClSavedStatistics saved = new OpenClSavedStatistics(24, 1, SOMEWHERE, new Plans(), () -> {});
+        OpenClSavedStatistics saved = new OpenClSavedStatistics(24, 1, SOMEWHERE, new Plans());
         ForwardTraining pass = new ForwardTraining(
                 SHAPE,
                 Layout.CHANNELS_FIRST,

@@ -381,7 +381,7 @@ public final class ReferenceBackend implements Backend {
     private static final class HeapMemory implements Memory {
         private final ReferenceBackend owner;
         private final int elements;
-        private volatile float[] array;
+        private float[] array;
 
         HeapMemory(ReferenceBackend owner, int elements) {
             this.owner = owner;
@@ -402,9 +402,12 @@ public final class ReferenceBackend implements Backend {
             return elements;
         }
 
+        /** {@inheritDoc} It waits for a call that is using it. */
         @Override
         public void close() {
-            array = null;
+            synchronized (owner) {
+                array = null;
+            }
         }
     }
 
