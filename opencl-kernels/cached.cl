@@ -64,8 +64,13 @@ INLINE void load_forward(forward_loaded *in, forward_arrays a, share s) {
     }
 }
 
-INLINE lane_moments moments_of_share(const forward_loaded *in, int count) {
-    lane_moments mine = no_lane_moments();
+// For a second look at what x is in registers; it is to be loaded again after that.
+INLINE void put_in_units(forward_loaded *in, vec unit) {
+    EACH_OF_SHARE { in[i].x = in_units(in[i].x, unit); }
+}
+
+INLINE lane_moments moments_of_share(const forward_loaded *in, int count, vec unit) {
+    lane_moments mine = no_lane_moments(unit);
     if (count > 0) {
         vec sum = in[0].x;
         _Pragma("unroll") for (int i = 1; i < CACHED; i++) {
@@ -106,33 +111,65 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
     a.row = ROW_AFFINE((long)group * length, length);
     share mine = share_of_group(WHOLE_GROUP(group));
     forward_loaded in[CACHED];
-    load_forward(in, a, mine);
-    moments all = across_group(across_lanes(moments_of_share(in, mine.count), VW), room);
-    if (LOCAL_ITEM == 0) {
-        FOLD_GROUP(all, group);
+    scalar_coefficients c;
+    float unit = 1.0f;
+    for (;;) {
+        load_forward(in, a, mine);
+        if (unit != 1.0f) {
+            put_in_units(in, (vec)(unit));
+        }
+        moments all = across_group(across_lanes(moments_of_share(in, mine.count, (vec)(unit)), VW), room);
+        if (LOCAL_ITEM == 0) {
+            fold_look(f, all, unit, group);
+        }
+        FOLDED;
+        c = forward_of_group(coefficients, pitch, group);
+        if (c.unit > 0.0f) {
+            break;
+        }
+        unit = -c.unit;
+        FOLDED; // all have read before the fold writes again
     }
-    FOLDED;
-    store_forward(a, mine, in, every_lane(forward_of_group(coefficients, pitch, group)));
+    if (unit != 1.0f) {
+        load_forward(in, a, mine);
+    }
+    store_forward(a, mine, in, every_lane(c));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
         FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMNS(room);
+    LOCAL_UNITS(units);
     ENTER_FORWARD(rows);
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));
     forward_loaded in[CACHED];
-    load_forward(in, a, own);
     lane_moments mine[BLOCKS];
-    mine[0] = moments_of_share(in, own.count);
-    across_column_items(mine, room);
+    mine[0] = no_lane_moments((vec)(1.0f));
+    int again = 0;
+    for (;;) {
+        load_forward(in, a, own);
+        if (again) {
+            put_in_units(in, mine[0].unit);
+        }
+        mine[0] = moments_of_share(in, own.count, mine[0].unit);
+        across_column_items(mine, room);
+        if (again || !columns_again(mine, right - left, least_of(f), units)) {
+            break;
+        }
+        again = 1;
+    }
     FOLD_COLUMNS;
     FOLDED;
+    if (again) {
+        load_forward(in, a, own);
+    }
     if (own.count > 0) {
-        store_forward(a, own, in, forward_of_columns(coefficients, pitch, column_of(left, 0)));
+        int column = column_of(left, 0);
+        store_forward(a, own, in, forward_of_columns(coefficients, pitch, column, right - column));
     }
 }
 
@@ -154,7 +191,7 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
             in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, c);
             vec dy = vector_weighted(in[i].dy, c);
             mine.dy += dy;
-            mine.dyx = fma(dy, in[i].x - from.c.hi, mine.dyx);
+            mine.dyx = fma(dy, vector_deviation(in[i].x, from.c), mine.dyx);
         }
     }
     return mine;
@@ -201,7 +238,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));
     sums_inputs from = INPUTS;
     if (own.count > 0) {
-        sums_at_column(&from, column_of(left, 0));
+        sums_at_column(&from, column_of(left, 0), right - column_of(left, 0));
     }
     backward_loaded in[CACHED];
     lane_sums mine[BLOCKS];
@@ -210,6 +247,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     FOLD_COLUMN_SUMS;
     FOLDED;
     if (own.count > 0) {
-        store_backward(BACKWARD_ARRAYS, own, in, backward_of_columns(coefficients, pitch, column_of(left, 0)));
+        int column = column_of(left, 0);
+        store_backward(BACKWARD_ARRAYS, own, in, backward_of_columns(coefficients, pitch, column, right - column));
     }
 }

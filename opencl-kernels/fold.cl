@@ -180,26 +180,61 @@ INLINE vec within(vec v, float low, float high) { // NaN stays NaN
     return v > (vec)(high) ? (vec)(high) : v;
 }
 
-INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance) {
+// What is added to the mean of a group's squares before its root is taken, or is its least value.
+INLINE float least_of(folding f) { return f.statistic == LENGTH ? f.epsilon * f.epsilon / f.count : f.epsilon; }
+
+// From the mean and the variance in units 2^from, those of the look that found them. The group's own unit makes its standard
+// deviation about 1. If statistics are given, x and gamma may be anything beside them; it then makes about equal what
+// gamma / sigma is made of.
+INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
+    vec true_mean = times_power(mean, -from);
+    vec true_rest = times_power(rest, -from);
     if (f.statistic != CENTERED) {
+        ivec to_one = -exponent_of(fmax(fabs(mean), sqrt(variance))); // or the squares may be out of range
+        to_one = clamp(to_one, (ivec)(-126) - from, (ivec)(126) - from);
+        mean = times_power(mean, to_one);
+        rest = times_power(rest, to_one);
+        variance = times_power(times_power(variance, to_one), to_one);
+        from += to_one;
         variance = fma(mean, mean, fma((vec)(2.0f) * mean, rest, variance));
         variance *= (vec)(f.statistic == LENGTH ? f.count : 1.0f);
-        mean = rest = (vec)(0.0f);
+        mean = rest = true_mean = true_rest = (vec)(0.0f);
+    }
+    ivec of_epsilon = exponent_of((vec)(f.statistic == LENGTH ? f.epsilon : sqrt(f.epsilon)));
+    ivec in_range = (ivec)(126) - exponent_of(mean) + from; // of the mean
+    ivec power = min(-max(exponent_of(sqrt(variance)) - from, of_epsilon), in_range);
+    power = clamp(power, (ivec)(-126), (ivec)(126));
+    mean = times_power(mean, power - from);
+    rest = times_power(rest, power - from);
+    variance = times_power(times_power(variance, power - from), power - from);
+    vec spread = variance;
+    if (f.statistic != LENGTH) {
+        spread += times_power(times_power((vec)(f.epsilon), power), power);
+    }
+    vec norm = inverse_root(spread);
+    if (f.statistic == LENGTH) {
+        vec most = times_power((vec)(1.0f / f.epsilon), -power);
+        norm = norm > most ? most : norm;
+    }
+    vec invstd = times_power(norm, power);
+    vec gamma = take(f.gamma, group, valid, 1.0f);
+    if (given) {
+        ivec of_gamma = select(exponent_of(gamma), (ivec)(0), gamma == (vec)(0.0f));
+        ivec even = (of_gamma + exponent_of(invstd)) >> (ivec)(1);
+        even = clamp(min(even, (ivec)(126) - exponent_of(true_mean)), (ivec)(-126), (ivec)(126));
+        mean = times_power(true_mean, even);
+        variance = times_power(times_power(variance, even - power), even - power);
+        norm = times_power(norm, power - even);
+        power = even;
     }
     vec hi, lo;
     split_mean(mean, rest, variance, &hi, &lo);
-    vec invstd = inverse_root(f.statistic == LENGTH ? variance : variance + (vec)(f.epsilon));
-    if (f.statistic == LENGTH) {
-        vec most = (vec)(1.0f / f.epsilon);
-        invstd = invstd > most ? most : invstd;
-    }
-    vec gamma = take(f.gamma, group, valid, 1.0f);
-    vec scale = invstd;
+    vec scale = norm;
     vec shift = take(f.beta, group, valid, 0.0f);
     if (f.r_max > 0.0f) {
         vec there = inverse_root(take(f.average.variance, group, valid, 1.0f) + (vec)(f.epsilon));
-        vec r = within((variance + (vec)(f.epsilon)) * invstd * there, 1.0f / f.r_max, f.r_max);
-        vec d = ((mean - take(f.average.mean, group, valid, 0.0f)) + rest) * there;
+        vec r = within(times_power(spread * norm * there, -power), 1.0f / f.r_max, f.r_max);
+        vec d = ((true_mean - take(f.average.mean, group, valid, 0.0f)) + true_rest) * there;
         d = within(d, -f.d_max, f.d_max);
         scale *= r;
         shift = fma(gamma, d, shift);
@@ -207,19 +242,25 @@ INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
         put_coefficient(f, RENORM_D, group, valid, d);
     }
     scale = gamma * scale;
-    put_coefficient(f, MEAN, group, valid, mean);
+    put_coefficient(f, MEAN, group, valid, true_mean);
     put_coefficient(f, MEAN_HI, group, valid, hi);
     put_coefficient(f, MEAN_LO, group, valid, lo);
     put_coefficient(f, VARIANCE, group, valid, variance);
     put_coefficient(f, INVSTD, group, valid, invstd);
+    put_coefficient(f, NORM, group, valid, norm);
     put_coefficient(f, SCALE, group, valid, scale);
-    put_coefficient(f, SHIFT, group, valid, fma(-lo, scale, shift));
+    // An infinite scale, of a variance of 0, leaves no NaN in the shift.
+    put_coefficient(f, SHIFT, group, valid, select(shift, fma(-lo, scale, shift), isfinite(scale)));
+    put_coefficient(f, UNIT, group, valid, power_of_two(power));
 }
 
-INLINE void track_groups(int group, int valid, vec batch_mean, vec variance, averaging a) {
+// The variance is in units 2^from, squared.
+INLINE void track_groups(int group, int valid, vec batch_mean, vec variance, ivec from, averaging a) {
     if (a.kind == AVERAGE_NONE) {
         return;
     }
+    // Judged as float32, in which statistics are kept.
+    ivec sound = isfinite(batch_mean) && isfinite(times_power(times_power(variance, -from), -from));
     variance *= (vec)(a.variance_factor);
     vec old_mean = take(a.mean, group, valid, 0.0f);
     vec old_var = take(a.variance, group, valid, 0.0f);
@@ -232,11 +273,13 @@ INLINE void track_groups(int group, int valid, vec batch_mean, vec variance, ave
         vec corrected = (vec)(a.weight) / -expm1(batches * (vec)(a.log_rest));
         w = select(corrected, (vec)(1.0f), batches == (vec)(1.0f));
     }
-    // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average.
-    vec new_mean = fma((vec)(1.0f) - w, old_mean, w * batch_mean);
-    vec new_var = fma((vec)(1.0f) - w, old_var, w * variance);
+    // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average. A weight of 1
+    // leaves nothing of what was there, whatever it was.
+    ivec replaced = w == (vec)(1.0f);
+    vec in_var = times_power(times_power(w * variance, -from), -from);
+    vec new_mean = select(fma((vec)(1.0f) - w, old_mean, w * batch_mean), batch_mean, replaced);
+    vec new_var = select(fma((vec)(1.0f) - w, old_var, in_var), in_var, replaced);
     if (a.skip_non_finite) {
-        ivec sound = isfinite(batch_mean) && isfinite(variance);
         new_mean = select(old_mean, new_mean, sound);
         new_var = select(old_var, new_var, sound);
         batches = select(old_batches, batches, sound);
@@ -246,17 +289,74 @@ INLINE void track_groups(int group, int valid, vec batch_mean, vec variance, ave
     store_first(batches, valid, a.absorbed + group);
 }
 
-INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, int group, int valid) {
+INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, int valid) {
     vec variance = m2 / (vec)(f.count);
-    put_forward(f, group, valid, hi, lo, variance);
-    track_groups(group, valid, hi, variance, f.average);
+    ivec infinite = has_infinity(hi, m2, unit);
+    if (f.statistic == CENTERED) { // the mean, and deviations from it, are none
+        hi = select(hi, (vec)(NAN), infinite);
+        variance = select(variance, (vec)(NAN), infinite);
+    } else {
+        variance = select(variance, (vec)(INFINITY), infinite);
+    }
+    ivec from = exponent_of(unit);
+    put_forward(f, group, valid, hi, lo, variance, from, 0);
+    track_groups(group, valid, times_power(hi, -from), variance, from, f.average);
 }
-#define FOLD_GROUP(all, group) fold_groups(f, (vec)((all).hi), (vec)((all).lo), (vec)((all).m2), group, 1)
+#define FOLD_GROUP(all, unit, group) fold_groups(f, (vec)((all).hi), (vec)((all).lo), (vec)((all).m2), (vec)(unit), group, 1)
+
+// The fold of a group that an item has for all of its work-group; or, after a first look that calls for a second one, its
+// unit, negative, in the place of the group's.
+INLINE void fold_look(folding f, moments all, float unit, int group) {
+    float better = unit == 1.0f ? second_unit_scalar(all.hi, all.m2, all.n * least_of(f)) : 1.0f;
+    if (better == 1.0f) {
+        FOLD_GROUP(all, unit, group);
+    } else {
+        f.coefficients[UNIT * f.pitch + group] = -better;
+    }
+}
+
+INLINE moments in_unit(moments m, float from, float to) {
+    if (from != to) {
+        float back = 1.0f / from;
+        m.hi = m.hi * back * to;
+        m.lo = m.lo * back * to;
+        m.m2 = m.m2 * back * back * to * to;
+    }
+    return m;
+}
+
+// Units for a second look at groups of as many values each, where one is called for.
+INLINE int groups_again(const float *hi, const float *m2, float *units, int held, float least) {
+    int again = 0;
+    for (int g = 0; g < held; g += VW) {
+        vec unit = second_unit(load_lanes(hi + g), load_lanes(m2 + g), (vec)(least));
+        store_lanes(unit, units + g);
+        again |= any_lane(first_lanes(unit - (vec)(1.0f), held - g) != (vec)(0.0f));
+    }
+    return again;
+}
 
 // The moments of `held` groups, as numbers in arrays with room for a vector after the last, folded; those that share
 // statistics get what they have together. n is how many values a group has.
-INLINE void fold_held(folding f, float *hi, float *lo, float *m2, float n, int joined, int first, int held) {
+INLINE void fold_held(
+        folding f, float *hi, float *lo, float *m2, float *units, float n, int joined, int first, int held) {
     for (int g = 0; joined > 1 && g < held; g += joined) {
+        float unit = units[g];
+        for (int i = g; i < g + joined; i++) {
+            unit = fmin(unit, units[i]);
+        }
+        for (int i = g; i < g + joined; i++) {
+            moments one;
+            one.n = n;
+            one.hi = hi[i];
+            one.lo = lo[i];
+            one.m2 = m2[i];
+            one = in_unit(one, units[i], unit);
+            hi[i] = one.hi;
+            lo[i] = one.lo;
+            m2[i] = one.m2;
+            units[i] = unit;
+        }
         moments all = across_columns(n, hi + g, lo + g, m2 + g, joined);
         for (int i = g; i < g + joined; i++) {
             hi[i] = all.hi;
@@ -265,7 +365,9 @@ INLINE void fold_held(folding f, float *hi, float *lo, float *m2, float n, int j
         }
     }
     for (int g = 0; g < held; g += VW) {
-        fold_groups(f, load_lanes(hi + g), load_lanes(lo + g), load_lanes(m2 + g), first + g, min(held - g, VW));
+        fold_groups(
+                f, load_lanes(hi + g), load_lanes(lo + g), load_lanes(m2 + g), load_lanes(units + g), first + g,
+                min(held - g, VW));
     }
 }
 
@@ -283,12 +385,65 @@ INLINE void join_slices(
         __local vec *room) {
     no_column_moments(mine, WX * VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = partials + (long)slice * 4 * pitch;
+        __global const float *partial = partials + (long)slice * PARTIAL_ROWS * pitch;
         join_lanes(
                 mine, partial[0], load(partial + pitch + group), load(partial + 2 * pitch + group),
                 load(partial + 3 * pitch + group));
     }
     across_column_items(mine, room);
+}
+
+INLINE float unit_of_partial(__global const float *partial, int pitch) {
+    float m2 = partial[3 * pitch];
+    return m2 == M2_OF_LARGE ? UNIT_OF_LARGE : m2 == M2_OF_SMALL ? UNIT_OF_SMALL : 1.0f;
+}
+
+// The moments of all slices of `count` groups, `step` apart, where some slices are in units of their own.
+INLINE moments join_units(
+        __global const float *partials, int slices, int pitch, int count, long step, float *common_unit) {
+    float unit = UNIT_OF_SMALL;
+    for (int i = 0; i < slices * count; i++) {
+        unit = fmin(unit, unit_of_partial(partials + (long)(i / count) * PARTIAL_ROWS * pitch + i % count * step, pitch));
+    }
+    moments all = no_moments();
+    for (int i = 0; i < slices * count; i++) {
+        __global const float *partial = partials + (long)(i / count) * PARTIAL_ROWS * pitch + i % count * step;
+        float own = unit_of_partial(partial, pitch);
+        moments part;
+        part.n = partial[0];
+        part.hi = partial[pitch];
+        part.lo = partial[2 * pitch];
+        part.m2 = partial[(own == 1.0f ? 3 : 4) * pitch];
+        all = join(all, in_unit(part, own, unit));
+    }
+    *common_unit = unit;
+    return all;
+}
+
+// What join_slices found, with units where slices have them: M2 is not finite then.
+INLINE lane_moments joined_slices(
+        lane_moments mine, __global const float *partials, int slices, int group, int valid, int pitch) {
+    mine.m2 += mine.m2_lo;
+    if (any_lane(!isfinite(mine.m2))) {
+        float hi[VW], lo[VW], m2[VW], units[VW];
+        store_lanes(mine.hi, hi);
+        store_lanes(mine.lo, lo);
+        store_lanes(mine.m2, m2);
+        for (int i = 0; i < VW; i++) {
+            units[i] = 1.0f;
+            if (i < valid && !isfinite(m2[i])) {
+                moments all = join_units(partials + group + i, slices, pitch, 1, 0, &units[i]);
+                hi[i] = all.hi;
+                lo[i] = all.lo;
+                m2[i] = all.m2;
+            }
+        }
+        mine.hi = load_lanes(hi);
+        mine.lo = load_lanes(lo);
+        mine.m2 = load_lanes(m2);
+        mine.unit = load_lanes(units);
+    }
+    return mine;
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
@@ -301,11 +456,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
     lane_moments mine[BLOCKS];
     join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
-        fold_groups(f, mine->hi, mine->lo, mine->m2 + mine->m2_lo, group, min(groups - group, VW));
+        int valid = min(groups - group, VW);
+        lane_moments all = joined_slices(*mine, OF_BLOCK(partials), slices, group, valid, pitch);
+        fold_groups(f, all.hi, all.lo, all.m2, all.unit, group, valid);
     }
 }
 
-// Leaves M2 in the row VARIANCE.
+// Leaves M2 in the row VARIANCE, and the unit of all in the row INVSTD.
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
     LOCAL_COLUMNS(room);
@@ -315,9 +472,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
     join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);
-        store_first(mine->hi, valid, coefficients + MEAN_HI * pitch + group);
-        store_first(mine->lo, valid, coefficients + MEAN_LO * pitch + group);
-        store_first(mine->m2 + mine->m2_lo, valid, coefficients + VARIANCE * pitch + group);
+        lane_moments all = joined_slices(*mine, OF_BLOCK(partials), slices, group, valid, pitch);
+        vec none = select((vec)(0.0f), (vec)(NAN), has_infinity(all.hi, all.m2, all.unit));
+        store_first(all.hi + none, valid, coefficients + MEAN_HI * pitch + group);
+        store_first(all.lo, valid, coefficients + MEAN_LO * pitch + group);
+        store_first(all.m2 + none, valid, coefficients + VARIANCE * pitch + group);
+        store_first(all.unit, valid, coefficients + INVSTD * pitch + group);
     }
 }
 
@@ -334,13 +494,15 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
     LOCAL_MOMENTS(room);
 #if WG > 1
     __local moments shared[1];
+    __local float shared_unit[1];
 #endif
     int block = JOINED_BLOCK;
     int group = FIRST_JOINED;
     moments mine = no_moments();
+    float unit = 1.0f;
     for (int i = LOCAL_ITEM; i < slices * JOINED; i += WG) {
         __global const float *partial =
-                OF_BLOCK(partials) + (long)(i / JOINED) * 4 * pitch + group + (long)(i % JOINED) * JOINED_STEP;
+                OF_BLOCK(partials) + (long)(i / JOINED) * PARTIAL_ROWS * pitch + group + (long)(i % JOINED) * JOINED_STEP;
         moments part;
         part.n = partial[0];
         part.hi = partial[pitch];
@@ -349,12 +511,17 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
         mine = join(mine, part);
     }
     mine = across_group(mine, room);
+    if (LOCAL_ITEM == 0 && !isfinite(mine.m2)) {
+        mine = join_units(OF_BLOCK(partials) + group, slices, pitch, JOINED, JOINED_STEP, &unit);
+    }
 #if WG > 1
     if (LOCAL_ITEM == 0) {
         shared[0] = mine;
+        shared_unit[0] = unit;
     }
     barrier(CLK_LOCAL_MEM_FENCE);
     mine = shared[0];
+    unit = shared_unit[0];
 #endif
     __global float *of_first = coefficients;
     for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
@@ -362,7 +529,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
         coefficients = OF_BLOCK(of_first);
         folding f = FOLDING;
         f.average.kind = i == 0 ? f.average.kind : AVERAGE_NONE;
-        FOLD_GROUP(mine, joined > 0 ? group + i : group);
+        FOLD_GROUP(mine, unit, joined > 0 ? group + i : group);
     }
 }
 
@@ -378,11 +545,12 @@ __kernel void fold_given(
                 0.0f, none, groups, coefficients, pitch);
         put_forward(
                 f, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
-                take(AT(variance), group, valid, 0.0f));
+                take(AT(variance), group, valid, 0.0f), (ivec)(0), 1);
     }
 }
 
-// The host left the mean, the variance and, in the row INVSTD, the estimate of it that enters the running variance.
+// The host left the mean, the variance, in the row INVSTD the estimate of it that enters the running variance, and in the row
+// NORM the power of two that all of these are in units of.
 __kernel void fold_combined(
         FOLD_BLOCKS, int groups, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients, int pitch) {
     ENTER_FOLD;
@@ -396,8 +564,9 @@ __kernel void fold_combined(
         vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
         vec variance = take(coefficients + VARIANCE * pitch, group, valid, 0.0f);
         vec estimate = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
-        put_forward(f, group, valid, hi, lo, variance);
-        track_groups(group, valid, hi, estimate, f.average);
+        ivec from = exponent_of(take(coefficients + NORM * pitch, group, valid, 1.0f));
+        put_forward(f, group, valid, hi, lo, variance, from, 0);
+        track_groups(group, valid, times_power(hi, -from), estimate, from, f.average);
     }
 }
 
@@ -410,23 +579,32 @@ __kernel void track(
     int valid = min(groups - group, VW);
     if (valid > 0) {
         averaging a = AVERAGING;
+        ivec least = (ivec)(126); // of the blocks' units, in which the sums over them are
+        for (int block = 0; averaged && block < blocks; block++) {
+            least = min(least, exponent_of(load(OF_BLOCK(coefficients) + UNIT * pitch + group)));
+        }
         vec mean = (vec)(0.0f), mean_lo = (vec)(0.0f), variance = (vec)(0.0f), variance_lo = (vec)(0.0f);
         for (int block = 0; block < blocks; block++) {
             __global const float *here = OF_BLOCK(coefficients) + group;
+            ivec unit = exponent_of(load(here + UNIT * pitch));
+            vec own_mean = load(here + MEAN * pitch);
+            vec own = load(here + VARIANCE * pitch);
             if (averaged) {
                 vec rest;
-                two_sum(mean, load(here + MEAN * pitch), &mean, &rest);
+                own = times_power(times_power(own, least - unit), least - unit);
+                two_sum(mean, times_power(own_mean, least), &mean, &rest);
                 mean_lo += rest;
-                two_sum(variance, load(here + VARIANCE * pitch), &variance, &rest);
+                two_sum(variance, own, &variance, &rest);
                 variance_lo += rest;
             } else {
                 a.variance_factor = block == blocks - 1 ? last_factor : variance_factor;
-                track_groups(group, valid, load(here + MEAN * pitch), load(here + VARIANCE * pitch), a);
+                track_groups(group, valid, own_mean, own, unit, a);
             }
         }
         if (averaged) {
             vec all = (vec)((float)blocks);
-            track_groups(group, valid, (mean + mean_lo) / all, (variance + variance_lo) / all, a);
+            mean = times_power((mean + mean_lo) / all, -least);
+            track_groups(group, valid, mean, (variance + variance_lo) / all, least, a);
         }
     }
 }
@@ -481,11 +659,12 @@ INLINE vec taken(unfolding u, int row, int group, int valid) {
 // A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
 // share statistics, give dx.
 INLINE void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
-    vec invstd = taken(u, INVSTD, group, valid);
+    vec norm = taken(u, NORM, group, valid);
     vec lo = taken(u, MEAN_LO, group, valid);
     vec scale = taken(u, SCALE, group, valid);
+    vec unit = taken(u, UNIT, group, valid);
     if (u.dgamma) {
-        vec dgamma = dyx * invstd;
+        vec dgamma = dyx * norm;
         if (u.renormalized) {
             dgamma = fma(dgamma, taken(u, RENORM_R, group, valid), dy * taken(u, RENORM_D, group, valid));
         }
@@ -496,23 +675,27 @@ INLINE void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec s
     }
     put(u.coefficients + GRAD_DY * u.pitch, u.groups, group, valid, scale);
     if (!u.frozen) {
-        vec by_x = -(invstd * invstd) * (scaled_dyx / (vec)(u.count));
+        vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
         vec by_1 = -scaled_dy / (vec)(u.count);
         if (u.statistic != CENTERED) {
             by_1 = (vec)(0.0f);
         }
         if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
-            by_x = invstd >= (vec)(1.0f / u.epsilon) ? (vec)(0.0f) : by_x;
+            by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
         }
-        put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x);
-        put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, fma(-by_x, lo, by_1));
+        by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
+        put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x * unit);
+        put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, by_1 * unit);
     }
 }
+
+// sum(dy' (x - mean)) from that around mean_hi. Where the sum of dy' is infinite, so is that, and no rest moves it.
+INLINE vec centred(vec lo, vec dy, vec dyx) { return select(dyx, fma(-lo, dy, dyx), isfinite(dy)); }
 
 // Of sums that were gathered around mean_hi.
 INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
     vec lo = taken(u, MEAN_LO, group, valid);
-    fold_centred_sums(u, dy, fma(-lo, dy, dyx), scaled_dy, fma(-lo, scaled_dy, scaled_dyx), group, valid);
+    fold_centred_sums(u, dy, centred(lo, dy, dyx), scaled_dy, centred(lo, scaled_dy, scaled_dyx), group, valid);
 }
 
 INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
@@ -576,11 +759,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     lane_sums mine[BLOCKS];
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
-        fold_own_sums(u, mine->dy + mine->dy_lo, mine->dyx + mine->dyx_lo, group, min(groups - group, VW));
+        vec dy = compensated(mine->dy, mine->dy_lo);
+        fold_own_sums(u, dy, compensated(mine->dyx, mine->dyx_lo), group, min(groups - group, VW));
     }
 }
 
-// Leaves sum(dy') and sum(dy' (x - mean)) in the rows GRAD_DY and GRAD_X.
+// Leaves sum(dy') and sum(dy' (x - mean)), in units, in the rows GRAD_DY and GRAD_X.
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
     LOCAL_COLUMN_SUMS(room);
@@ -591,14 +775,15 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);
         vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
-        vec dy = mine->dy + mine->dy_lo;
+        vec dy = compensated(mine->dy, mine->dy_lo);
+        vec dyx = centred(lo, dy, compensated(mine->dyx, mine->dyx_lo));
         store_first(dy, valid, coefficients + GRAD_DY * pitch + group);
-        store_first(fma(-lo, dy, mine->dyx + mine->dyx_lo), valid, coefficients + GRAD_X * pitch + group);
+        store_first(dyx, valid, coefficients + GRAD_X * pitch + group);
     }
 }
 
 // The host left the two sums of this device, for dgamma and dbeta, and the averages of all, for dx, in the rows from
-// GRAD_DY on; so count is 1.
+// GRAD_DY on; so count is 1. Those with x are to be times 2 to the number in the row after them, which may be no float32.
 __kernel void fold_combined_gradients(
         FOLD_BLOCKS, int groups, GRADIENT_ARGS, __global float *coefficients, int pitch) {
     ENTER_FOLD;
@@ -606,11 +791,13 @@ __kernel void fold_combined_gradients(
     int valid = min(groups - group, VW);
     if (valid > 0) {
         unfolding u = UNFOLDING;
+        ivec power = CONVERT_IVEC(taken(u, GRAD_DY + 4, group, valid)) + exponent_of(taken(u, UNIT, group, valid));
+        power = clamp(power, (ivec)(-252), (ivec)(252));
         vec dy = taken(u, GRAD_DY, group, valid);
-        vec dyx = taken(u, GRAD_DY + 1, group, valid);
+        vec dyx = times_power(taken(u, GRAD_DY + 1, group, valid), power);
         vec scale = taken(u, SCALE, group, valid);
         vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
-        vec scaled_dyx = scale * taken(u, GRAD_DY + 3, group, valid);
+        vec scaled_dyx = scale * times_power(taken(u, GRAD_DY + 3, group, valid), power);
         fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, group, valid);
     }
 }
@@ -627,8 +814,8 @@ INLINE sums sums_of_slices(__global const float *partial, int slices, int pitch)
         two_sum_scalar(all.dyx, partial[pitch], &all.dyx, &rest);
         dyx_lo += rest;
     }
-    all.dy += dy_lo;
-    all.dyx += dyx_lo;
+    all.dy = compensated_scalar(all.dy, dy_lo);
+    all.dyx = compensated_scalar(all.dyx, dyx_lo);
     return all;
 }
 
@@ -654,8 +841,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
         two_sum_scalar(mine.dyx, scale * one.dyx, &mine.dyx, &rest);
         dyx_lo += rest;
     }
-    mine.dy += dy_lo;
-    mine.dyx += dyx_lo;
+    mine.dy = compensated_scalar(mine.dy, dy_lo);
+    mine.dyx = compensated_scalar(mine.dyx, dyx_lo);
     mine = across_group_sums(mine, room);
 #if WG > 1
     if (LOCAL_ITEM == 0) {
@@ -692,10 +879,10 @@ __kernel void sum_parts(
             beta_lo += rest;
         }
         if (PRESENT(dgamma)) {
-            store_gradient(AT(dgamma), column, valid, gamma + gamma_lo, accumulate);
+            store_gradient(AT(dgamma), column, valid, compensated(gamma, gamma_lo), accumulate);
         }
         if (PRESENT(dbeta)) {
-            store_gradient(AT(dbeta), column, valid, beta + beta_lo, accumulate);
+            store_gradient(AT(dbeta), column, valid, compensated(beta, beta_lo), accumulate);
         }
     }
 }
@@ -712,9 +899,11 @@ __kernel void sum_parts(
     for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) { \
         FOLD_VECTOR(b, column_of(left, b), min(right - column_of(left, b), VW)); \
     }
-#define FOLD_MOMENTS_OF(b, group, valid) fold_groups(f, mine[b].hi, mine[b].lo, mine[b].m2 + mine[b].m2_lo, group, valid)
+#define FOLD_MOMENTS_OF(b, group, valid) \
+    fold_groups(f, mine[b].hi, mine[b].lo, mine[b].m2 + mine[b].m2_lo, mine[b].unit, group, valid)
 #define FOLD_SUMS_OF(b, group, valid) \
-    fold_own_sums(u, mine[b].dy + mine[b].dy_lo, mine[b].dyx + mine[b].dyx_lo, group, valid)
+    fold_own_sums( \
+            u, compensated(mine[b].dy, mine[b].dy_lo), compensated(mine[b].dyx, mine[b].dyx_lo), group, valid)
 #define FOLD_COLUMNS EACH_COLUMN_OF_STRIPE(FOLD_MOMENTS_OF)
 #define FOLD_COLUMN_SUMS EACH_COLUMN_OF_STRIPE(FOLD_SUMS_OF)
 

@@ -39,27 +39,38 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     moments_inputs in = moments_inputs_of(AT(x));
     forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
 #if WG == 1
-    float hi[HELD], lo[HELD], m2[HELD];
+    float hi[HELD], lo[HELD], m2[HELD], units[HELD];
+    float least = least_of(f);
     int last_group = LAST_GROUP;
     // As many groups as are folded at a time are applied while as many are gathered; at first there are none to apply, at
     // last none to gather.
     for (int first = FIRST_GROUP - folded; first < last_group; first += folded) {
         int held = first < FIRST_GROUP ? 0 : min(folded, last_group - first);
         int coming = min(folded, last_group - first - folded);
-        fold_held(f, hi, lo, m2, (float)segments * (float)length, joined, first, held);
+        fold_held(f, hi, lo, m2, units, (float)segments * (float)length, joined, first, held);
         for (int i = 0; i < max(held, coming); i++) {
             run whole = run_if(i < held, WHOLE_GROUP(first + i));
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
             scalar_coefficients c = forward_of_group(coefficients, pitch, applied);
             arrays.row = ROW_AFFINE(whole.start, length);
-            lane_moments body = no_lane_moments(), edge = no_lane_moments();
-            forward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
-            if (i < coming) {
+            for (float unit = 1.0f;;) {
+                lane_moments body = no_lane_moments((vec)(unit)), edge = no_lane_moments((vec)(unit));
+                forward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
+                if (i >= coming) {
+                    break;
+                }
                 moments all = moments_of_lanes(body, edge, next);
                 hi[i] = all.hi;
                 lo[i] = all.lo;
                 m2[i] = all.m2;
+                units[i] = unit;
+                unit = in.again ? 1.0f : second_unit_scalar(all.hi, all.m2, all.n * least);
+                in.again = unit != 1.0f;
+                if (!in.again) {
+                    break;
+                }
+                whole.length = 0; // it has been applied to
             }
         }
     }
@@ -67,16 +78,26 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     LOCAL_MOMENTS(room);
     int group = in_block;
     run whole = WHOLE_GROUP(group);
-    lane_moments body = no_lane_moments();
-    lane_moments edge = no_lane_moments();
-    moments_of_run(&body, &edge, in, whole, elements);
-    moments all = across_group(moments_of_lanes(body, edge, whole), room);
-    if (LOCAL_ITEM == 0) {
-        FOLD_GROUP(all, group);
+    scalar_coefficients c;
+    for (float unit = 1.0f;;) {
+        lane_moments body = no_lane_moments((vec)(unit));
+        lane_moments edge = no_lane_moments((vec)(unit));
+        moments_of_run(&body, &edge, in, whole, elements);
+        moments all = across_group(moments_of_lanes(body, edge, whole), room);
+        if (LOCAL_ITEM == 0) {
+            fold_look(f, all, unit, group);
+        }
+        FOLDED;
+        c = forward_of_group(coefficients, pitch, group);
+        if (c.unit > 0.0f) {
+            break;
+        }
+        unit = -c.unit;
+        in.again = 1;
+        FOLDED; // all have read before the fold writes again
     }
-    FOLDED;
     arrays.row = ROW_AFFINE(whole.start, length);
-    forward_run(arrays, whole, forward_of_group(coefficients, pitch, group));
+    forward_run(arrays, whole, c);
 #endif
 }
 
@@ -88,26 +109,37 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
     int columns = groups * width;
     lane_moments mine[BLOCKS];
+    float least = least_of(f);
 #if WG == 1
     TABLE(table);
-    float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW];
+    float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW], units[TABLE_ROW];
+    float values = (float)rows * (float)width;
     if (FEW_ROWS(rows)) {
         in.ahead = stripe;
         for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
             int right = min(left + stripe, LAST_COLUMN), held = (right - left) / width;
-            moments_of_few_rows(in, left, columns, (int)rows, width, held, elements, hi, lo, m2);
-            fold_held(f, hi, lo, m2, (float)rows * (float)width, joined, left / width, held);
+            for (in.again = 0;; in.again = 1) {
+                moments_of_few_rows(in, left, columns, (int)rows, width, held, elements, hi, lo, m2, units);
+                if (in.again || !groups_again(hi, m2, units, held, values * least)) {
+                    break;
+                }
+            }
+            fold_held(f, hi, lo, m2, units, values, joined, left / width, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
                 forward_planes(arrays, row + left, row + right, groups, width, coefficients, pitch);
             }
         }
         return;
     }
-    // The stripe that is applied, and the next one; at first there is none to apply, at last none to gather.
+    // The stripe that is applied, and the next one, which is gathered meanwhile and folded then; at first there is none to
+    // apply, at last none to gather.
     int left = FIRST_COLUMN, right = left, next_right = min(left + stripe, LAST_COLUMN);
-    for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
-        int held = (right - left) / width;
-        for (int b = 0; column_of(left, b) < right; b++) {
+    no_column_moments(mine, next_right - right);
+    while (left < LAST_COLUMN) {
+        forward_stripe_and_gather(
+                arrays, left, right, table, mine, in, right, next_right, rows, columns, elements);
+        int held = (next_right - right) / width;
+        for (int b = 0; column_of(right, b) < next_right; b++) {
             store_lanes(mine[b].hi, hi + b * VW);
             store_lanes(mine[b].lo, lo + b * VW);
             store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
@@ -119,18 +151,38 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
             lo[g] = all.lo;
             m2[g] = all.m2;
         }
-        fold_held(f, hi, lo, m2, (float)rows * (float)width, joined, left / width, held);
-        put_forward_columns(table, left, right, width, coefficients, pitch);
+        if (!in.again && groups_again(hi, m2, units, held, values * least)) {
+            for (int c = 0; c < next_right - right; c++) {
+                hi[c] = units[c / width];
+            }
+            for (int b = 0; column_of(right, b) < next_right; b++) {
+                mine[b] = no_lane_moments(load_lanes(hi + b * VW));
+            }
+            in.again = 1;
+            left = right; // that stripe has been applied to
+            continue;
+        }
+        in.again = 0;
+        fold_held(f, hi, lo, m2, units, values, joined, right / width, held);
+        put_forward_columns(table, right, next_right, width, coefficients, pitch);
+        left = right;
+        right = next_right;
+        next_right = min(right + stripe, LAST_COLUMN);
         no_column_moments(mine, next_right - right);
-        forward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, next_right, rows, columns, elements);
     }
 #else
     LOCAL_COLUMNS(room);
+    LOCAL_UNITS(units);
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_moments(mine, STRIPE);
-    moments_of_columns(mine, in, columns, left, right, 0, rows, elements);
-    across_column_items(mine, room);
+    for (;;) {
+        moments_of_columns(mine, in, columns, left, right, 0, rows, elements);
+        across_column_items(mine, room);
+        if (in.again || !columns_again(mine, right - left, least, units)) {
+            break;
+        }
+        in.again = 1;
+    }
     FOLD_COLUMNS;
     FOLDED;
     forward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
@@ -221,8 +273,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
         int first = left / width, held = (right - left) / width;
         for (int b = 0; column_of(left, b) < right; b++) {
-            store_lanes(mine[b].dy + mine[b].dy_lo, dy + b * VW);
-            store_lanes(mine[b].dyx + mine[b].dyx_lo, dyx + b * VW);
+            store_lanes(compensated(mine[b].dy, mine[b].dy_lo), dy + b * VW);
+            store_lanes(compensated(mine[b].dyx, mine[b].dyx_lo), dyx + b * VW);
         }
         for (int g = 0; g < held; g++) {
             dy[g] = sum_columns(dy + g * width, width);

@@ -1,4 +1,4 @@
-// Step 3 backward: dx = dy' grad_dy + (x - mean_hi) grad_x + grad_1, and the residual's gradient dy'.
+// Step 3 backward: dx = dy' unit grad_dy + (x unit - mean_hi) grad_x + grad_1, and the residual's gradient dy'.
 //
 //   kernel                    launches  bytes moved                                     chosen when
 //   gradient_apply_segmented  1         dy, x (unless FROZEN), y (MASK 2), dx, dresidual  groups of contiguous runs

@@ -1,5 +1,5 @@
-// Step 1 backward: sum(dy') and sum(dy' (x - mean_hi)) of each slice of each group; dy' is dy where the activation let
-// it through. The fold step moves the second sum from mean_hi to the mean, a thousandth of a deviation away at most.
+// Step 1 backward: sum(dy') and sum(dy' (x - mean_hi)), deviations in units (groups.clh), of each slice of each group; dy' is
+// dy where the activation let it through. The fold step moves the second sum from mean_hi to the mean, a thousandth of a deviation away at most.
 //
 //   kernel                   launches  bytes moved       chosen when
 //   gradient_sums_segmented  1         x, dy, y (MASK 2)  groups of contiguous runs are cut into slices
@@ -46,11 +46,11 @@ INLINE sums_inputs sums_inputs_of(
 }
 #define INPUTS sums_inputs_of(AT(dy), AT(x), AT(y), coefficients, pitch)
 
-INLINE void sums_at_column(sums_inputs *in, int column) {
+INLINE void sums_at_column(sums_inputs *in, int column, int columns) {
     if (in->table) {
         in->c = coefficients_in(in->table, column - in->left);
     } else {
-        in->c = forward_of_columns(in->coefficients, in->pitch, column);
+        in->c = forward_of_columns(in->coefficients, in->pitch, column, columns);
     }
 }
 
@@ -64,7 +64,7 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
         vec y = READS_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
         dy[i] = vector_weighted(vector_masked(LOAD_DY(in.dy + at[i]), x, y, c), c);
-        dyx[i] = dy[i] * (x - in.c.hi);
+        dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
     add_compensated(&to->dyx, &to->dyx_lo, sum_of_tile(dyx));
@@ -79,7 +79,7 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
         vector_coefficients c = at_last_elements(in.c, in.row, at);
         vec masked = vector_weighted(vector_masked(load_before_as(DY, in.dy + at, in.dy + end), x, y, c), c);
         dy += masked;
-        dyx = fma(masked, x - in.c.hi, dyx);
+        dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
     add_compensated(&to->dy, &to->dy_lo, dy);
     add_compensated(&to->dyx, &to->dyx_lo, dyx);
@@ -110,14 +110,14 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             vec y = READS_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
             vec masked = vector_masked(LOAD_DY(in.dy + here), x, y, in.c);
             dy += masked;
-            dyx = fma(masked, x - in.c.hi, dyx);
+            dyx = fma(masked, vector_deviation(x, in.c), dyx);
         }
         if (whole < width) {
             vec x = load_before_as(X, in.x + here, in.x + end);
             vec y = READS_Y ? load_before_as(Y, in.y + here, in.y + end) : (vec)(0.0f);
             vec masked = vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.c);
             dy += first_lanes(masked, width - whole);
-            dyx += first_lanes(masked * (x - in.c.hi), width - whole);
+            dyx += first_lanes(masked * vector_deviation(x, in.c), width - whole);
         }
     }
     sums all;
@@ -177,8 +177,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
                 break;
             }
             __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + column;
-            store(mine[b].dy + mine[b].dy_lo, partial);
-            store(mine[b].dyx + mine[b].dyx_lo, partial + pitch);
+            store(compensated(mine[b].dy, mine[b].dy_lo), partial);
+            store(compensated(mine[b].dyx, mine[b].dyx_lo), partial + pitch);
         }
     }
 }

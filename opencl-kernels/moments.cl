@@ -4,7 +4,8 @@
 //   moments_segmented  1         x            groups of contiguous runs are cut into slices
 //   moments_columnar   1         x            columns
 //
-// Output: partials[(slice * 4 + k) * pitch + group], k = count, mean hi, mean lo, M2.
+// Output: partials[(slice * PARTIAL_ROWS + k) * pitch + group], k = count, mean hi, mean lo, M2, M2 in units. `least` is what
+// is added to the mean of squares before its root is taken.
 
 #ifndef MOMENTS_CL
 #define MOMENTS_CL
@@ -17,16 +18,20 @@ typedef lane_moments moments_numbers;
 typedef struct {
     const_array_of(X) x;
     long ahead;
+    int again; // whether this is the second look, for which the numbers have units
 } moments_inputs;
 
 INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
     moments_inputs in;
     in.x = x;
     in.ahead = 0;
+    in.again = 0;
     return in;
 }
 
-INLINE void moments_at_column(moments_inputs *in, int column) {}
+INLINE vec moments_look(moments_inputs in, vec x, vec unit) { return in.again ? in_units(x, unit) : x; }
+
+INLINE void moments_at_column(moments_inputs *in, int column, int columns) {}
 
 INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
     vec tile[TILE];
@@ -35,19 +40,29 @@ INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
         fetch_ahead(in.x + at[i] + in.ahead);
         tile[i] = load_as(X, in.x + at[i]);
     }
+    if (in.again) {
+        for (int i = 0; i < TILE; i++) {
+            tile[i] = in_units(tile[i], to->unit);
+        }
+    }
     add_tile(to, tile);
+}
+
+// One vector, reading nothing from end on.
+INLINE vec moments_vector(const lane_moments *to, moments_inputs in, long at, long end) {
+    return moments_look(in, load_before_as(X, in.x + at, in.x + end), to->unit);
 }
 
 INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, long end) {
     vec first = (vec)(0.0f);
     if (to->n + to->open == 0.0f) {
         for (int i = 0; i < count; i++) {
-            first += load_before_as(X, in.x + at + i * step, in.x + end);
+            first += moments_vector(to, in, at + i * step, end);
         }
     }
     OPEN_FOR(to, count, first);
     for (int i = 0; i < count; i++) {
-        vec d = load_before_as(X, in.x + at + i * step, in.x + end) - to->hi;
+        vec d = moments_vector(to, in, at + i * step, end) - to->hi;
         to->sum += d;
         to->squares = fma(d, d, to->squares);
     }
@@ -85,14 +100,14 @@ INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     }
 
 // The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
-// Each step is taken for all of them, so that no group waits for its own sums.
+// Each step is taken for all of them, so that no group waits for its own sums. Units are read in a second look only.
 INLINE void moments_of_few_rows(
         moments_inputs in, long at, int columns, int rows, int width, int held, long end, float *hi, float *lo,
-        float *m2) {
+        float *m2, const float *units) {
     float n = (float)(rows * width);
     for (int g = 0; g < held; g++) {
         vec sum = (vec)(0.0f);
-#define ADD(v, valid) sum += first_lanes(v, valid)
+#define ADD(v, valid) sum += first_lanes(moments_look(in, v, (vec)(units[g])), valid)
         EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, in.ahead, ADD)
 #undef ADD
         hi[g] = sum_lanes(sum);
@@ -104,7 +119,7 @@ INLINE void moments_of_few_rows(
         vec rest = (vec)(0.0f), squares = (vec)(0.0f);
         vec mean = (vec)(hi[g]);
 #define ADD(v, valid) \
-    vec d = first_lanes((v) - mean, valid); \
+    vec d = first_lanes(moments_look(in, v, (vec)(units[g])) - mean, valid); \
     rest += d; \
     squares = fma(d, d, squares)
         EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, 0, ADD)
@@ -124,8 +139,9 @@ INLINE void moments_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
-        TENSOR_IN(X, x), long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), long elements, SEGMENTED_ARGS, float least, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
+    LOCAL_FLOAT(shared);
     ENTER_BLOCK(get_group_id(0));
     x_offset += block_start;
     elements -= block_start;
@@ -133,46 +149,77 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
     int group = in_block % groups;
     int slice = in_block / groups;
     run part = SLICE_OF_SEGMENTS(group, slice);
-    lane_moments body = no_lane_moments();
-    lane_moments edge = no_lane_moments();
-    moments_of_run(&body, &edge, moments_inputs_of(AT(x)), part, elements);
-    moments all = across_group(moments_of_lanes(body, edge, part), room);
+    moments_inputs in = moments_inputs_of(AT(x));
+    moments all;
+    float unit = 1.0f;
+    for (;;) {
+        lane_moments body = no_lane_moments((vec)(unit));
+        lane_moments edge = no_lane_moments((vec)(unit));
+        moments_of_run(&body, &edge, in, part, elements);
+        all = across_group(moments_of_lanes(body, edge, part), room);
+        if (in.again) {
+            break;
+        }
+        unit = of_first_item(second_unit_scalar(all.hi, all.m2, all.n * least), shared);
+        if (unit == 1.0f) {
+            break;
+        }
+        in.again = 1;
+    }
     if (LOCAL_ITEM == 0) {
-        __global float *partial = OF_BLOCK(partials) + (long)slice * 4 * pitch + group;
+        __global float *partial = OF_BLOCK(partials) + (long)slice * PARTIAL_ROWS * pitch + group;
         partial[0] = all.n;
         partial[pitch] = all.hi;
         partial[2 * pitch] = all.lo;
-        partial[3 * pitch] = all.m2;
+        partial[3 * pitch] = unit == 1.0f ? all.m2 : unit < 1.0f ? M2_OF_LARGE : M2_OF_SMALL;
+        if (in.again) {
+            partial[4 * pitch] = all.m2;
+        }
     }
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
-        TENSOR_IN(X, x), long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), long elements, COLUMNAR_ARGS, float least, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
+    LOCAL_UNITS(units);
     ENTER_BLOCK(get_group_id(0));
     x_offset += block_start;
     elements -= block_start;
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
     int left = in_block % stripes * STRIPE;
+    int right = min(left + STRIPE, groups);
     int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
+    moments_inputs in = moments_inputs_of(AT(x));
     lane_moments mine[BLOCKS];
     no_column_moments(mine, STRIPE);
-    moments_of_columns(mine, moments_inputs_of(AT(x)), groups, left, min(left + STRIPE, groups), first, last, elements);
-    across_column_items(mine, room);
+    for (;;) {
+        moments_of_columns(mine, in, groups, left, right, first, last, elements);
+        across_column_items(mine, room);
+        if (in.again || !columns_again(mine, right - left, least, units)) {
+            break;
+        }
+        in.again = 1;
+    }
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
             int column = column_of(left, b);
             if (column >= groups) {
                 break;
             }
-            __global float *partial = OF_BLOCK(partials) + (long)slice * 4 * pitch + column;
+            __global float *partial = OF_BLOCK(partials) + (long)slice * PARTIAL_ROWS * pitch + column;
+            vec unit = mine[b].unit;
+            vec m2 = mine[b].m2 + mine[b].m2_lo;
+            vec other = select((vec)(M2_OF_SMALL), (vec)(M2_OF_LARGE), unit < (vec)(1.0f));
             store((vec)(mine[b].n), partial);
             store(mine[b].hi, partial + pitch);
             store(mine[b].lo, partial + 2 * pitch);
-            store(mine[b].m2 + mine[b].m2_lo, partial + 3 * pitch);
+            store(select(other, m2, unit == (vec)(1.0f)), partial + 3 * pitch);
+            if (in.again) {
+                store(m2, partial + 4 * pitch);
+            }
         }
     }
 }

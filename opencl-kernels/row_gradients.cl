@@ -33,7 +33,7 @@ INLINE void add_row(
     }
     dy = vector_masked(dy, x, y, cs);
     to->dy += dy;
-    to->dyx = fma(dy, fma(x - cs.hi, cs.scale, cs.shift), to->dyx);
+    to->dyx = fma(dy, fma(vector_deviation(x, cs), cs.scale, cs.shift), to->dyx);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
@@ -66,8 +66,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
         for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
             int column = column_of(left, b);
             __global float *partial = partials + slice * 2 * parts_pitch + column;
-            store(mine[b].dyx + mine[b].dyx_lo, partial);
-            store(mine[b].dy + mine[b].dy_lo, partial + parts_pitch);
+            store(compensated(mine[b].dyx, mine[b].dyx_lo), partial);
+            store(compensated(mine[b].dy, mine[b].dy_lo), partial + parts_pitch);
         }
     }
 }
@@ -134,7 +134,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                     vec x = load_as(X, a.x + at + v * VW);
                     vec y = READS_Y ? load_as(Y, a.y + at + v * VW) : (vec)(0.0f);
                     vec dy = vector_masked(LOAD_DY(a.dy + at + v * VW), x, y, cs);
-                    gamma[v] = fma(dy, fma(x - cs.hi, cs.scale, cs.shift), gamma[v]);
+                    gamma[v] = fma(dy, fma(vector_deviation(x, cs), cs.scale, cs.shift), gamma[v]);
                     beta[v] += dy;
                     store_if_aligned_as(DX, vector_backward(dy, x, cs), a.dx + at + v * VW);
                     if (RESIDUAL) {
@@ -157,7 +157,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 vec x = load_before_as(X, a.x + at, a.x + at + valid);
                 vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
                 vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, cs);
-                gamma = fma(dy, fma(x - cs.hi, cs.scale, cs.shift), gamma);
+                gamma = fma(dy, fma(vector_deviation(x, cs), cs.scale, cs.shift), gamma);
                 beta += dy;
                 store_first_as(DX, vector_backward(dy, x, cs), valid, a.dx + at);
                 if (RESIDUAL) {

@@ -6,9 +6,16 @@ public final class NonFiniteException extends ArithmeticException {
 
     /** @param channel the first channel whose batch statistics are not finite */
     public NonFiniteException(int channel, double mean, double variance) {
-        super("The batch statistics of channel " + channel + " are not finite (mean " + mean + ", variance " + variance
+        super("The batch statistics of channel " + channel + " are not finite"
+                + (isPastFloats(mean, variance) ? " as float32, in which they are kept" : "") + " (mean " + mean
+                + ", variance " + variance
                 + "), and the policy is THROW");
         this.channel = channel;
+    }
+
+    /** Whether the batch itself is finite: then its values are about 1e19 or more. */
+    private static boolean isPastFloats(double mean, double variance) {
+        return Double.isFinite(mean) && Double.isFinite(variance);
     }
 
     /** The first channel whose batch statistics are not finite. */

@@ -33,6 +33,10 @@ final class Options {
         if (!(epsilon >= 0 && epsilon <= Float.MAX_VALUE)) {
             throw new IllegalArgumentException("epsilon must be finite and at least 0, but given was " + epsilon);
         }
+        if (epsilon > 0 && epsilon < Float.MIN_NORMAL) {
+            throw new IllegalArgumentException("epsilon must be 0 or at least " + Float.MIN_NORMAL
+                    + ", the smallest normal float32, but given was " + epsilon);
+        }
         return with(copy -> copy.epsilon = epsilon);
     }
 

@@ -51,6 +51,18 @@ final class NormalizerBuilderTest {
         }
     }
 
+    @ParameterizedTest
+    @ValueSource(doubles = {Double.MIN_VALUE, 1e-45, 1e-38})
+    void epsilon_thatIsNoNormalFloat_isRefusedWithTheLeastOne(double epsilon) {
+        for (ThrowingCallable call : List.<ThrowingCallable>of(
+                () -> BatchNorm.builder(4).epsilon(epsilon),
+                () -> LayerNorm.builder(4).epsilon(epsilon),
+                () -> L2Norm.builder().epsilon(epsilon))) {
+            refuses(call, "epsilon must be 0 or at least 1.17549435E-38", "given was " + epsilon);
+        }
+        assertThat(L2Norm.builder().epsilon(Float.MIN_NORMAL)).isNotNull();
+    }
+
     @Test
     void setters_ofNullAndBuildOnNoDevice_nameTheArgument() {
         for (ThrowingCallable call : List.<ThrowingCallable>of(

@@ -83,7 +83,7 @@ record Geometry(
 
     private static long mostSlices(View view) {
         long floats = Math.max(SMALL_PARTIALS, view.elements() / 100);
-        return Math.max(1, floats / (4L * OpenClSavedStatistics.pitch(view)));
+        return Math.max(1, floats / (5L * OpenClSavedStatistics.pitch(view)));
     }
 
     private static Geometry segmented(View.Segmented view, int slices, int segmentsPerSlice, int chunk) {

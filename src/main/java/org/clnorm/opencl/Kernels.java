@@ -167,12 +167,12 @@ final class Kernels {
         String text = KernelSource.read(file, key.name);
         String options = key.options;
         if (!cache.isOn()) {
-            return new Binary(key.name, build(key, file, text), null, null);
+            return new Binary(key.name, buildFor(key, file, text), null, null);
         }
         String cacheKey = cache.key(text, options);
         cl_program program = cached(file, key.name, cacheKey, options);
         return program == null
-                ? new Binary(key.name, build(key, file, text), null, cacheKey)
+                ? new Binary(key.name, buildFor(key, file, text), null, cacheKey)
                 : new Binary(key.name, program, cacheKey, null);
     }
 
@@ -180,10 +180,10 @@ final class Kernels {
     private Binary compile(KernelKey key) {
         String file = KernelCatalogue.entry(key.name).source();
         String text = KernelSource.read(file, key.name);
-        return new Binary(key.name, build(key, file, text), null, cache.key(text, key.options));
+        return new Binary(key.name, buildFor(key, file, text), null, cache.key(text, key.options));
     }
 
-    private cl_program build(KernelKey key, String file, String text) {
+    private cl_program buildFor(KernelKey key, String file, String text) {
         long before = compiling;
         cl_program program = build(file, text, key.options);
         seconds.put(key, (compiling - before) * 1e-9);

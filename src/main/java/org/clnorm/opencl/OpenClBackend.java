@@ -623,10 +623,12 @@ public final class OpenClBackend implements Backend {
     public ChannelMoments moments(ReduceForward pass) {
         OpenClSavedStatistics room = (OpenClSavedStatistics) pass.room();
         run(Passes.MOMENTS, pass, room.plans(), splitFor(Pass.FORWARD, pass.shape(), pass.layout()));
-        double[][] rows = readRows(room, OpenClSavedStatistics.MEAN_HI, 3);
+        double[][] rows = readRows(room, OpenClSavedStatistics.MEAN_HI, 4); // hi, lo, M2, the unit they are in
         double[] mean = rows[0];
-        Arrays.setAll(mean, c -> mean[c] + rows[1][c]);
-        return new ChannelMoments(pass.shape().batch() * pass.shape().spatial(), mean, rows[2]);
+        double[] squares = rows[2];
+        Arrays.setAll(mean, c -> (mean[c] + rows[1][c]) / rows[3][c]);
+        Arrays.setAll(squares, c -> squares[c] / rows[3][c] / rows[3][c]);
+        return new ChannelMoments(pass.shape().batch() * pass.shape().spatial(), mean, squares);
     }
 
     @Override
@@ -636,13 +638,20 @@ public final class OpenClBackend implements Backend {
         ChannelMoments moments = pass.moments();
         double[] mean = moments.mean();
         double[] rest = new double[mean.length];
-        Arrays.setAll(rest, c -> mean[c] - (float) mean[c]);
         double[] variance = moments.variance(RunningVariance.BIASED);
         double[] estimate = pass.running() == null
-                ? variance
+                ? variance.clone()
                 : moments.variance(pass.running().estimate());
+        double[] unit = new double[mean.length];
+        for (int c = 0; c < mean.length; c++) {
+            unit[c] = unitOf(mean[c], variance[c]);
+            mean[c] *= unit[c];
+            rest[c] = mean[c] - (float) mean[c];
+            variance[c] *= unit[c] * unit[c];
+            estimate[c] *= unit[c] * unit[c];
+        }
         synchronized (lock) {
-            writeRows(saved, OpenClSavedStatistics.MEAN_HI, mean, rest, variance, estimate);
+            writeRows(saved, OpenClSavedStatistics.MEAN_HI, mean, rest, variance, estimate, unit);
             run(Passes.COMBINED, pass, saved.plans(), null);
         }
     }
@@ -651,8 +660,10 @@ public final class OpenClBackend implements Backend {
     public GradientSums gradientSums(ReduceBackward pass) {
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         run(Passes.SUMS, pass, saved.plans(), splitFor(Pass.BACKWARD, pass.shape(), pass.layout()));
-        double[][] rows = readRows(saved, OpenClSavedStatistics.GRAD_DY, 2);
-        return new GradientSums(pass.shape().batch() * pass.shape().spatial(), rows[0], rows[1]);
+        double[][] rows = readRows(saved, OpenClSavedStatistics.UNIT, 3);
+        double[] dyx = rows[2];
+        Arrays.setAll(dyx, c -> dyx[c] / rows[0][c]);
+        return new GradientSums(pass.shape().batch() * pass.shape().spatial(), rows[1], dyx);
     }
 
     @Override
@@ -661,16 +672,27 @@ public final class OpenClBackend implements Backend {
         double m = pass.all().count();
         double[] dy = Arrays.stream(pass.all().dy()).map(sum -> sum / m).toArray();
         double[] dyx = Arrays.stream(pass.all().dyx()).map(sum -> sum / m).toArray();
+        double[] ownDyx = pass.own().dyx();
+        double[] exponent = new double[dyx.length];
+        for (int c = 0; c < dyx.length; c++) { // they are products with x, and may be no float
+            int power = Math.max(Math.getExponent(dyx[c]), Math.getExponent(ownDyx[c]));
+            exponent[c] = Math.abs(power) <= Double.MAX_EXPONENT ? power : 0; // neither all 0 nor what is not finite
+            dyx[c] = Math.scalb(dyx[c], -(int) exponent[c]);
+            ownDyx[c] = Math.scalb(ownDyx[c], -(int) exponent[c]);
+        }
         synchronized (lock) {
-            writeRows(
-                    saved,
-                    OpenClSavedStatistics.GRAD_DY,
-                    pass.own().dy(),
-                    pass.own().dyx(),
-                    dy,
-                    dyx);
+            writeRows(saved, OpenClSavedStatistics.GRAD_DY, pass.own().dy(), ownDyx, dy, dyx, exponent);
             run(Passes.COMBINED_GRADIENT, pass, saved.plans(), splitFor(Pass.BACKWARD, pass.shape(), pass.layout()));
         }
+    }
+
+    /** The power of two in whose units a mean and a variance are floats; 1 where they are themselves. */
+    private static double unitOf(double mean, double variance) {
+        int power = Math.getExponent(Math.sqrt(variance));
+        if (variance == 0 || !Double.isFinite(variance) || Math.abs(power) < 50) {
+            return 1;
+        }
+        return Math.scalb(1.0, Math.max(-100, Math.min(100, Math.min(-power, 100 - Math.getExponent(mean)))));
     }
 
     /** A strategy whose steps are launches of their own. */
@@ -706,16 +728,22 @@ public final class OpenClBackend implements Backend {
 
     private void checkFinite(OpenClSavedStatistics saved) {
         int pitch = OpenClSavedStatistics.pitch(saved.groups(), saved.blocks());
-        FloatBuffer means = FloatBuffer.allocate(pitch);
-        FloatBuffer variances = FloatBuffer.allocate(pitch);
-        read(saved.row(OpenClSavedStatistics.MEAN), means);
-        read(saved.row(OpenClSavedStatistics.VARIANCE), variances);
+        float[] means = readRow(saved, OpenClSavedStatistics.MEAN, pitch);
+        float[] variances = readRow(saved, OpenClSavedStatistics.VARIANCE, pitch);
+        float[] units = readRow(saved, OpenClSavedStatistics.UNIT, pitch);
         for (int i = 0; i < pitch; i++) {
             int group = i % OpenClSavedStatistics.blockPitch(saved.groups());
-            if (group < saved.groups() && !(Float.isFinite(means.get(i)) && Float.isFinite(variances.get(i)))) {
-                throw new NonFiniteException(group, means.get(i), variances.get(i));
+            double variance = variances[i] / ((double) units[i] * units[i]);
+            if (group < saved.groups() && !(Float.isFinite(means[i]) && Float.isFinite((float) variance))) {
+                throw new NonFiniteException(group, means[i], variance);
             }
         }
+    }
+
+    private float[] readRow(OpenClSavedStatistics saved, int row, int pitch) {
+        float[] numbers = new float[pitch];
+        read(saved.row(row), FloatBuffer.wrap(numbers));
+        return numbers;
     }
 
     /**

@@ -13,23 +13,26 @@ final class OpenClSavedStatistics implements SavedStatistics {
     /** The widest vector. */
     static final int WRAP = 16;
 
-    static final int ROWS = 12;
+    static final int ROWS = 14;
     static final int MEAN = 0;
 
-    /** The mean as hi, and lo in the next row; the variance follows, and then 1/σ. */
+    /** The mean in units, as hi, and lo in the next row; the variance follows, and then 1/σ. */
     static final int MEAN_HI = 1;
 
     static final int VARIANCE = 3;
     static final int INVSTD = 4;
 
+    /** The power of two by which deviations are multiplied before anything else. */
+    static final int UNIT = 8;
+
     /** The first of the three factors of dx; between passes, room for numbers that go to the host or come from there. */
-    static final int GRAD_DY = 7;
+    static final int GRAD_DY = 9;
 
     /** A block's part of dγ. */
-    static final int GRAD_GAMMA = 10;
+    static final int GRAD_GAMMA = 12;
 
     /** A block's part of dβ. */
-    static final int GRAD_BETA = 11;
+    static final int GRAD_BETA = 13;
 
     private final int groups;
     private final int blocks;

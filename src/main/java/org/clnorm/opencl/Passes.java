@@ -89,7 +89,7 @@ final class Passes {
                 Place.X.put(pass.x(), places);
                 coefficients(pass.room(), places);
             },
-            (pass, over) -> over.reduced(FORWARD, ""));
+            (pass, over) -> over.reduced(FORWARD, List.of(0f), ""));
 
     /** Forward with moments that are in the coefficients. */
     static final PassKind<ForwardCombined> COMBINED = new PassKind<>(
@@ -116,7 +116,7 @@ final class Passes {
                 Place.Y.put(pass.y(), places);
                 coefficients(pass.saved(), places);
             },
-            (pass, over) -> over.reduced(BACKWARD, mask(pass.activation(), pass.y())));
+            (pass, over) -> over.reduced(BACKWARD, List.of(), mask(pass.activation(), pass.y())));
 
     /** Backward with sums that are in the coefficients. */
     static final PassKind<BackwardCombined> COMBINED_GRADIENT = new PassKind<>(
@@ -302,7 +302,8 @@ final class Passes {
                 renormalizes ? (float) bounds.dMax() : 0f);
         String macros = rows(pass.normalization(), pass.gamma(), pass.beta())
                 + forwardMacros(pass.activation(), pass.residual());
-        Steps steps = over.all(FORWARD, fold, "", macros);
+        Steps steps =
+                over.all(FORWARD, List.of(least(pass.normalization(), pass.epsilon(), over.view())), fold, "", macros);
         boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
         return after ? steps.and(new Steps(track(pass, over))) : steps;
     }
@@ -388,7 +389,7 @@ final class Passes {
         String sumMacros = rows + mask(pass.activation(), pass.y());
         String macros =
                 sumMacros + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=" + flag(pass.frozen());
-        Steps steps = over.all(BACKWARD, fold, sumMacros, macros);
+        Steps steps = over.all(BACKWARD, List.of(), fold, sumMacros, macros);
         if (byElement && affine && over.strategy().fused() && over.strategy().items() == 1) {
             return over.rowGradients(fold, macros, flag(pass.accumulate()));
         }
@@ -416,6 +417,12 @@ final class Passes {
                 sharedCounts(view),
                 statistic(normalization),
                 view.joined());
+    }
+
+    /** What is added to the mean of a group's squares, or is its least value: least_of in fold.cl. */
+    private static float least(Normalization normalization, double epsilon, View view) {
+        boolean length = normalization.statistic() == Normalization.Statistic.LENGTH;
+        return (float) (length ? epsilon * epsilon / (view.groupSize() * view.sharing()) : epsilon);
     }
 
     /** From a block's γ and β to the next one's. */

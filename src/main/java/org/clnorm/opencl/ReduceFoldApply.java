@@ -32,7 +32,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 "fold_moments",
                 "join_moments",
                 "apply",
-                4,
+                5,
                 List.of(X),
                 List.of(X, RESIDUAL, Y)),
         BACKWARD(
@@ -116,11 +116,12 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     /**
      * All three steps.
      *
+     * @param reduce the arguments of the reduce step, if it is a launch of its own, besides what it goes over
      * @param fold the arguments of the fold step that say which normalization it is
      * @param reduceMacros of the reduce step
      * @param macros of the apply step, and of all three in one
      */
-    Steps all(Direction direction, List<Object> fold, String reduceMacros, String macros) {
+    Steps all(Direction direction, List<Object> reduce, List<Object> fold, String reduceMacros, String macros) {
         if (strategy.fused()) {
             return new Steps(fused(direction, arguments(fold, COEFFICIENTS, pitch()), macros));
         }
@@ -128,7 +129,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         boolean joins = view.joined() != 1;
         return new Steps(
                 List.of(
-                        reduce(direction, geometry, reduceMacros),
+                        reduce(direction, geometry, reduce, reduceMacros),
                         new Launch(
                                 direction.fold.replaceFirst("_", joins ? "_joined_" : "_"),
                                 strategy.forSlices(joins ? geometry.slices() * view.sharing() : geometry.slices()),
@@ -153,15 +154,16 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * The reduce step, and what its slices come to in rows of the coefficients. Groups have statistics of their own, in
      * one block.
      *
+     * @param reduce as of {@link #all}
      * @param macros of the reduce step
      */
-    Steps reduced(Direction direction, String macros) {
+    Steps reduced(Direction direction, List<Object> reduce, String macros) {
         Geometry geometry = geometry();
         Strategy joining = strategy.forSlices(geometry.slices());
         long workGroups = foldGroups(strategy.workX());
         return new Steps(
                 List.of(
-                        reduce(direction, geometry, macros),
+                        reduce(direction, geometry, reduce, macros),
                         new Launch(
                                 direction.join,
                                 joining,
@@ -178,7 +180,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 partials(direction, geometry));
     }
 
-    private Launch reduce(Direction direction, Geometry geometry, String macros) {
+    private Launch reduce(Direction direction, Geometry geometry, List<Object> reduce, String macros) {
         boolean backward = direction == Direction.BACKWARD;
         return launch(
                 direction.reduce + KernelCatalogue.patternOf(view),
@@ -188,6 +190,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 backward ? rowAffine() : List.of(),
                 view.elements(),
                 slices(geometry),
+                reduce,
                 backward ? List.of(COEFFICIENTS) : List.of(),
                 PARTIALS,
                 pitch());

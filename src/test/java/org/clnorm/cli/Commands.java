@@ -36,7 +36,12 @@ final class Commands {
 
     /** All batch norm cases among the test's resources. */
     static List<Path> vectors() throws IOException {
-        try (Stream<Path> files = Files.walk(vector("."))) {
+        return cases(vector("."));
+    }
+
+    /** All cases in a folder. */
+    static List<Path> cases(Path folder) throws IOException {
+        try (Stream<Path> files = Files.walk(folder)) {
             return files.filter(file -> file.toString().endsWith(".npz"))
                     .sorted()
                     .toList();

@@ -14,6 +14,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.Consumer;
+import org.clnorm.OnEveryDevice;
+import org.clnorm.TestDevice;
 import org.clnorm.cli.Commands.Result;
 import org.clnorm.io.NpyArray;
 import org.clnorm.io.Npz;
@@ -42,6 +44,21 @@ class CompareCommandTest {
                 .doesNotContain("CPU reference")
                 .contains(allPass())
                 .doesNotContain("FAIL");
+    }
+
+    @OnEveryDevice
+    void compare_casesAtTheEndsOfFloat32_pass(TestDevice on) throws IOException {
+        String[] where = on == TestDevice.REFERENCE
+                ? new String[] {"compare", "--device", "reference"}
+                : new String[] {"compare", "--strategy", on.strategy()};
+
+        Result result = clnorm(with(Commands.cases(vector("../faults")), where));
+
+        assertThat(result.exitCode()).as(result.out() + result.err()).isZero();
+        assertThat(result.out()).contains("11 of 11 cases pass");
+        assertThat(result.out().contains("CPU reference"))
+                .as("each strategy is to run on an OpenCL device")
+                .isEqualTo(on == TestDevice.REFERENCE);
     }
 
     @Test

@@ -210,8 +210,8 @@ public final class ReferenceBatchNorm {
             }
             double t = running.absorbed[c] + 1;
             double weight = weight(average, t);
-            updated.mean[c] = (1 - weight) * running.mean[c] + weight * mean[c];
-            updated.variance[c] = (1 - weight) * running.variance[c] + weight * (correction * variance[c]);
+            updated.mean[c] = average(running.mean[c], mean[c], weight);
+            updated.variance[c] = average(running.variance[c], correction * variance[c], weight);
             updated.absorbed[c] = t;
         }
         return updated;
@@ -236,6 +236,11 @@ public final class ReferenceBatchNorm {
     /** Judged as float32, which statistics are kept in: there a variance past its range would be infinite. */
     private static boolean isFinite(double mean, double variance) {
         return Float.isFinite((float) mean) && Float.isFinite((float) variance);
+    }
+
+    /** With all weight on what is new, nothing is left of what there was, were it NaN. */
+    private static double average(double old, double fresh, double weight) {
+        return weight == 1 ? fresh : (1 - weight) * old + weight * fresh;
     }
 
     private static double weight(RunningAverage average, double t) {
