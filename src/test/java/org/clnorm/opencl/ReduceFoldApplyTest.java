@@ -95,7 +95,7 @@ class ReduceFoldApplyTest {
 
         assertThat(kernels(steps)).containsExactly("moments_segmented", "fold_moments", "apply_segmented");
         Geometry geometry = Geometry.of(split, View.batch(SHAPE, Layout.CHANNELS_FIRST), facts.computeUnits());
-        assertThat(steps.partials()).isEqualTo(4L * geometry.slices() * (24 + 16));
+        assertThat(steps.partials()).isEqualTo(5L * geometry.slices() * (24 + 16));
         assertThat(steps.launches())
                 .extracting(Launch::strategy)
                 .containsExactly(split, split.forSlices(geometry.slices()), split);
@@ -114,6 +114,7 @@ class ReduceFoldApplyTest {
                         24L * 200,
                         geometry.segmentsPerSlice(),
                         geometry.chunk(),
+                        0.5f,
                         Place.PARTIALS,
                         40);
     }
