@@ -202,7 +202,8 @@ INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
     }
     ivec of_epsilon = exponent_of((vec)(f.statistic == LENGTH ? f.epsilon : sqrt(f.epsilon)));
     ivec in_range = (ivec)(126) - exponent_of(mean) + from; // of the mean
-    ivec power = min(-max(exponent_of(sqrt(variance)) - from, of_epsilon), in_range);
+    // Where all values are the same, roundings may leave a variance just below 0.
+    ivec power = min(-max(exponent_of(sqrt(fabs(variance))) - from, of_epsilon), in_range);
     power = clamp(power, (ivec)(-126), (ivec)(126));
     mean = times_power(mean, power - from);
     rest = times_power(rest, power - from);

@@ -146,6 +146,19 @@ final class FloatRangeTest {
     }
 
     @OnEveryDevice
+    void rows_ofOneValueEach_areShiftWhateverRoundingsLeaveOfTheVariance(TestDevice on) {
+        int length = 1023;
+        float[] x = new float[20 * length];
+        for (int i = 0; i < x.length; i++) {
+            x[i] = 0.1f + i / length * 1.7f;
+        }
+        try (LayerNorm norm = LayerNorm.builder(length).build(on.device())) {
+            float[] y = pass(norm, x, null, Shape.of(20, length), Layout.CHANNELS_FIRST)[0];
+            Closeness.assertWithin("y under " + on, y, new double[y.length], 1e-3);
+        }
+    }
+
+    @OnEveryDevice
     void rows_withAnInfinity_areNanThereAndZeroElsewhere(TestDevice on) {
         int rows = 4;
         float[] x = new float[rows * ELEMENTS];
