@@ -3,6 +3,7 @@ package org.clnorm;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import ch.qos.logback.classic.Level;
 import ch.qos.logback.classic.Logger;
 import ch.qos.logback.classic.spi.ILoggingEvent;
 import ch.qos.logback.core.read.ListAppender;
@@ -225,6 +226,8 @@ final class BatchNormStateTest {
         Logger logger = (Logger) LoggerFactory.getLogger(LayerState.class);
         ListAppender<ILoggingEvent> log = new ListAppender<>();
         log.start();
+        Level before = logger.getLevel();
+        logger.setLevel(Level.INFO);
         logger.addAppender(log);
         try (BatchNorm norm = layer();
                 LayerNorm rows = LayerNorm.builder(1, 3).build(TestDevice.REFERENCE.device())) {
@@ -248,6 +251,7 @@ final class BatchNormStateTest {
                             "bias must be of a floating-point type and have the shape (3), but is int64 (2,)");
         } finally {
             logger.detachAppender(log);
+            logger.setLevel(before);
         }
     }
 

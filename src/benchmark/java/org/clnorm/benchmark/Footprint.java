@@ -163,6 +163,7 @@ final class Footprint {
                 }
             };
             Calls backward = count -> {
+                loop.layer.retainForward();
                 for (int i = 0; i < count; i++) {
                     loop.backward();
                 }
