@@ -186,7 +186,7 @@ INLINE float least_of(folding f) { return f.statistic == LENGTH ? f.epsilon * f.
 // From the mean and the variance in units 2^from, those of the look that found them. The group's own unit makes its standard
 // deviation about 1. If statistics are given, x and gamma may be anything beside them; it then makes about equal what
 // gamma / sigma is made of.
-INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
+CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
     vec true_mean = times_power(mean, -from);
     vec true_rest = times_power(rest, -from);
     if (f.statistic != CENTERED) {
@@ -256,7 +256,7 @@ INLINE void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
 }
 
 // The variance is in units 2^from, squared.
-INLINE void track_groups(int group, int valid, vec batch_mean, vec variance, ivec from, averaging a) {
+CALLED void track_groups(int group, int valid, vec batch_mean, vec variance, ivec from, averaging a) {
     if (a.kind == AVERAGE_NONE) {
         return;
     }
@@ -659,7 +659,7 @@ INLINE vec taken(unfolding u, int row, int group, int valid) {
 
 // A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
 // share statistics, give dx.
-INLINE void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
+CALLED void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
     vec norm = taken(u, NORM, group, valid);
     vec lo = taken(u, MEAN_LO, group, valid);
     vec scale = taken(u, SCALE, group, valid);
