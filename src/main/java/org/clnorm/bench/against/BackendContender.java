@@ -1,7 +1,9 @@
 package org.clnorm.bench.against;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.bench.Calls;
 import org.clnorm.bench.Tensors;
@@ -21,8 +23,12 @@ public final class BackendContender implements Contender {
     @Override
     public Work prepare(Map<String, String> words, Map<String, List<Object>> buffers) {
         Workload workload = Workload.of(words);
-        Tensors tensors = Tensors.of(
-                buffers, workload, (handle, type) -> new Operand(Handles.memory(backend, handle, type), 0, type));
+        List<Memory> borrowed = new ArrayList<>();
+        Tensors tensors = Tensors.of(buffers, workload, (handle, type) -> {
+            Memory memory = Handles.memory(backend, handle, type);
+            borrowed.add(memory);
+            return new Operand(memory, 0, type);
+        });
         Calls calls = new Calls(backend, workload, tensors);
         return new Work() {
             @Override
@@ -33,6 +39,7 @@ public final class BackendContender implements Contender {
             @Override
             public void close() {
                 calls.close();
+                borrowed.forEach(Memory::close); // or they hold buffers that are gone for their owner
             }
         };
     }
