@@ -162,11 +162,10 @@ INLINE vec take(__global const float *row, int group, int valid, float otherwise
 // some deviations of 0. A rounding of x - hi to the spacing of x would be the same for thousands of x, and with a dy that
 // is not 0 on average such a bias adds up: it made dgamma ten times less exact. lo is at most 2^-11 deviations.
 INLINE void split_mean(vec mean, vec rest, vec variance, vec *hi, vec *lo) {
-    ivec exponent = as_ivec(sqrt(variance)) & (ivec)(0x7f800000); // an infinity's, and a NaN's, is the largest
-    vec quantum = as_vec(exponent - (ivec)(10 << 23));
-    vec steps = rint(mean / quantum);
-    ivec splits = exponent > (ivec)(10 << 23) && exponent < (ivec)(0x7f800000) && fabs(steps) < (vec)(8388608.0f);
-    *hi = select(mean, steps * quantum, splits);
+    ivec quantum = exponent_of_root(variance) - (ivec)(10); // a power of two
+    vec steps = rint(times_power(mean, -quantum));
+    ivec splits = isfinite(variance) && fabs(steps) < (vec)(8388608.0f);
+    *hi = select(mean, times_power(steps, quantum), splits);
     *lo = (mean - *hi) + rest;
     *lo = select(rest, *lo, splits);
 }
@@ -190,27 +189,27 @@ CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
     vec true_mean = times_power(mean, -from);
     vec true_rest = times_power(rest, -from);
     if (f.statistic != CENTERED) {
-        ivec to_one = -exponent_of(fmax(fabs(mean), sqrt(variance))); // or the squares may be out of range
+        ivec to_one = -max(exponent_of(mean), exponent_of_root(variance)); // or the squares may be out of range
         to_one = clamp(to_one, (ivec)(-126) - from, (ivec)(126) - from);
-        mean = times_power(mean, to_one);
-        rest = times_power(rest, to_one);
-        variance = times_power(times_power(variance, to_one), to_one);
+        mean = times_far_power(mean, to_one);
+        rest = times_far_power(rest, to_one);
+        variance = times_far_power(times_far_power(variance, to_one), to_one);
         from += to_one;
         variance = fma(mean, mean, fma((vec)(2.0f) * mean, rest, variance));
         variance *= (vec)(f.statistic == LENGTH ? f.count : 1.0f);
         mean = rest = true_mean = true_rest = (vec)(0.0f);
     }
-    ivec of_epsilon = exponent_of((vec)(f.statistic == LENGTH ? f.epsilon : sqrt(f.epsilon)));
+    vec epsilon = (vec)(f.epsilon);
+    ivec of_epsilon = f.statistic == LENGTH || f.epsilon == 0.0f ? exponent_of(epsilon) : exponent_of_root(epsilon);
     ivec in_range = (ivec)(126) - exponent_of(mean) + from; // of the mean
-    // Where all values are the same, roundings may leave a variance just below 0.
-    ivec power = min(-max(exponent_of(sqrt(fabs(variance))) - from, of_epsilon), in_range);
+    ivec power = min(-max(exponent_of_root(variance) - from, of_epsilon), in_range);
     power = clamp(power, (ivec)(-126), (ivec)(126));
-    mean = times_power(mean, power - from);
-    rest = times_power(rest, power - from);
-    variance = times_power(times_power(variance, power - from), power - from);
+    mean = times_far_power(mean, power - from);
+    rest = times_far_power(rest, power - from);
+    variance = times_far_power(times_far_power(variance, power - from), power - from);
     vec spread = variance;
     if (f.statistic != LENGTH) {
-        spread += times_power(times_power((vec)(f.epsilon), power), power);
+        spread += times_power(times_power(epsilon, power), power);
     }
     vec norm = inverse_root(spread);
     if (f.statistic == LENGTH) {
@@ -224,8 +223,8 @@ CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
         ivec even = (of_gamma + exponent_of(invstd)) >> (ivec)(1);
         even = clamp(min(even, (ivec)(126) - exponent_of(true_mean)), (ivec)(-126), (ivec)(126));
         mean = times_power(true_mean, even);
-        variance = times_power(times_power(variance, even - power), even - power);
-        norm = times_power(norm, power - even);
+        variance = times_far_power(times_far_power(variance, even - power), even - power);
+        norm = times_far_power(norm, power - even);
         power = even;
     }
     vec hi, lo;
@@ -592,7 +591,7 @@ __kernel void track(
             vec own = load(here + VARIANCE * pitch);
             if (averaged) {
                 vec rest;
-                own = times_power(times_power(own, least - unit), least - unit);
+                own = times_far_power(times_far_power(own, least - unit), least - unit);
                 two_sum(mean, times_power(own_mean, least), &mean, &rest);
                 mean_lo += rest;
                 two_sum(variance, own, &variance, &rest);
@@ -795,10 +794,10 @@ __kernel void fold_combined_gradients(
         ivec power = CONVERT_IVEC(taken(u, GRAD_DY + 4, group, valid)) + exponent_of(taken(u, UNIT, group, valid));
         power = clamp(power, (ivec)(-252), (ivec)(252));
         vec dy = taken(u, GRAD_DY, group, valid);
-        vec dyx = times_power(taken(u, GRAD_DY + 1, group, valid), power);
+        vec dyx = times_far_power(taken(u, GRAD_DY + 1, group, valid), power);
         vec scale = taken(u, SCALE, group, valid);
         vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
-        vec scaled_dyx = scale * times_power(taken(u, GRAD_DY + 3, group, valid), power);
+        vec scaled_dyx = scale * times_far_power(taken(u, GRAD_DY + 3, group, valid), power);
         fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, group, valid);
     }
 }
