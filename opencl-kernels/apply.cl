@@ -15,48 +15,49 @@
 
 typedef struct {
     const_array_of(X) x;
-    const_array_of(RES) residual;
+    const_array_of(RES) residual; // or null
     array_of(Y) y;
     row_affine row;
+    float lowest; // that y may be
+    __global const float *coefficients;
+    int pitch;
 } forward_arrays;
 
-#define FORWARD_ARRAYS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y) ROW_ARGS
+#define FORWARD_ARGS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y) ROW_ARGS, float lowest
 #define SHIFT_FORWARD x_offset += block_start, residual_offset += block_start, y_offset += block_start
 
 INLINE forward_arrays forward_of(
-        const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y) {
+        const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y, float lowest,
+        __global const float *coefficients, int pitch) {
     forward_arrays a;
     a.x = x;
     a.residual = residual;
     a.y = y;
     a.row = row_affine_at(0, 0, 0, 0);
+    a.lowest = lowest;
+    a.coefficients = coefficients;
+    a.pitch = pitch;
     return a;
+}
+#define FORWARD_ARRAYS(coefficients) forward_of(AT(x), OPTIONAL(residual), AT(y), lowest, coefficients, pitch)
+
+INLINE scalar_coefficients forward_of_group(forward_arrays a, int group) {
+    return coefficients_of_group(a.coefficients, a.pitch, group);
+}
+
+INLINE vector_coefficients forward_of_columns(forward_arrays a, int column, int valid) {
+    return coefficients_of_columns(a.coefficients, a.pitch, column, valid);
 }
 
 INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {
-    float residual = RESIDUAL ? get_as(RES, a.residual + at) : 0.0f;
-    put_as(Y, scalar_forward(get_as(X, a.x + at), residual, at_element(c, a.row, at)), a.y + at);
+    float v = scalar_normalized(get_as(X, a.x + at), at_element(c, a.row, at));
+    if (a.residual) {
+        v += get_as(RES, a.residual + at);
+    }
+    put_as(Y, scalar_floored(v, a.lowest), a.y + at);
 }
 
-INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c) {
-    c = at_elements(c, a.row, at);
-    vec residual = RESIDUAL ? load_as(RES, a.residual + at) : (vec)(0.0f);
-    store_if_aligned_as(Y, vector_forward(load_as(X, a.x + at), residual, c), a.y + at);
-}
-
-INLINE void forward_aligned(forward_arrays a, long at, vector_coefficients c) {
-    c = at_elements(c, a.row, at);
-    vec residual = RESIDUAL ? load_as(RES, a.residual + at) : (vec)(0.0f);
-    store_aligned_as(Y, vector_forward(load_as(X, a.x + at), residual, c), a.y + at);
-}
-
-INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
-    vec x = load_before_as(X, a.x + at, a.x + at + valid);
-    vec residual = RESIDUAL ? load_before_as(RES, a.residual + at, a.residual + at + valid) : (vec)(0.0f);
-    store_first_as(Y, vector_forward(x, residual, c), valid, a.y + at);
-}
-
-// What the step reads of a vector, and what it does with that once several such reads are under way.
+// What the step reads of a vector, and what it does with that.
 typedef struct {
     vec x, residual;
 } forward_loaded;
@@ -64,47 +65,95 @@ typedef struct {
 INLINE forward_loaded forward_load(forward_arrays a, long at) {
     forward_loaded in;
     in.x = load_as(X, a.x + at);
-    in.residual = RESIDUAL ? load_as(RES, a.residual + at) : (vec)(0.0f);
+    in.residual = (vec)(-0.0f);
+    if (a.residual) {
+        in.residual = load_as(RES, a.residual + at);
+    }
     return in;
 }
 
+INLINE vec forward_result(forward_arrays a, forward_loaded in, vector_coefficients c) {
+    return vector_floored(vector_normalized(in.x, c) + in.residual, a.lowest);
+}
+
 INLINE void forward_store(forward_arrays a, long at, forward_loaded in, vector_coefficients c) {
-    store_as(Y, vector_forward(in.x, in.residual, at_elements(c, a.row, at)), a.y + at);
+    store_as(Y, forward_result(a, in, at_elements(c, a.row, at)), a.y + at);
+}
+
+INLINE void forward_put(forward_arrays a, long at, vec y, int aligned) {
+    if (aligned) {
+        store_aligned_as(Y, y, a.y + at);
+    } else {
+        store_if_aligned_as(Y, y, a.y + at);
+    }
+}
+
+INLINE void forward_ahead(forward_arrays a, long at) {
+    fetch_ahead(a.x + at);
+    if (a.residual) {
+        fetch_ahead(a.residual + at);
+    }
+}
+
+INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int aligned) {
+    forward_put(a, at, forward_result(a, forward_load(a, at), at_elements(c, a.row, at)), aligned);
+}
+
+// A tile's vectors, for which what an argument decides is asked once. Its stores stand once, after all branches: compilers
+// make one of two equal stores at the ends of branches, and forget that it was to go past the cache (measured: twice the
+// time).
+INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c, int aligned) {
+    vec v[TILE];
+    EACH_OF(TILE) { v[i] = load_as(X, a.x + at[i]); }
+    EACH_OF(TILE) { v[i] = vector_normalized(v[i], at_elements(c, a.row, at[i])); }
+    if (a.residual) {
+        EACH_OF(TILE) { v[i] += load_as(RES, a.residual + at[i]); }
+    }
+    if (a.lowest == 0.0f) {
+        EACH_OF(TILE) { v[i] = vector_floored(v[i], 0.0f); }
+    }
+    EACH_OF(TILE) { forward_put(a, at[i], v[i], aligned); }
+}
+
+INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
+    forward_loaded in;
+    in.x = load_before_as(X, a.x + at, a.x + at + valid);
+    in.residual = (vec)(-0.0f);
+    if (a.residual) {
+        in.residual = load_before_as(RES, a.residual + at, a.residual + at + valid);
+    }
+    store_first_as(Y, forward_result(a, in, c), valid, a.y + at);
 }
 
 DEFINE_SWEEPS(forward, Y, y)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
-        FORWARD_ARRAYS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+        FORWARD_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_FORWARD;
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
-    forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
+    forward_arrays arrays = FORWARD_ARRAYS(OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    forward_run(
-            arrays, SLICE_OF_SEGMENTS(group, slice), forward_of_group(OF_BLOCK(coefficients), pitch, group));
+    forward_run(arrays, SLICE_OF_SEGMENTS(group, slice), forward_of_group(arrays, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
-        FORWARD_ARRAYS, FLAT_ARGS, __global const float *coefficients, int pitch) {
+        FORWARD_ARGS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_FORWARD;
-    forward_flat(
-            forward_of(AT(x), AT(residual), AT(y)), RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups,
-            OF_BLOCK(coefficients), pitch);
+    forward_flat(FORWARD_ARRAYS(OF_BLOCK(coefficients)), RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 
 #if WG == 1
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
-        FORWARD_ARRAYS, FLAT_ARGS, int length, __global const float *coefficients, int pitch) {
+        FORWARD_ARGS, FLAT_ARGS, int length, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_FORWARD;
     long from = in_block * per_slice;
     long end = LONG_MIN_OF(RUNS_OF_BLOCK(rows) * groups * length, from + per_slice);
-    forward_planes(
-            forward_of(AT(x), AT(residual), AT(y)), from, end, groups, length, OF_BLOCK(coefficients), pitch);
+    forward_planes(FORWARD_ARRAYS(OF_BLOCK(coefficients)), from, end, groups, length, 1);
 }
 #endif
 

@@ -5,8 +5,8 @@
 //   kernel                      launches  bytes moved                     chosen when
 //   normalize_cached_segmented  1         x, residual, y                  a GPU; a group is WG * CACHED vectors at most
 //   normalize_cached_columnar   1         x, residual, y                  a GPU; columns of WY * CACHED rows at most
-//   gradient_cached_segmented   1         dy, x, y (MASK 2), dx, dresidual  as forward
-//   gradient_cached_columnar    1         dy, x, y (MASK 2), dx, dresidual  as forward
+//   gradient_cached_segmented   1         dy, x, y (its mask), dx, dresidual  as forward
+//   gradient_cached_columnar    1         dy, x, y (its mask), dx, dresidual  as forward
 //
 // Every run of contiguous elements is a whole number of vectors (where it is not, the host takes VW = 1), a stripe is one
 // block wide, and no operand has 2^31 elements. The arguments are those of the kernels in fused.cl.
@@ -102,12 +102,12 @@ INLINE void store_forward(forward_arrays a, share s, const forward_loaded *in, v
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_segmented(
-        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
     ENTER_FORWARD(segments);
     int group = in_block;
-    forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
+    forward_arrays a = FORWARD_ARRAYS(coefficients);
     a.row = ROW_AFFINE((long)group * length, length);
     share mine = share_of_group(WHOLE_GROUP(group));
     forward_loaded in[CACHED];
@@ -123,7 +123,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
             fold_look(f, all, unit, group);
         }
         FOLDED;
-        c = forward_of_group(coefficients, pitch, group);
+        c = forward_of_group(a, group);
         if (c.unit > 0.0f) {
             break;
         }
@@ -137,14 +137,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
-        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
+        FORWARD_ARGS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
     ENTER_FORWARD(rows);
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
-    forward_arrays a = forward_of(AT(x), AT(residual), AT(y));
+    forward_arrays a = FORWARD_ARRAYS(coefficients);
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));
     forward_loaded in[CACHED];
     lane_moments mine[BLOCKS];
@@ -169,7 +169,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     }
     if (own.count > 0) {
         int column = column_of(left, 0);
-        store_forward(a, own, in, forward_of_columns(coefficients, pitch, column, right - column));
+        store_forward(a, own, in, forward_of_columns(a, column, right - column));
     }
 }
 
@@ -200,8 +200,8 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
 INLINE void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
     EACH_OF_SHARE {
         if (i < s.count) {
-            store_as(DX, vector_backward(in[i].dy, in[i].x, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
-            if (RESIDUAL) {
+            store_as(DX, vector_backward(in[i].dy, in[i].x, a.frozen, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
+            if (a.dresidual) {
                 store_as(DRES, in[i].dy, a.dresidual + s.at[i]);
             }
         }
@@ -216,16 +216,16 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
     int group = in_block;
     share mine = share_of_group(WHOLE_GROUP(group));
     sums_inputs from = INPUTS;
-    backward_arrays arrays = BACKWARD_ARRAYS;
+    backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
     arrays.row = from.row = ROW_AFFINE((long)group * length, length);
-    from.c = every_lane(forward_of_group(coefficients, pitch, group));
+    from.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     backward_loaded in[CACHED];
     sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), VW), room);
     if (LOCAL_ITEM == 0) {
         FOLD_SUMS(all, group);
     }
     FOLDED;
-    store_backward(arrays, mine, in, every_lane(backward_of_group(coefficients, pitch, group)));
+    store_backward(arrays, mine, in, every_lane(backward_of_group(arrays, group)));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_columnar(
@@ -248,6 +248,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     FOLDED;
     if (own.count > 0) {
         int column = column_of(left, 0);
-        store_backward(BACKWARD_ARRAYS, own, in, backward_of_columns(coefficients, pitch, column, right - column));
+        backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
+        store_backward(arrays, own, in, backward_of_columns(arrays, column, right - column));
     }
 }

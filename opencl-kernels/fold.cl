@@ -54,8 +54,6 @@ typedef struct {
     OUT(running_mean), OUT(running_variance), OUT(absorbed), int average, float weight, float log_rest, \
             float variance_factor, int skip_non_finite
 
-#define OPTIONAL(name) (PRESENT(name) ? AT(name) : 0)
-
 INLINE averaging averaging_of(
         int average, float weight, float log_rest, float variance_factor, int skip_non_finite, __global float *mean,
         __global float *variance, __global float *absorbed) {
@@ -617,7 +615,7 @@ INLINE void store_gradient(__global float *to, int group, int valid, vec value, 
 typedef struct {
     __global float *dgamma;
     __global float *dbeta;
-    int accumulate, frozen;
+    int accumulate;
     float epsilon, count;
     int statistic, renormalized;
     int groups;
@@ -626,18 +624,17 @@ typedef struct {
 } unfolding;
 
 #define GRADIENT_ARGS \
-    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, int frozen, float epsilon, float count, \
-            float last_count, int statistic, int joined, int renormalized
+    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, float epsilon, float count, float last_count, \
+            int statistic, int joined, int renormalized
 
 INLINE unfolding unfolding_of(
-        __global float *dgamma, __global float *dbeta, long affine_start, int parts, int accumulate, int frozen,
+        __global float *dgamma, __global float *dbeta, long affine_start, int parts, int accumulate,
         float epsilon, float count, int statistic, int renormalized, int groups, __global float *coefficients,
         int pitch) {
     unfolding u;
     u.dgamma = parts ? coefficients + GRAD_GAMMA * pitch : dgamma ? dgamma + affine_start : 0;
     u.dbeta = parts ? coefficients + GRAD_BETA * pitch : dbeta ? dbeta + affine_start : 0;
     u.accumulate = parts ? 0 : accumulate;
-    u.frozen = frozen;
     u.epsilon = epsilon;
     u.count = statistic == LENGTH ? 1.0f : count;
     u.statistic = statistic;
@@ -649,7 +646,7 @@ INLINE unfolding unfolding_of(
 }
 #define UNFOLDING \
     unfolding_of( \
-            OPTIONAL(dgamma), OPTIONAL(dbeta), (long)block * affine_stride, parts, accumulate, frozen, epsilon, \
+            OPTIONAL(dgamma), OPTIONAL(dbeta), (long)block * affine_stride, parts, accumulate, epsilon, \
             COUNT_OF_BLOCK, statistic, renormalized, groups, coefficients, pitch)
 
 INLINE vec taken(unfolding u, int row, int group, int valid) {
@@ -674,19 +671,17 @@ CALLED void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec s
         store_gradient(u.dbeta, group, valid, dy, u.accumulate);
     }
     put(u.coefficients + GRAD_DY * u.pitch, u.groups, group, valid, scale);
-    if (!u.frozen) {
-        vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
-        vec by_1 = -scaled_dy / (vec)(u.count);
-        if (u.statistic != CENTERED) {
-            by_1 = (vec)(0.0f);
-        }
-        if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
-            by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
-        }
-        by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
-        put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x * unit);
-        put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, by_1 * unit);
+    vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
+    vec by_1 = -scaled_dy / (vec)(u.count);
+    if (u.statistic != CENTERED) {
+        by_1 = (vec)(0.0f);
     }
+    if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
+        by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
+    }
+    by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
+    put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x * unit);
+    put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, by_1 * unit);
 }
 
 // sum(dy' (x - mean)) from that around mean_hi. Where the sum of dy' is infinite, so is that, and no rest moves it.

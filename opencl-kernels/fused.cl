@@ -4,8 +4,8 @@
 //   kernel              launches  bytes moved                              chosen when
 //   normalize_segmented 1         x, residual, y (x again if not cached)   there are enough groups to fill the device
 //   normalize_columnar  1         x, residual, y (x again if not cached)   the same, and a stripe of columns fits
-//   gradient_segmented  1         dy, x, y (MASK 2), dx, dresidual         as forward
-//   gradient_columnar   1         dy, x, y (MASK 2), dx, dresidual         as forward
+//   gradient_segmented  1         dy, x, y (its mask), dx, dresidual         as forward
+//   gradient_columnar   1         dy, x, y (its mask), dx, dresidual         as forward
 //
 // The steps talk through the coefficients in global memory, as the separate kernels do: a barrier, and the work-items
 // that did not fold read what the one that did has written.
@@ -33,11 +33,11 @@ DEFINE_PIPELINE(moments, forward, Y, y)
 DEFINE_PIPELINE(sums, backward, DX, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
-        FORWARD_ARRAYS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     ENTER_FORWARD(segments);
     moments_inputs in = moments_inputs_of(AT(x));
-    forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
+    forward_arrays arrays = FORWARD_ARRAYS(coefficients);
 #if WG == 1
     float hi[HELD], lo[HELD], m2[HELD], units[HELD];
     float least = least_of(f);
@@ -52,7 +52,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
             run whole = run_if(i < held, WHOLE_GROUP(first + i));
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
-            scalar_coefficients c = forward_of_group(coefficients, pitch, applied);
+            scalar_coefficients c = forward_of_group(arrays, applied);
             arrays.row = ROW_AFFINE(whole.start, length);
             for (float unit = 1.0f;;) {
                 lane_moments body = no_lane_moments((vec)(unit)), edge = no_lane_moments((vec)(unit));
@@ -88,7 +88,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
             fold_look(f, all, unit, group);
         }
         FOLDED;
-        c = forward_of_group(coefficients, pitch, group);
+        c = forward_of_group(arrays, group);
         if (c.unit > 0.0f) {
             break;
         }
@@ -102,11 +102,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
-        FORWARD_ARRAYS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
+        FORWARD_ARGS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
     ENTER_FORWARD(rows);
     moments_inputs in = moments_inputs_of(AT(x));
-    forward_arrays arrays = forward_of(AT(x), AT(residual), AT(y));
+    forward_arrays arrays = FORWARD_ARRAYS(coefficients);
     int columns = groups * width;
     lane_moments mine[BLOCKS];
     float least = least_of(f);
@@ -126,7 +126,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
             }
             fold_held(f, hi, lo, m2, units, values, joined, left / width, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
-                forward_planes(arrays, row + left, row + right, groups, width, coefficients, pitch);
+                forward_planes(arrays, row + left, row + right, groups, width, 0);
             }
         }
         return;
@@ -185,7 +185,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     }
     FOLD_COLUMNS;
     FOLDED;
-    forward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
+    forward_stripe(arrays, rows, columns, left, right);
 #endif
 }
 
@@ -194,7 +194,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
         __global float *coefficients, int pitch) {
     ENTER_BACKWARD(segments);
     sums_inputs in = INPUTS;
-    backward_arrays arrays = BACKWARD_ARRAYS;
+    backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
 #if WG == 1
     float dy[HELD], dyx[HELD], scaled_dy[HELD], scaled_dyx[HELD];
     int last_group = LAST_GROUP;
@@ -206,10 +206,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
             run whole = run_if(i < held, WHOLE_GROUP(first + i));
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
-            scalar_coefficients c = backward_of_group(coefficients, pitch, applied);
+            scalar_coefficients c = backward_of_group(arrays, applied);
             arrays.row = ROW_AFFINE(whole.start, length);
             if (i < coming) {
-                in.c = every_lane(forward_of_group(coefficients, pitch, first + folded + i));
+                in.c = every_lane(coefficients_of_group(coefficients, pitch, first + folded + i));
                 in.row = ROW_AFFINE(next.start, length);
             }
             lane_sums body = no_lane_sums(), edge = no_lane_sums();
@@ -225,7 +225,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
     LOCAL_SUMS(room);
     int group = in_block;
     run whole = WHOLE_GROUP(group);
-    in.c = every_lane(forward_of_group(coefficients, pitch, group));
+    in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     in.row = arrays.row = ROW_AFFINE(whole.start, length);
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
@@ -235,7 +235,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
         FOLD_SUMS(all, group);
     }
     FOLDED;
-    backward_run(arrays, whole, backward_of_group(coefficients, pitch, group));
+    backward_run(arrays, whole, backward_of_group(arrays, group));
 #endif
 }
 
@@ -244,7 +244,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         int pitch) {
     ENTER_BACKWARD(rows);
     sums_inputs in = INPUTS;
-    backward_arrays arrays = BACKWARD_ARRAYS;
+    backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
     int columns = groups * width;
     lane_sums mine[BLOCKS];
 #if WG == 1
@@ -256,14 +256,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
             int right = min(left + stripe, LAST_COLUMN), first = left / width, held = (right - left) / width;
             for (int g = 0; g < held; g++) {
-                in.c = every_lane(forward_of_group(coefficients, pitch, first + g));
+                in.c = every_lane(coefficients_of_group(coefficients, pitch, first + g));
                 sums all = sums_of_few_rows(in, left + g * width, columns, (int)rows, width, elements);
                 dy[g] = all.dy;
                 dyx[g] = all.dyx;
             }
             fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
-                backward_planes(arrays, row + left, row + right, groups, width, coefficients, pitch);
+                backward_planes(arrays, row + left, row + right, groups, width, 0);
             }
         }
         return;
@@ -296,6 +296,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     across_column_sum_items(mine, room);
     FOLD_COLUMN_SUMS;
     FOLDED;
-    backward_stripe(arrays, rows, columns, left, right, 0, coefficients, pitch);
+    backward_stripe(arrays, rows, columns, left, right);
 #endif
 }

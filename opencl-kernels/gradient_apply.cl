@@ -1,7 +1,7 @@
 // Step 3 backward: dx = dy' unit grad_dy + (x unit - mean_hi) grad_x + grad_1, and the residual's gradient dy'.
 //
 //   kernel                    launches  bytes moved                                     chosen when
-//   gradient_apply_segmented  1         dy, x (unless FROZEN), y (MASK 2), dx, dresidual  groups of contiguous runs
+//   gradient_apply_segmented  1         dy, x (unless frozen), y (its mask), dx, dresidual  groups of contiguous runs
 //   gradient_apply_columnar   1         the same                                          columns
 //
 // dx or dresidual may be dy: an element is read before it is written, and by the work-item that writes it.
@@ -17,16 +17,19 @@ typedef struct {
     const_array_of(X) x;
     const_array_of(Y) y;
     array_of(DX) dx;
-    array_of(DRES) dresidual;
+    array_of(DRES) dresidual; // or null
     row_affine row;
+    int frozen;
+    __global const float *coefficients;
+    int pitch;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS
+#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS, int frozen
 #define SHIFT_OUTPUTS dx_offset += block_start, dresidual_offset += block_start
 
 INLINE backward_arrays backward_of(
-        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx,
-        array_of(DRES) dresidual) {
+        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx, array_of(DRES) dresidual,
+        int frozen, __global const float *coefficients, int pitch) {
     backward_arrays a;
     a.dy = dy;
     a.x = x;
@@ -34,47 +37,51 @@ INLINE backward_arrays backward_of(
     a.dx = dx;
     a.dresidual = dresidual;
     a.row = row_affine_at(0, 0, 0, 0);
+    a.frozen = frozen;
+    a.coefficients = coefficients;
+    a.pitch = pitch;
     return a;
 }
-#define BACKWARD_ARRAYS backward_of(AT(dy), AT(x), AT(y), AT(dx), AT(dresidual))
+#define BACKWARD_ARRAYS(coefficients) \
+    backward_of(AT(dy), AT(x), AT(y), AT(dx), OPTIONAL(dresidual), frozen, coefficients, pitch)
+
+INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
+    scalar_coefficients c = coefficients_of_group(a.coefficients, a.pitch, group);
+    c.grad_dy = a.coefficients[GRAD_DY * a.pitch + group];
+    c.grad_x = a.coefficients[GRAD_X * a.pitch + group];
+    c.grad_1 = a.coefficients[GRAD_1 * a.pitch + group];
+    return c;
+}
+
+INLINE vector_coefficients backward_of_columns(backward_arrays a, int column, int valid) {
+    __global const float *here = a.coefficients + column;
+    vector_coefficients c;
+    c.unit = of_columns(here + UNIT * a.pitch, valid);
+    c.hi = of_columns(here + MEAN_HI * a.pitch, valid);
+    c.scale = c.shift = (vec)(0.0f);
+    if (MASK == MASK_BY_X) {
+        c.scale = of_columns(here + SCALE * a.pitch, valid);
+        c.shift = of_columns(here + SHIFT * a.pitch, valid);
+    }
+    c.grad_dy = of_columns(here + GRAD_DY * a.pitch, valid);
+    c.grad_x = of_columns(here + GRAD_X * a.pitch, valid);
+    c.grad_1 = of_columns(here + GRAD_1 * a.pitch, valid);
+    c.gamma = (vec)(1.0f);
+    c.beta = (vec)(-0.0f);
+    return c;
+}
+
+// Which arrays are read besides dy. x may hold anything where it is not.
+INLINE int reads_x(backward_arrays a) { return (MASK == MASK_BY_X) | !a.frozen; }
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     c = at_element(c, a.row, at);
-    float x = READS_X ? get_as(X, a.x + at) : 0.0f;
-    float dy = scalar_masked(get_as(DY, a.dy + at), x, READS_Y ? get_as(Y, a.y + at) : 0.0f, c);
-    put_as(DX, scalar_backward(dy, x, c), a.dx + at);
-    if (RESIDUAL) {
+    float x = reads_x(a) ? get_as(X, a.x + at) : 0.0f;
+    float y = READS_Y ? get_as(Y, a.y + at) : 0.0f;
+    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, c);
+    put_as(DX, scalar_backward(dy, x, a.frozen, c), a.dx + at);
+    if (a.dresidual) {
         put_as(DRES, dy, a.dresidual + at);
-    }
-}
-
-INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c) {
-    c = at_elements(c, a.row, at);
-    vec x = READS_X ? load_as(X, a.x + at) : (vec)(0.0f);
-    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f), c);
-    store_if_aligned_as(DX, vector_backward(dy, x, c), a.dx + at);
-    if (RESIDUAL) {
-        store_if_aligned_as(DRES, dy, a.dresidual + at);
-    }
-}
-
-INLINE void backward_aligned(backward_arrays a, long at, vector_coefficients c) {
-    c = at_elements(c, a.row, at);
-    vec x = READS_X ? load_as(X, a.x + at) : (vec)(0.0f);
-    vec dy = vector_masked(LOAD_DY(a.dy + at), x, READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f), c);
-    store_aligned_as(DX, vector_backward(dy, x, c), a.dx + at);
-    if (RESIDUAL) {
-        store_if_aligned_as(DRES, dy, a.dresidual + at);
-    }
-}
-
-INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
-    vec x = READS_X ? load_before_as(X, a.x + at, a.x + at + valid) : (vec)(0.0f);
-    vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
-    vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, c);
-    store_first_as(DX, vector_backward(dy, x, c), valid, a.dx + at);
-    if (RESIDUAL) {
-        store_first_as(DRES, dy, valid, a.dresidual + at);
     }
 }
 
@@ -85,18 +92,92 @@ typedef struct {
 
 INLINE backward_loaded backward_load(backward_arrays a, long at) {
     backward_loaded in;
-    in.dy = load_as(DY, a.dy + at);
-    in.x = READS_X ? load_as(X, a.x + at) : (vec)(0.0f);
-    in.y = READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
+    in.dy = load_dy(a.dy + at);
+    in.x = in.y = (vec)(0.0f);
+    if (reads_x(a)) {
+        in.x = load_as(X, a.x + at);
+    }
+    if (READS_Y) {
+        in.y = load_as(Y, a.y + at);
+    }
     return in;
 }
 
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
     c = at_elements(c, a.row, at);
     vec dy = vector_masked(in.dy, in.x, in.y, c);
-    store_as(DX, vector_backward(dy, in.x, c), a.dx + at);
-    if (RESIDUAL) {
+    store_as(DX, vector_backward(dy, in.x, a.frozen, c), a.dx + at);
+    if (a.dresidual) {
         store_as(DRES, dy, a.dresidual + at);
+    }
+}
+
+INLINE void backward_put(backward_arrays a, long at, vec dx, int aligned) {
+    if (aligned) {
+        store_aligned_as(DX, dx, a.dx + at);
+    } else {
+        store_if_aligned_as(DX, dx, a.dx + at);
+    }
+}
+
+INLINE void backward_ahead(backward_arrays a, long at) {
+    fetch_ahead(a.dy + at);
+    if (reads_x(a)) {
+        fetch_ahead(a.x + at);
+    }
+    if (READS_Y) {
+        fetch_ahead(a.y + at);
+    }
+}
+
+INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, int aligned) {
+    c = at_elements(c, a.row, at);
+    backward_loaded in = backward_load(a, at);
+    vec dy = vector_masked(in.dy, in.x, in.y, c);
+    backward_put(a, at, vector_backward(dy, in.x, a.frozen, c), aligned);
+    if (a.dresidual) {
+        store_if_aligned_as(DRES, dy, a.dresidual + at);
+    }
+}
+
+// A tile's vectors. Its stores stand once, after all branches: compilers make one of two equal stores at the ends of
+// branches, and forget that it was to go past the cache (measured: twice the time).
+INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients c, int aligned) {
+    vec dx[TILE];
+    if (a.frozen || a.dresidual) {
+        backward_loaded in[TILE];
+        EACH_OF(TILE) {
+            in[i] = backward_load(a, at[i]);
+            vector_coefficients here = at_elements(c, a.row, at[i]);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, here);
+            dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
+            if (a.dresidual) {
+                store_if_aligned_as(DRES, dy, a.dresidual + at[i]);
+            }
+        }
+    } else {
+        backward_loaded in[TILE];
+        EACH_OF(TILE) {
+            in[i].x = load_as(X, a.x + at[i]);
+            in[i].y = READS_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
+            in[i].dy = load_dy(a.dy + at[i]);
+        }
+        EACH_OF(TILE) {
+            vector_coefficients here = at_elements(c, a.row, at[i]);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, here);
+            dx[i] = vector_backward(dy, in[i].x, 0, here);
+        }
+    }
+    EACH_OF(TILE) { backward_put(a, at[i], dx[i], aligned); }
+}
+
+INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
+    vec x = reads_x(a) ? load_before_as(X, a.x + at, a.x + at + valid) : (vec)(0.0f);
+    vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, c);
+    store_first_as(DX, vector_backward(dy, x, a.frozen, c), valid, a.dx + at);
+    if (a.dresidual) {
+        store_first_as(DRES, dy, valid, a.dresidual + at);
     }
 }
 
@@ -109,17 +190,16 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_seg
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
-    backward_arrays arrays = BACKWARD_ARRAYS;
+    backward_arrays arrays = BACKWARD_ARRAYS(OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), backward_of_group(OF_BLOCK(coefficients), pitch, group));
+    backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), backward_of_group(arrays, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     ENTER_BLOCK(LAST_FIRST);
     SHIFT_INPUTS, SHIFT_OUTPUTS;
-    backward_flat(
-            BACKWARD_ARRAYS, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups, OF_BLOCK(coefficients), pitch);
+    backward_flat(BACKWARD_ARRAYS(OF_BLOCK(coefficients)), RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 
 #endif

@@ -2,8 +2,8 @@
 // dy where the activation let it through. The fold step moves the second sum from mean_hi to the mean, a thousandth of a deviation away at most.
 //
 //   kernel                   launches  bytes moved       chosen when
-//   gradient_sums_segmented  1         x, dy, y (MASK 2)  groups of contiguous runs are cut into slices
-//   gradient_sums_columnar   1         x, dy, y (MASK 2)  columns
+//   gradient_sums_segmented  1         x, dy, y (its mask)  groups of contiguous runs are cut into slices
+//   gradient_sums_columnar   1         x, dy, y (its mask)  columns
 //
 // Output: partials[(slice * 2 + k) * pitch + group], k = sum(dy'), sum(dy' (x - mean_hi)).
 
@@ -50,20 +50,19 @@ INLINE void sums_at_column(sums_inputs *in, int column, int columns) {
     if (in->table) {
         in->c = coefficients_in(in->table, column - in->left);
     } else {
-        in->c = forward_of_columns(in->coefficients, in->pitch, column, columns);
+        in->c = coefficients_of_columns(in->coefficients, in->pitch, column, columns);
     }
 }
 
 INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
     vec dy[TILE], dyx[TILE];
-#pragma unroll
-    for (int i = 0; i < TILE; i++) {
+    EACH_OF(TILE) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
         vec x = load_as(X, in.x + at[i]);
         vec y = READS_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
-        dy[i] = vector_weighted(vector_masked(LOAD_DY(in.dy + at[i]), x, y, c), c);
+        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, c), c);
         dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
@@ -108,7 +107,7 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             fetch_ahead(in.x + here + in.ahead);
             vec x = load_as(X, in.x + here);
             vec y = READS_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
-            vec masked = vector_masked(LOAD_DY(in.dy + here), x, y, in.c);
+            vec masked = vector_masked(load_dy(in.dy + here), x, y, in.c);
             dy += masked;
             dyx = fma(masked, vector_deviation(x, in.c), dyx);
         }
@@ -140,7 +139,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
     run part = SLICE_OF_SEGMENTS(group, slice);
     sums_inputs in = INPUTS;
     in.row = ROW_AFFINE((long)group * length, length);
-    in.c = every_lane(forward_of_group(coefficients, pitch, group));
+    in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
     sums_of_run(&body, &edge, in, part, elements);

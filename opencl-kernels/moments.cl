@@ -139,7 +139,7 @@ INLINE void moments_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
-        TENSOR_IN(X, x), long elements, SEGMENTED_ARGS, float least, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), float least, long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
     LOCAL_FLOAT(shared);
     ENTER_BLOCK(get_group_id(0));
@@ -179,7 +179,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
-        TENSOR_IN(X, x), long elements, COLUMNAR_ARGS, float least, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), float least, long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
     ENTER_BLOCK(get_group_id(0));

@@ -2,8 +2,8 @@
 // matrix of rows, each row with its own coefficients.
 //
 //   kernel         launches  bytes moved                         chosen when
-//   affine_sums    1         dy, x, y (MASK 2)                   gamma or beta of rows is to have a gradient
-//   gradient_rows  1         dy, x, y (MASK 2), dx, dresidual    the same and dx, by work-groups of one item
+//   affine_sums    1         dy, x, y (its mask)                    gamma or beta of rows is to have a gradient
+//   gradient_rows  1         dy, x, y (its mask), dx, dresidual    the same and dx, by work-groups of one item
 //
 // Output: partials[(slice * 2 + k) * parts_pitch + column], k = sum(dy' xhat), sum(dy'), for sum_parts in fold.cl. affine_sums goes
 // before dx is written, which may be dy.
@@ -33,7 +33,7 @@ INLINE void add_row(
     }
     dy = vector_masked(dy, x, y, cs);
     to->dy += dy;
-    to->dyx = fma(dy, fma(vector_deviation(x, cs), cs.scale, cs.shift), to->dyx);
+    to->dyx = fma(dy, vector_standardized(x, cs), to->dyx);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
@@ -54,7 +54,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
             int column = column_of(left, b);
             lane_sums tile = no_lane_sums();
             for (int i = 0; i < TILE && row + i * WY < last; i++) {
-                scalar_coefficients c = forward_of_group(coefficients, pitch, (int)(row + i * WY));
+                scalar_coefficients c = coefficients_of_group(coefficients, pitch, (int)(row + i * WY));
                 add_row(&tile, in, c, (row + i * WY) * columns + column, column, columns, rows * columns);
             }
             add_compensated(&mine[b].dy, &mine[b].dy_lo, tile.dy);
@@ -93,7 +93,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
     int last = min(first + rows_per_slice, groups);
     long elements = (long)groups * columns;
     sums_inputs in = INPUTS;
-    backward_arrays a = BACKWARD_ARRAYS;
+    backward_arrays a = BACKWARD_ARRAYS(coefficients);
     __global float *to_gamma = partials + get_group_id(0) * 2 * (long)parts_pitch;
     __global float *to_beta = to_gamma + parts_pitch;
     for (int column = 0; column < columns; column += VW) {
@@ -108,7 +108,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
             row.start = (long)(first + i) * columns;
             row.stride = row.length = columns;
             row.count = 1;
-            in.c = every_lane(forward_of_group(coefficients, pitch, first + i));
+            in.c = every_lane(coefficients_of_group(coefficients, pitch, first + i));
             in.row = ROW_AFFINE(row.start, columns);
             lane_sums body = no_lane_sums(), edge = no_lane_sums();
             sums_of_run(&body, &edge, in, row, elements);
@@ -126,19 +126,20 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 gamma[v] = beta[v] = (vec)(0.0f);
             }
             for (int i = 0; i < held; i++) {
-                vector_coefficients c = every_lane(backward_of_group(coefficients, pitch, first + i));
-                long at = (long)(first + i) * columns + column;
-#pragma unroll
-                for (int v = 0; v < PANEL; v++) {
-                    vector_coefficients cs = at_elements(c, affine, column + v * VW);
-                    vec x = load_as(X, a.x + at + v * VW);
-                    vec y = READS_Y ? load_as(Y, a.y + at + v * VW) : (vec)(0.0f);
-                    vec dy = vector_masked(LOAD_DY(a.dy + at + v * VW), x, y, cs);
-                    gamma[v] = fma(dy, fma(vector_deviation(x, cs), cs.scale, cs.shift), gamma[v]);
-                    beta[v] += dy;
-                    store_if_aligned_as(DX, vector_backward(dy, x, cs), a.dx + at + v * VW);
-                    if (RESIDUAL) {
-                        store_if_aligned_as(DRES, dy, a.dresidual + at + v * VW);
+                vector_coefficients c = every_lane(backward_of_group(a, first + i));
+                long row = (long)(first + i) * columns;
+                a.row = ROW_AFFINE(row, columns);
+                EACH_OF(PANEL) {
+                    long at = row + column + i * VW;
+                    vector_coefficients cs = at_elements(c, a.row, at);
+                    vec x = load_as(X, a.x + at);
+                    vec y = READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
+                    vec dy = vector_masked(load_dy(a.dy + at), x, y, cs);
+                    gamma[i] = fma(dy, vector_standardized(x, cs), gamma[i]);
+                    beta[i] += dy;
+                    backward_put(a, at, vector_backward(dy, x, 0, cs), 0);
+                    if (a.dresidual) {
+                        store_if_aligned_as(DRES, dy, a.dresidual + at);
                     }
                 }
             }
@@ -151,16 +152,16 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
             int valid = min(columns - column, VW);
             vec gamma = (vec)(0.0f), beta = (vec)(0.0f);
             for (int i = 0; i < held; i++) {
-                vector_coefficients cs = every_lane(backward_of_group(coefficients, pitch, first + i));
+                vector_coefficients cs = every_lane(backward_of_group(a, first + i));
                 cs = at_last_elements(cs, affine, column);
                 long at = (long)(first + i) * columns + column;
                 vec x = load_before_as(X, a.x + at, a.x + at + valid);
                 vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
                 vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, cs);
-                gamma = fma(dy, fma(vector_deviation(x, cs), cs.scale, cs.shift), gamma);
+                gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
-                store_first_as(DX, vector_backward(dy, x, cs), valid, a.dx + at);
-                if (RESIDUAL) {
+                store_first_as(DX, vector_backward(dy, x, frozen, cs), valid, a.dx + at);
+                if (a.dresidual) {
                     store_first_as(DRES, dy, valid, a.dresidual + at);
                 }
             }

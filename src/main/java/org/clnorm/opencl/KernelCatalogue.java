@@ -58,10 +58,9 @@ public final class KernelCatalogue {
     private static final Set<String> REGISTERS = Set.of("CACHED", "STREAM");
 
     private static final Set<String> NO_MACROS = Set.of();
-    private static final Set<String> FORWARD_MACROS = Set.of("RELU", "RESIDUAL");
-    private static final Set<String> ROW_MACROS = Set.of("ROWS", "GAMMA", "BETA");
-    private static final Set<String> SUMS_MACROS = Set.of("MASK");
-    private static final Set<String> BACKWARD_MACROS = Set.of("MASK", "RESIDUAL", "FROZEN");
+    private static final Set<String> ROWS = Set.of("ROWS");
+    private static final Set<String> MASK = Set.of("MASK");
+    private static final Set<String> MASKED_ROWS = union(MASK, ROWS);
     private static final Set<String> MOMENTS = Set.of("save_mean", "save_invstd");
     private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
     private static final Set<String> OUTPUT = Set.of("y");
@@ -77,46 +76,39 @@ public final class KernelCatalogue {
             new Entry("join_moments", "fold.cl", FOLD, COLUMNS, NO_MACROS, MOMENTS),
             new Entry("fold_combined", "fold.cl", FOLD, VECTORS, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("track", "fold.cl", FOLD, VECTORS, NO_MACROS, RUNNING),
-            new Entry(
-                    "apply_segmented",
-                    "apply.cl",
-                    APPLY,
-                    union(RUNS, STREAM),
-                    union(FORWARD_MACROS, ROW_MACROS),
-                    OUTPUT),
-            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), FORWARD_MACROS, OUTPUT),
-            new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), FORWARD_MACROS, OUTPUT),
+            new Entry("apply_segmented", "apply.cl", APPLY, union(RUNS, STREAM), ROWS, OUTPUT),
+            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), NO_MACROS, OUTPUT),
+            new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), NO_MACROS, OUTPUT),
             new Entry(
                     "normalize_segmented",
                     "fused.cl",
                     FUSED,
                     union(ROWS_OF_BLOCKS, STREAM),
-                    union(FORWARD_MACROS, ROW_MACROS),
+                    ROWS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_columnar",
                     "fused.cl",
                     FUSED,
                     union(ROWS_OF_BLOCKS, STREAM),
-                    FORWARD_MACROS,
+                    NO_MACROS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_cached_segmented",
                     "cached.cl",
                     CACHED,
                     union(WORK_GROUP, REGISTERS),
-                    union(FORWARD_MACROS, ROW_MACROS),
+                    ROWS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_cached_columnar",
                     "cached.cl",
                     CACHED,
                     union(COLUMNS, REGISTERS),
-                    FORWARD_MACROS,
+                    NO_MACROS,
                     union(MOMENTS, RUNNING, OUTPUT)),
-            new Entry(
-                    "gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, union(SUMS_MACROS, ROW_MACROS), SUMS),
-            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_BLOCKS, SUMS_MACROS, SUMS),
+            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, MASKED_ROWS, SUMS),
+            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_BLOCKS, MASK, SUMS),
             new Entry("fold_gradients", "fold.cl", FOLD, COLUMNS, NO_MACROS, SUMS),
             new Entry("fold_joined_gradients", "fold.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("join_gradients", "fold.cl", FOLD, COLUMNS, NO_MACROS, SUMS),
@@ -127,50 +119,44 @@ public final class KernelCatalogue {
                     "row_gradients.cl",
                     FUSED,
                     union(ROWS_OF_BLOCKS, STREAM),
-                    union(BACKWARD_MACROS, ROW_MACROS),
+                    MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
-            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_BLOCKS, union(SUMS_MACROS, ROW_MACROS), SUMS),
+            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_BLOCKS, MASKED_ROWS, SUMS),
             new Entry(
                     "gradient_apply_segmented",
                     "gradient_apply.cl",
                     APPLY,
                     union(RUNS, STREAM),
-                    union(BACKWARD_MACROS, ROW_MACROS),
+                    MASKED_ROWS,
                     GRADIENTS),
-            new Entry(
-                    "gradient_apply_columnar",
-                    "gradient_apply.cl",
-                    APPLY,
-                    union(RUNS, STREAM),
-                    BACKWARD_MACROS,
-                    GRADIENTS),
+            new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, union(RUNS, STREAM), MASK, GRADIENTS),
             new Entry(
                     "gradient_segmented",
                     "fused.cl",
                     FUSED,
                     union(ROWS_OF_BLOCKS, STREAM),
-                    union(BACKWARD_MACROS, ROW_MACROS),
+                    MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_columnar",
                     "fused.cl",
                     FUSED,
                     union(ROWS_OF_BLOCKS, STREAM),
-                    BACKWARD_MACROS,
+                    MASK,
                     union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_cached_segmented",
                     "cached.cl",
                     CACHED,
                     union(WORK_GROUP, REGISTERS),
-                    union(BACKWARD_MACROS, ROW_MACROS),
+                    MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_cached_columnar",
                     "cached.cl",
                     CACHED,
                     union(COLUMNS, REGISTERS),
-                    BACKWARD_MACROS,
+                    MASK,
                     union(SUMS, GRADIENTS)),
             new Entry("copy", "copy.cl", COPY, union(WORK_GROUP, STREAM), NO_MACROS, OUTPUT));
 

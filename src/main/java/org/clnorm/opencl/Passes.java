@@ -300,10 +300,8 @@ final class Passes {
                         over.view().sharing() * over.view().groupSize()),
                 renormalizes ? (float) bounds.rMax() : 0f,
                 renormalizes ? (float) bounds.dMax() : 0f);
-        String macros = rows(pass.normalization(), pass.gamma(), pass.beta())
-                + forwardMacros(pass.activation(), pass.residual());
-        Steps steps =
-                over.all(FORWARD, List.of(least(pass.normalization(), pass.epsilon(), over.view())), fold, "", macros);
+        List<Object> reduce = List.of(least(pass.normalization(), pass.epsilon(), over.view()));
+        Steps steps = over.all(FORWARD, reduce, fold, floor(pass.activation()), "");
         boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
         return after ? steps.and(new Steps(track(pass, over))) : steps;
     }
@@ -327,9 +325,7 @@ final class Passes {
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
         List<Object> fold =
                 arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Place.MEAN, Place.VARIANCE);
-        return new Steps(
-                over.foldEach("fold_given", fold),
-                over.apply(FORWARD, forwardMacros(pass.activation(), pass.residual())));
+        return new Steps(over.foldEach("fold_given", fold), over.apply(FORWARD, floor(pass.activation()), ""));
     }
 
     private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {
@@ -338,7 +334,7 @@ final class Passes {
         Launch folding = over.foldEach("fold_combined", fold);
         return pass.shape().elements() == 0
                 ? new Steps(folding)
-                : new Steps(folding, over.apply(FORWARD, forwardMacros(pass.activation(), pass.residual())));
+                : new Steps(folding, over.apply(FORWARD, floor(pass.activation()), ""));
     }
 
     private static Steps steps(BackwardCombined pass, ReduceFoldApply over) {
@@ -348,18 +344,23 @@ final class Passes {
                 affineStride(Normalization.BATCH, over.view()),
                 0,
                 flag(pass.accumulate()),
-                0,
                 (float) ((OpenClSavedStatistics) pass.saved()).epsilon(),
                 1f,
                 1f,
                 statistic(Normalization.BATCH),
                 over.view().joined(),
                 0);
-        String macros =
-                mask(pass.activation(), pass.y()) + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=0";
-        return new Steps(over.foldEach("fold_combined_gradients", fold), over.apply(BACKWARD, macros));
+        return new Steps(
+                over.foldEach("fold_combined_gradients", fold),
+                over.apply(BACKWARD, List.of(0), mask(pass.activation(), pass.y())));
     }
 
+    /** What the activation leaves nothing under. */
+    private static List<Object> floor(Activation activation) {
+        return List.of(activation == Activation.RELU ? 0f : Float.NEGATIVE_INFINITY);
+    }
+
+    /** Where dy passes the activation's derivative, as pointwise.clh has it. */
     private static String mask(Activation activation, Operand y) {
         return " -DMASK=" + (activation == Activation.NONE ? 0 : y == null ? 1 : 2);
     }
@@ -378,35 +379,21 @@ final class Passes {
                 affineStride(normalization, view),
                 flag(parts),
                 flag(pass.accumulate()),
-                flag(pass.frozen()),
                 (float) ((OpenClSavedStatistics) pass.saved()).epsilon(),
                 sharedCounts(view),
                 statistic(normalization),
                 view.joined(),
                 flag(normalization.renormalization() != null && !pass.frozen()));
-        OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
-        String rows = byElement ? rows(normalization, saved.rowGamma(), saved.rowBeta()) : "";
-        String sumMacros = rows + mask(pass.activation(), pass.y());
-        String macros =
-                sumMacros + " -DRESIDUAL=" + flag(pass.dresidual() != null) + " -DFROZEN=" + flag(pass.frozen());
-        Steps steps = over.all(BACKWARD, List.of(), fold, sumMacros, macros);
+        String mask = mask(pass.activation(), pass.y());
+        List<Object> pointwise = List.of(flag(pass.frozen()));
+        Steps steps = over.all(BACKWARD, List.of(), fold, pointwise, mask);
         if (byElement && affine && over.strategy().fused() && over.strategy().items() == 1) {
-            return over.rowGradients(fold, macros, flag(pass.accumulate()));
+            return over.rowGradients(fold, pointwise, mask, flag(pass.accumulate()));
         }
         if (byElement && affine) {
-            return over.rowGradients(sumMacros, flag(pass.accumulate())).and(steps);
+            return over.rowGradients(mask, flag(pass.accumulate())).and(steps);
         }
         return parts ? steps.and(new Steps(over.sumParts(flag(pass.accumulate())))) : steps;
-    }
-
-    private static String forwardMacros(Activation activation, Operand residual) {
-        return " -DRELU=" + flag(activation == Activation.RELU) + " -DRESIDUAL=" + flag(residual != null);
-    }
-
-    private static String rows(Normalization normalization, Operand gamma, Operand beta) {
-        return byElement(normalization)
-                ? " -DROWS=1 -DGAMMA=" + flag(gamma != null) + " -DBETA=" + flag(beta != null)
-                : "";
     }
 
     private static List<Object> affine(Normalization normalization, double epsilon, View view) {

@@ -118,18 +118,18 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      *
      * @param reduce the arguments of the reduce step, if it is a launch of its own, besides what it goes over
      * @param fold the arguments of the fold step that say which normalization it is
-     * @param reduceMacros of the reduce step
-     * @param macros of the apply step, and of all three in one
+     * @param pointwise the arguments of the apply step, and of all three in one, that say what happens to an element
+     * @param macros of the steps that go over elements
      */
-    Steps all(Direction direction, List<Object> reduce, List<Object> fold, String reduceMacros, String macros) {
+    Steps all(Direction direction, List<Object> reduce, List<Object> fold, List<Object> pointwise, String macros) {
         if (strategy.fused()) {
-            return new Steps(fused(direction, arguments(fold, COEFFICIENTS, pitch()), macros));
+            return new Steps(fused(direction, pointwise, arguments(fold, COEFFICIENTS, pitch()), macros));
         }
         Geometry geometry = geometry();
         boolean joins = view.joined() != 1;
         return new Steps(
                 List.of(
-                        reduce(direction, geometry, reduce, reduceMacros),
+                        reduce(direction, geometry, reduce, macros),
                         new Launch(
                                 direction.fold.replaceFirst("_", joins ? "_joined_" : "_"),
                                 strategy.forSlices(joins ? geometry.slices() * view.sharing() : geometry.slices()),
@@ -146,7 +146,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                         fold,
                                         COEFFICIENTS,
                                         pitch())),
-                        apply(direction, macros)),
+                        apply(direction, pointwise, macros)),
                 partials(direction, geometry));
     }
 
@@ -155,7 +155,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * one block.
      *
      * @param reduce as of {@link #all}
-     * @param macros of the reduce step
+     * @param macros as of {@link #all}
      */
     Steps reduced(Direction direction, List<Object> reduce, String macros) {
         Geometry geometry = geometry();
@@ -188,9 +188,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 perBlock(geometry.workGroups()),
                 direction.reduced,
                 backward ? rowAffine() : List.of(),
+                reduce,
                 view.elements(),
                 slices(geometry),
-                reduce,
                 backward ? List.of(COEFFICIENTS) : List.of(),
                 PARTIALS,
                 pitch());
@@ -201,9 +201,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     /** The apply step, from coefficients that are there. */
-    Launch apply(Direction direction, String macros) {
+    Launch apply(Direction direction, List<Object> pointwise, String macros) {
         List<Object> coefficients = List.of(COEFFICIENTS, pitch());
-        List<Object> tensors = arguments(direction.tensors, rowAffine());
+        List<Object> tensors = arguments(direction.tensors, rowAffine(), pointwise);
         if (direction == Direction.FORWARD
                 && strategy.appliesAlongPlanes(view)
                 && rowAffine().isEmpty()) {
@@ -307,8 +307,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * The same together with dx, in one launch and the sum of its parts.
      *
      * @param fold as of {@link #all}
+     * @param pointwise as of {@link #all}
      */
-    Steps rowGradients(List<Object> fold, String macros, int accumulate) {
+    Steps rowGradients(List<Object> fold, List<Object> pointwise, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
         int pitch = OpenClSavedStatistics.pitch(rows.length(), 1);
         int perSlice = Geometry.rowsPerSlice(strategy, rows, computeUnits);
@@ -321,6 +322,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 slices,
                                 Direction.BACKWARD.tensors,
                                 rowAffine(),
+                                pointwise,
                                 rows.groups(),
                                 rows.length(),
                                 perSlice,
@@ -340,10 +342,10 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     /** All three steps in one launch, whose work-groups have whole groups. */
-    private Launch fused(Direction direction, List<Object> fold, String macros) {
+    private Launch fused(Direction direction, List<Object> pointwise, List<Object> fold, String macros) {
         View shaped = rowAffine().isEmpty() ? strategy.reshape(view) : view;
         String kernel = KernelCatalogue.fusedStep(direction.fused, strategy) + KernelCatalogue.patternOf(shaped);
-        List<Object> tensors = arguments(direction.tensors, rowAffine());
+        List<Object> tensors = arguments(direction.tensors, rowAffine(), pointwise);
         if (shaped instanceof View.Segmented segmented) {
             int groups = Geometry.fusedGroups(strategy, segmented, computeUnits);
             long perBlock = (view.groups() + groups - 1L) / groups;
@@ -382,7 +384,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
 
     /** A launch that goes over the tensors' elements. */
     Launch launch(String kernel, String macros, long workGroups, Object... arguments) {
-        return new Launch(kernel, strategy, (aligned ? " -DALIGNED=1" : "") + macros, workGroups, arguments(arguments));
+        boolean rows = affineByElement && KernelCatalogue.entry(kernel).macros().contains("ROWS");
+        String all = (aligned ? " -DALIGNED=1" : "") + (rows ? " -DROWS=1" : "") + macros;
+        return new Launch(kernel, strategy, all, workGroups, arguments(arguments));
     }
 
     private List<Object> slices(Geometry geometry) {
