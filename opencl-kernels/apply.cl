@@ -45,8 +45,8 @@ INLINE scalar_coefficients forward_of_group(forward_arrays a, int group) {
     return coefficients_of_group(a.coefficients, a.pitch, group);
 }
 
-INLINE vector_coefficients forward_of_columns(forward_arrays a, int column, int valid) {
-    return coefficients_of_columns(a.coefficients, a.pitch, column, valid);
+INLINE vector_coefficients forward_of_columns(forward_arrays a, int column) {
+    return coefficients_of_columns(a.coefficients, a.pitch, column);
 }
 
 INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {

@@ -169,7 +169,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     }
     if (own.count > 0) {
         int column = column_of(left, 0);
-        store_forward(a, own, in, forward_of_columns(a, column, right - column));
+        store_forward(a, own, in, forward_of_columns(a, column));
     }
 }
 
@@ -179,7 +179,7 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
             in[i].x = load_as(X, from.x + s.at[i]);
-            in[i].y = READS_Y ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
+            in[i].y = from.mask == MASK_BY_Y ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
         } else {
             in[i].dy = in[i].x = in[i].y = (vec)(0.0f);
         }
@@ -188,7 +188,7 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
     EACH_OF_SHARE {
         if (i < s.count) {
             vector_coefficients c = at_elements(from.c, from.row, s.at[i]);
-            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, c);
+            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, from.mask, c);
             vec dy = vector_weighted(in[i].dy, c);
             mine.dy += dy;
             mine.dyx = fma(dy, vector_deviation(in[i].x, from.c), mine.dyx);
@@ -238,7 +238,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));
     sums_inputs from = INPUTS;
     if (own.count > 0) {
-        sums_at_column(&from, column_of(left, 0), right - column_of(left, 0));
+        sums_at_column(&from, column_of(left, 0));
     }
     backward_loaded in[CACHED];
     lane_sums mine[BLOCKS];
@@ -249,6 +249,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     if (own.count > 0) {
         int column = column_of(left, 0);
         backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
-        store_backward(arrays, own, in, backward_of_columns(arrays, column, right - column));
+        store_backward(arrays, own, in, backward_of_columns(arrays, column));
     }
 }

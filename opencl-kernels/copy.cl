@@ -16,6 +16,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void copy(
             y[at] = x[at];
         }
     }
+    if (WG > 1 && (((size_t)(x + at) | (size_t)(y + at)) & (VW * sizeof(float) - 1)) != 0) {
+        for (at += LOCAL_ITEM; at < end; at += WG) { // no vectors, which are aligned
+            y[at] = x[at];
+        }
+        return;
+    }
     for (at += (long)LOCAL_ITEM * VW; at + VW <= end; at += WG * VW) {
         if (WG == 1) {
             store_aligned_0(load(x + at), y + at);

@@ -202,10 +202,8 @@ CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
     ivec in_range = (ivec)(126) - exponent_of(mean) + from; // of the mean
     ivec power = min(-max(exponent_of_root(variance) - from, of_epsilon), in_range);
     power = clamp(power, (ivec)(-126), (ivec)(126));
-    mean = times_far_power(mean, power - from);
-    rest = times_far_power(rest, power - from);
-    variance = times_far_power(times_far_power(variance, power - from), power - from);
-    vec spread = variance;
+    vec in_power = times_far_power(times_far_power(variance, power - from), power - from);
+    vec spread = in_power;
     if (f.statistic != LENGTH) {
         spread += times_power(times_power(epsilon, power), power);
     }
@@ -220,11 +218,13 @@ CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
         ivec of_gamma = select(exponent_of(gamma), (ivec)(0), gamma == (vec)(0.0f));
         ivec even = (of_gamma + exponent_of(invstd)) >> (ivec)(1);
         even = clamp(min(even, (ivec)(126) - exponent_of(true_mean)), (ivec)(-126), (ivec)(126));
-        mean = times_power(true_mean, even);
-        variance = times_far_power(times_far_power(variance, even - power), even - power);
+        in_power = times_far_power(times_far_power(variance, even - from), even - from);
         norm = times_far_power(norm, power - even);
         power = even;
     }
+    variance = in_power;
+    mean = times_far_power(mean, power - from);
+    rest = times_far_power(rest, power - from);
     vec hi, lo;
     split_mean(mean, rest, variance, &hi, &lo);
     vec scale = norm;
@@ -385,8 +385,8 @@ INLINE void join_slices(
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * PARTIAL_ROWS * pitch;
         join_lanes(
-                mine, partial[0], load(partial + pitch + group), load(partial + 2 * pitch + group),
-                load(partial + 3 * pitch + group));
+                mine, partial[0], load_anywhere(partial + pitch + group), load_anywhere(partial + 2 * pitch + group),
+                load_anywhere(partial + 3 * pitch + group));
     }
     across_column_items(mine, room);
 }
@@ -579,14 +579,14 @@ __kernel void track(
         averaging a = AVERAGING;
         ivec least = (ivec)(126); // of the blocks' units, in which the sums over them are
         for (int block = 0; averaged && block < blocks; block++) {
-            least = min(least, exponent_of(load(OF_BLOCK(coefficients) + UNIT * pitch + group)));
+            least = min(least, exponent_of(load_anywhere(OF_BLOCK(coefficients) + UNIT * pitch + group)));
         }
         vec mean = (vec)(0.0f), mean_lo = (vec)(0.0f), variance = (vec)(0.0f), variance_lo = (vec)(0.0f);
         for (int block = 0; block < blocks; block++) {
             __global const float *here = OF_BLOCK(coefficients) + group;
-            ivec unit = exponent_of(load(here + UNIT * pitch));
-            vec own_mean = load(here + MEAN * pitch);
-            vec own = load(here + VARIANCE * pitch);
+            ivec unit = exponent_of(load_anywhere(here + UNIT * pitch));
+            vec own_mean = load_anywhere(here + MEAN * pitch);
+            vec own = load_anywhere(here + VARIANCE * pitch);
             if (averaged) {
                 vec rest;
                 own = times_far_power(times_far_power(own, least - unit), least - unit);
@@ -736,9 +736,9 @@ INLINE void add_slices(
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * 2 * pitch + group;
         vec rest;
-        two_sum(mine->dy, load(partial), &mine->dy, &rest);
+        two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
         mine->dy_lo += rest;
-        two_sum(mine->dyx, load(partial + pitch), &mine->dyx, &rest);
+        two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
         mine->dyx_lo += rest;
     }
     across_column_sum_items(mine, room);

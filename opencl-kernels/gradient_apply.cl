@@ -19,17 +19,17 @@ typedef struct {
     array_of(DX) dx;
     array_of(DRES) dresidual; // or null
     row_affine row;
-    int frozen;
+    int mask, frozen;
     __global const float *coefficients;
     int pitch;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS, int frozen
+#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS, int mask, int frozen
 #define SHIFT_OUTPUTS dx_offset += block_start, dresidual_offset += block_start
 
 INLINE backward_arrays backward_of(
         const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx, array_of(DRES) dresidual,
-        int frozen, __global const float *coefficients, int pitch) {
+        int mask, int frozen, __global const float *coefficients, int pitch) {
     backward_arrays a;
     a.dy = dy;
     a.x = x;
@@ -37,13 +37,14 @@ INLINE backward_arrays backward_of(
     a.dx = dx;
     a.dresidual = dresidual;
     a.row = row_affine_at(0, 0, 0, 0);
+    a.mask = mask;
     a.frozen = frozen;
     a.coefficients = coefficients;
     a.pitch = pitch;
     return a;
 }
 #define BACKWARD_ARRAYS(coefficients) \
-    backward_of(AT(dy), AT(x), AT(y), AT(dx), OPTIONAL(dresidual), frozen, coefficients, pitch)
+    backward_of(AT(dy), AT(x), AT(y), AT(dx), OPTIONAL(dresidual), MASK_OF(mask), frozen, coefficients, pitch)
 
 INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     scalar_coefficients c = coefficients_of_group(a.coefficients, a.pitch, group);
@@ -53,32 +54,32 @@ INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     return c;
 }
 
-INLINE vector_coefficients backward_of_columns(backward_arrays a, int column, int valid) {
+INLINE vector_coefficients backward_of_columns(backward_arrays a, int column) {
     __global const float *here = a.coefficients + column;
     vector_coefficients c;
-    c.unit = of_columns(here + UNIT * a.pitch, valid);
-    c.hi = of_columns(here + MEAN_HI * a.pitch, valid);
+    c.unit = load(here + UNIT * a.pitch);
+    c.hi = load(here + MEAN_HI * a.pitch);
     c.scale = c.shift = (vec)(0.0f);
-    if (MASK == MASK_BY_X) {
-        c.scale = of_columns(here + SCALE * a.pitch, valid);
-        c.shift = of_columns(here + SHIFT * a.pitch, valid);
+    if (a.mask == MASK_BY_X) {
+        c.scale = load(here + SCALE * a.pitch);
+        c.shift = load(here + SHIFT * a.pitch);
     }
-    c.grad_dy = of_columns(here + GRAD_DY * a.pitch, valid);
-    c.grad_x = of_columns(here + GRAD_X * a.pitch, valid);
-    c.grad_1 = of_columns(here + GRAD_1 * a.pitch, valid);
+    c.grad_dy = load(here + GRAD_DY * a.pitch);
+    c.grad_x = load(here + GRAD_X * a.pitch);
+    c.grad_1 = load(here + GRAD_1 * a.pitch);
     c.gamma = (vec)(1.0f);
     c.beta = (vec)(-0.0f);
     return c;
 }
 
 // Which arrays are read besides dy. x may hold anything where it is not.
-INLINE int reads_x(backward_arrays a) { return (MASK == MASK_BY_X) | !a.frozen; }
+INLINE int reads_x(backward_arrays a) { return (a.mask == MASK_BY_X) | !a.frozen; }
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     c = at_element(c, a.row, at);
     float x = reads_x(a) ? get_as(X, a.x + at) : 0.0f;
-    float y = READS_Y ? get_as(Y, a.y + at) : 0.0f;
-    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, c);
+    float y = a.mask == MASK_BY_Y ? get_as(Y, a.y + at) : 0.0f;
+    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, a.mask, c);
     put_as(DX, scalar_backward(dy, x, a.frozen, c), a.dx + at);
     if (a.dresidual) {
         put_as(DRES, dy, a.dresidual + at);
@@ -97,7 +98,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
     if (reads_x(a)) {
         in.x = load_as(X, a.x + at);
     }
-    if (READS_Y) {
+    if (a.mask == MASK_BY_Y) {
         in.y = load_as(Y, a.y + at);
     }
     return in;
@@ -105,7 +106,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
 
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    vec dy = vector_masked(in.dy, in.x, in.y, c);
+    vec dy = vector_masked(in.dy, in.x, in.y, a.mask, c);
     store_as(DX, vector_backward(dy, in.x, a.frozen, c), a.dx + at);
     if (a.dresidual) {
         store_as(DRES, dy, a.dresidual + at);
@@ -125,7 +126,7 @@ INLINE void backward_ahead(backward_arrays a, long at) {
     if (reads_x(a)) {
         fetch_ahead(a.x + at);
     }
-    if (READS_Y) {
+    if (a.mask == MASK_BY_Y) {
         fetch_ahead(a.y + at);
     }
 }
@@ -133,7 +134,7 @@ INLINE void backward_ahead(backward_arrays a, long at) {
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, int aligned) {
     c = at_elements(c, a.row, at);
     backward_loaded in = backward_load(a, at);
-    vec dy = vector_masked(in.dy, in.x, in.y, c);
+    vec dy = vector_masked(in.dy, in.x, in.y, a.mask, c);
     backward_put(a, at, vector_backward(dy, in.x, a.frozen, c), aligned);
     if (a.dresidual) {
         store_if_aligned_as(DRES, dy, a.dresidual + at);
@@ -149,7 +150,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
         EACH_OF(TILE) {
             in[i] = backward_load(a, at[i]);
             vector_coefficients here = at_elements(c, a.row, at[i]);
-            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, here);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, here);
             dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
             if (a.dresidual) {
                 store_if_aligned_as(DRES, dy, a.dresidual + at[i]);
@@ -159,12 +160,12 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
         backward_loaded in[TILE];
         EACH_OF(TILE) {
             in[i].x = load_as(X, a.x + at[i]);
-            in[i].y = READS_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
+            in[i].y = a.mask == MASK_BY_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
             in[i].dy = load_dy(a.dy + at[i]);
         }
         EACH_OF(TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
-            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, here);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, here);
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
@@ -173,8 +174,8 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
     vec x = reads_x(a) ? load_before_as(X, a.x + at, a.x + at + valid) : (vec)(0.0f);
-    vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
-    vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, c);
+    vec y = a.mask == MASK_BY_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, a.mask, c);
     store_first_as(DX, vector_backward(dy, x, a.frozen, c), valid, a.dx + at);
     if (a.dresidual) {
         store_first_as(DRES, dy, valid, a.dresidual + at);

@@ -20,6 +20,7 @@ typedef struct {
     const_array_of(DY) dy;
     const_array_of(X) x;
     const_array_of(Y) y;
+    int mask;
     __global const float *coefficients;
     int pitch;
     const float *table; // of coefficients by column from `left` on, or null for one group to a column
@@ -30,12 +31,13 @@ typedef struct {
 } sums_inputs;
 
 INLINE sums_inputs sums_inputs_of(
-        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y,
+        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, int mask,
         __global const float *coefficients, int pitch) {
     sums_inputs in;
     in.dy = dy;
     in.x = x;
     in.y = y;
+    in.mask = mask;
     in.coefficients = coefficients;
     in.pitch = pitch;
     in.table = 0;
@@ -44,13 +46,13 @@ INLINE sums_inputs sums_inputs_of(
     in.ahead = 0;
     return in;
 }
-#define INPUTS sums_inputs_of(AT(dy), AT(x), AT(y), coefficients, pitch)
+#define INPUTS sums_inputs_of(AT(dy), AT(x), AT(y), MASK_OF(mask), coefficients, pitch)
 
-INLINE void sums_at_column(sums_inputs *in, int column, int columns) {
+INLINE void sums_at_column(sums_inputs *in, int column) {
     if (in->table) {
         in->c = coefficients_in(in->table, column - in->left);
     } else {
-        in->c = coefficients_of_columns(in->coefficients, in->pitch, column, columns);
+        in->c = coefficients_of_columns(in->coefficients, in->pitch, column);
     }
 }
 
@@ -60,9 +62,9 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
         vec x = load_as(X, in.x + at[i]);
-        vec y = READS_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
+        vec y = in.mask == MASK_BY_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
-        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, c), c);
+        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, in.mask, c), c);
         dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
@@ -74,9 +76,9 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
         vec x = load_before_as(X, in.x + at, in.x + end);
-        vec y = READS_Y ? load_before_as(Y, in.y + at, in.y + end) : (vec)(0.0f);
+        vec y = in.mask == MASK_BY_Y ? load_before_as(Y, in.y + at, in.y + end) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
-        vec masked = vector_weighted(vector_masked(load_before_as(DY, in.dy + at, in.dy + end), x, y, c), c);
+        vec masked = vector_weighted(vector_masked(load_before_as(DY, in.dy + at, in.dy + end), x, y, in.mask, c), c);
         dy += masked;
         dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
@@ -90,9 +92,11 @@ DEFINE_GATHERS(sums)
 
 INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     sums all = across_sum_lanes(body, VW);
-    sums more = across_sum_lanes(edge, r.length % VW);
-    all.dy += more.dy;
-    all.dyx += more.dyx;
+    if (WG == 1) {
+        sums more = across_sum_lanes(edge, r.length % VW);
+        all.dy += more.dy;
+        all.dyx += more.dyx;
+    }
     return all;
 }
 
@@ -106,15 +110,15 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             fetch_ahead(in.dy + here + in.ahead);
             fetch_ahead(in.x + here + in.ahead);
             vec x = load_as(X, in.x + here);
-            vec y = READS_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
-            vec masked = vector_masked(load_dy(in.dy + here), x, y, in.c);
+            vec y = in.mask == MASK_BY_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
+            vec masked = vector_masked(load_dy(in.dy + here), x, y, in.mask, in.c);
             dy += masked;
             dyx = fma(masked, vector_deviation(x, in.c), dyx);
         }
         if (whole < width) {
             vec x = load_before_as(X, in.x + here, in.x + end);
-            vec y = READS_Y ? load_before_as(Y, in.y + here, in.y + end) : (vec)(0.0f);
-            vec masked = vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.c);
+            vec y = in.mask == MASK_BY_Y ? load_before_as(Y, in.y + here, in.y + end) : (vec)(0.0f);
+            vec masked = vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.mask, in.c);
             dy += first_lanes(masked, width - whole);
             dyx += first_lanes(masked * vector_deviation(x, in.c), width - whole);
         }
@@ -126,7 +130,7 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
-        GRADIENT_INPUTS ROW_ARGS, long elements, SEGMENTED_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS ROW_ARGS, int mask, long elements, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
     ENTER_BLOCK(get_group_id(0));
@@ -152,7 +156,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_columnar(
-        GRADIENT_INPUTS, long elements, COLUMNAR_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS, int mask, long elements, COLUMNAR_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
     ENTER_BLOCK(get_group_id(0));

@@ -31,7 +31,7 @@ INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
 
 INLINE vec moments_look(moments_inputs in, vec x, vec unit) { return in.again ? in_units(x, unit) : x; }
 
-INLINE void moments_at_column(moments_inputs *in, int column, int columns) {}
+INLINE void moments_at_column(moments_inputs *in, int column) {}
 
 INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
     vec tile[TILE];
@@ -73,7 +73,8 @@ INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 DEFINE_GATHERS(moments)
 
 INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
-    return join(across_lanes(body, VW), across_lanes(edge, r.length % VW));
+    moments all = across_lanes(body, VW);
+    return WG == 1 ? join(all, across_lanes(edge, r.length % VW)) : all;
 }
 
 // Groups of few rows of `width` columns are gone over directly, in two passes, the second of which finds in the cache what

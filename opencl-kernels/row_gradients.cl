@@ -20,24 +20,24 @@ INLINE void add_row(
         lane_sums *to, sums_inputs in, scalar_coefficients c, long at, int column, int columns, long elements) {
     vec x, dy, y = (vec)(0.0f);
     vector_coefficients cs;
-    if (ALIGNED || column + VW <= columns) {
+    if (WG > 1 || column + VW <= columns) {
         x = load_as(X, in.x + at);
-        y = READS_Y ? load_as(Y, in.y + at) : y;
+        y = in.mask == MASK_BY_Y ? load_as(Y, in.y + at) : y;
         dy = load_as(DY, in.dy + at);
         cs = at_elements(every_lane(c), in.row, column);
     } else {
         x = load_before_as(X, in.x + at, in.x + elements);
-        y = READS_Y ? load_before_as(Y, in.y + at, in.y + elements) : y;
+        y = in.mask == MASK_BY_Y ? load_before_as(Y, in.y + at, in.y + elements) : y;
         dy = load_before_as(DY, in.dy + at, in.dy + elements);
         cs = at_last_elements(every_lane(c), in.row, column);
     }
-    dy = vector_masked(dy, x, y, cs);
+    dy = vector_masked(dy, x, y, in.mask, cs);
     to->dy += dy;
     to->dyx = fma(dy, vector_standardized(x, cs), to->dyx);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
-        GRADIENT_INPUTS ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
+        GRADIENT_INPUTS ROW_ARGS, int mask, long rows, int columns, long rows_per_slice, int stripes,
         __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
     LOCAL_COLUMN_SUMS(room);
     int left = (int)(get_group_id(0) % stripes) * STRIPE;
@@ -133,8 +133,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                     long at = row + column + i * VW;
                     vector_coefficients cs = at_elements(c, a.row, at);
                     vec x = load_as(X, a.x + at);
-                    vec y = READS_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
-                    vec dy = vector_masked(load_dy(a.dy + at), x, y, cs);
+                    vec y = in.mask == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
+                    vec dy = vector_masked(load_dy(a.dy + at), x, y, in.mask, cs);
                     gamma[i] = fma(dy, vector_standardized(x, cs), gamma[i]);
                     beta[i] += dy;
                     backward_put(a, at, vector_backward(dy, x, 0, cs), 0);
@@ -156,8 +156,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 cs = at_last_elements(cs, affine, column);
                 long at = (long)(first + i) * columns + column;
                 vec x = load_before_as(X, a.x + at, a.x + at + valid);
-                vec y = READS_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
-                vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, cs);
+                vec y = in.mask == MASK_BY_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
+                vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, in.mask, cs);
                 gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
                 store_first_as(DX, vector_backward(dy, x, frozen, cs), valid, a.dx + at);

@@ -56,8 +56,8 @@ final class VerifyCommand implements Callable<Integer> {
     @Option(
             names = "--out-of-place",
             description =
-                    "Leave out passes in place, in which a detector of data races sees reads whose values are thrown"
-                            + " away.")
+                    "Leave out passes in place under other strategies than the gpu ones; there a detector of data races"
+                            + " sees reads whose values are thrown away.")
     private boolean outOfPlace;
 
     @Mixin

@@ -11,7 +11,7 @@ record Copy(Operand from, Operand to, long count, Strategy strategy) {
             null,
             copy -> new View.Columnar(16, (copy.count + 15) / 16, 1),
             copy -> false,
-            List.of(Place.FROM, Place.TO),
+            List.of(),
             (one, other) -> one.count == other.count && one.strategy.equals(other.strategy),
             (copy, places) -> {
                 Place.FROM.put(copy.from, places);

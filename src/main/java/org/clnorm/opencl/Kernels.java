@@ -5,7 +5,6 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import org.jocl.CL;
 import org.jocl.CLException;
 import org.jocl.Pointer;
@@ -88,9 +87,7 @@ final class Kernels {
 
     /** A kernel of the caller's own for a launch; the caller releases it. */
     Kernel prepare(Launch launch) {
-        Set<String> geometry = KernelCatalogue.entry(launch.kernel()).geometry();
-        KernelKey key =
-                new KernelKey(launch.kernel(), launch.strategy().options(geometry) + launch.macros() + rounding);
+        KernelKey key = new KernelKey(launch.kernel(), launch.options() + rounding);
         Binary binary = binaries.get(key);
         if (binary == null) {
             binary = make(key);

@@ -35,6 +35,11 @@ record Launch(String kernel, Strategy strategy, String macros, long workGroups, 
         return new Launch(kernel, strategy, all.toString(), workGroups, arguments);
     }
 
+    /** The compiler's options, which together with the kernel's name tell its binary from all others. */
+    String options() {
+        return strategy.options(KernelCatalogue.entry(kernel).geometry()) + macros;
+    }
+
     /** Work-items in all. */
     long items() {
         return workGroups * strategy.items();

@@ -65,11 +65,7 @@ public final class OpenClBackend implements Backend {
     private final cl_command_queue queue;
     private final DeviceFacts facts;
     private final DeviceInfo info;
-    /** What was asked for, or null: then each view gets what {@link Strategy#choose} says. */
-    private final Strategy fixed;
-
-    private final StrategyTable table;
-
+    private final StrategyChoice choice;
     private final Kernels kernels;
     private final Transfers transfers;
     private final Runnable afterCompiling;
@@ -109,9 +105,9 @@ public final class OpenClBackend implements Backend {
         this.device = device;
         this.queue = queue;
         this.facts = facts;
-        this.fixed = fixed;
         Optional<StrategyTable> tuned = fixed == null ? TunedTables.ofUser().load(facts) : Optional.empty();
-        this.table = tuned.orElse(StrategyTable.EMPTY).before(StrategyTable.DEFAULTS);
+        this.choice = new StrategyChoice(
+                facts, fixed, tuned.orElse(StrategyTable.EMPTY).before(StrategyTable.DEFAULTS));
         this.info =
                 OpenCl.infoOf(facts, fixed == null ? Strategy.describeChoice(facts, tuned.isPresent()) : fixed.name());
         if (facts.isPocl()) {
@@ -517,7 +513,7 @@ public final class OpenClBackend implements Backend {
 
     /** The strategy that {@link #copy(Operand, Operand, long)} takes. */
     public Strategy strategyForCopies() {
-        return fixed != null ? fixed : Strategy.forCopies(facts);
+        return choice.forCopies();
     }
 
     /** A copy under a strategy of the caller's choice. */
@@ -589,14 +585,6 @@ public final class OpenClBackend implements Backend {
         }
     }
 
-    private Strategy strategyFor(Pass pass, View view) {
-        if (fixed == null) {
-            return Strategy.choose(facts, pass, view, table);
-        }
-        Strategy strategy = fixed.forView(facts, view);
-        return pass == Pass.INFERENCE ? strategy.forApply() : strategy;
-    }
-
     @Override
     public void forward(ForwardTraining pass) {
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
@@ -622,7 +610,7 @@ public final class OpenClBackend implements Backend {
     @Override
     public ChannelMoments moments(ReduceForward pass) {
         OpenClSavedStatistics room = (OpenClSavedStatistics) pass.room();
-        run(Passes.MOMENTS, pass, room.plans(), splitFor(Pass.FORWARD, pass.shape(), pass.layout()));
+        run(Passes.MOMENTS, pass, room.plans(), choice.split(Pass.FORWARD, pass.shape(), pass.layout()));
         double[][] rows = readRows(room, OpenClSavedStatistics.MEAN_HI, 4); // hi, lo, M2, the unit they are in
         double[] mean = rows[0];
         double[] squares = rows[2];
@@ -659,7 +647,7 @@ public final class OpenClBackend implements Backend {
     @Override
     public GradientSums gradientSums(ReduceBackward pass) {
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
-        run(Passes.SUMS, pass, saved.plans(), splitFor(Pass.BACKWARD, pass.shape(), pass.layout()));
+        run(Passes.SUMS, pass, saved.plans(), choice.split(Pass.BACKWARD, pass.shape(), pass.layout()));
         double[][] rows = readRows(saved, OpenClSavedStatistics.UNIT, 3);
         double[] dyx = rows[2];
         Arrays.setAll(dyx, c -> dyx[c] / rows[0][c]);
@@ -682,7 +670,11 @@ public final class OpenClBackend implements Backend {
         }
         synchronized (lock) {
             writeRows(saved, OpenClSavedStatistics.GRAD_DY, pass.own().dy(), ownDyx, dy, dyx, exponent);
-            run(Passes.COMBINED_GRADIENT, pass, saved.plans(), splitFor(Pass.BACKWARD, pass.shape(), pass.layout()));
+            run(
+                    Passes.COMBINED_GRADIENT,
+                    pass,
+                    saved.plans(),
+                    choice.split(Pass.BACKWARD, pass.shape(), pass.layout()));
         }
     }
 
@@ -693,12 +685,6 @@ public final class OpenClBackend implements Backend {
             return 1;
         }
         return Math.scalb(1.0, Math.max(-100, Math.min(100, Math.min(-power, 100 - Math.getExponent(mean)))));
-    }
-
-    /** A strategy whose steps are launches of their own. */
-    private Strategy splitFor(Pass pass, Shape shape, Layout layout) {
-        Strategy strategy = strategyFor(pass, View.batch(shape, layout));
-        return strategy.fused() ? strategy.split(facts) : strategy;
     }
 
     /** Of one block; its groups only. */
@@ -779,8 +765,8 @@ public final class OpenClBackend implements Backend {
         Plan<?> plan = plans.find(kernels, kind, pass, places);
         if (plan == null) {
             View view = kind.view().apply(pass);
-            Strategy strategy = given == null ? strategyFor(kind.chosenBy(), view) : given;
-            plan = new Plan<>(kernels, kind, pass, places, view, strategy, facts.computeUnits());
+            Strategy strategy = given == null ? choice.forPass(kind.chosenBy(), view) : given;
+            plan = new Plan<>(kernels, kind, pass, places, view, strategy, facts);
             plans.add(plan);
         }
         if (plan.partials() > 0) {

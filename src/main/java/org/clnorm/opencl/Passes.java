@@ -116,7 +116,10 @@ final class Passes {
                 Place.Y.put(pass.y(), places);
                 coefficients(pass.saved(), places);
             },
-            (pass, over) -> over.reduced(BACKWARD, List.of(), mask(pass.activation(), pass.y())));
+            (pass, over) -> {
+                int mask = mask(pass.activation(), pass.y());
+                return over.reduced(BACKWARD, List.of(mask), macro(mask, over));
+            });
 
     /** Backward with sums that are in the coefficients. */
     static final PassKind<BackwardCombined> COMBINED_GRADIENT = new PassKind<>(
@@ -350,9 +353,10 @@ final class Passes {
                 statistic(Normalization.BATCH),
                 over.view().joined(),
                 0);
+        int mask = mask(pass.activation(), pass.y());
         return new Steps(
                 over.foldEach("fold_combined_gradients", fold),
-                over.apply(BACKWARD, List.of(0), mask(pass.activation(), pass.y())));
+                over.apply(BACKWARD, List.of(mask, 0), macro(mask, over)));
     }
 
     /** What the activation leaves nothing under. */
@@ -361,8 +365,13 @@ final class Passes {
     }
 
     /** Where dy passes the activation's derivative, as pointwise.clh has it. */
-    private static String mask(Activation activation, Operand y) {
-        return " -DMASK=" + (activation == Activation.NONE ? 0 : y == null ? 1 : 2);
+    private static int mask(Activation activation, Operand y) {
+        return activation == Activation.NONE ? 0 : y == null ? 1 : 2;
+    }
+
+    /** A single work-item has a binary for each. */
+    private static String macro(int mask, ReduceFoldApply over) {
+        return over.strategy().items() == 1 ? " -DMASK=" + mask : "";
     }
 
     private static Steps steps(Backward pass, ReduceFoldApply over) {
@@ -384,14 +393,15 @@ final class Passes {
                 statistic(normalization),
                 view.joined(),
                 flag(normalization.renormalization() != null && !pass.frozen()));
-        String mask = mask(pass.activation(), pass.y());
-        List<Object> pointwise = List.of(flag(pass.frozen()));
-        Steps steps = over.all(BACKWARD, List.of(), fold, pointwise, mask);
+        int mask = mask(pass.activation(), pass.y());
+        String macro = macro(mask, over);
+        List<Object> pointwise = List.of(mask, flag(pass.frozen()));
+        Steps steps = over.all(BACKWARD, List.of(mask), fold, pointwise, macro);
         if (byElement && affine && over.strategy().fused() && over.strategy().items() == 1) {
-            return over.rowGradients(fold, pointwise, mask, flag(pass.accumulate()));
+            return over.rowGradients(fold, pointwise, macro, flag(pass.accumulate()));
         }
         if (byElement && affine) {
-            return over.rowGradients(mask, flag(pass.accumulate())).and(steps);
+            return over.rowGradients(mask, macro, flag(pass.accumulate())).and(steps);
         }
         return parts ? steps.and(new Steps(over.sumParts(flag(pass.accumulate())))) : steps;
     }

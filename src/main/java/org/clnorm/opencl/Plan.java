@@ -11,6 +11,10 @@ final class Plan<P> {
     private final Kernels owner;
     private final PassKind<P> kind;
     private final P made;
+    /** What was asked for, which goes over aligned operands. */
+    private final Strategy asked;
+
+    private final boolean aligned;
     private final ReduceFoldApply over;
     /** Of the operands; null where there is none. */
     private final DataType[] types = new DataType[Place.values().length];
@@ -23,13 +27,13 @@ final class Plan<P> {
      * @param pass serves as the example: the plan is for all that are like it
      * @param places its operands
      */
-    Plan(Kernels kernels, PassKind<P> kind, P pass, Operand[] places, View view, Strategy strategy, int computeUnits) {
+    Plan(Kernels kernels, PassKind<P> kind, P pass, Operand[] places, View view, Strategy strategy, DeviceFacts facts) {
         this.owner = kernels;
         this.kind = kind;
         this.made = pass;
-        boolean aligned = ReduceFoldApply.isAligned(view, strategy, kind.tensors(), places);
-        this.over = new ReduceFoldApply(
-                view, strategy, computeUnits, aligned, kind.byElement().test(pass));
+        this.asked = strategy;
+        this.aligned = ReduceFoldApply.isAligned(view, strategy, kind.tensors(), places);
+        this.over = over(kind, pass, places, view, strategy, facts);
         for (int i = 0; i < types.length; i++) {
             types[i] = places[i] == null ? null : places[i].type();
         }
@@ -43,6 +47,17 @@ final class Plan<P> {
         }
     }
 
+    /** What makes the launches of a pass, whose operands are in their places. */
+    static <P> ReduceFoldApply over(
+            PassKind<P> kind, P pass, Operand[] places, View view, Strategy strategy, DeviceFacts facts) {
+        boolean aligned = ReduceFoldApply.isAligned(view, strategy, kind.tensors(), places);
+        return new ReduceFoldApply(
+                view,
+                aligned ? strategy : strategy.unaligned(facts, view),
+                facts.computeUnits(),
+                kind.byElement().test(pass));
+    }
+
     /** Whether a pass takes the same launches. */
     @SuppressWarnings("unchecked") // a kind has one type of pass
     boolean serves(Kernels kernels, PassKind<?> kind, Object pass, Operand[] places) {
@@ -54,7 +69,7 @@ final class Plan<P> {
                 return false;
             }
         }
-        return over.aligned() == ReduceFoldApply.isAligned(over.view(), over.strategy(), this.kind.tensors(), places);
+        return aligned == ReduceFoldApply.isAligned(over.view(), asked, this.kind.tensors(), places);
     }
 
     /** Floats that its launches leave to each other. */

@@ -21,9 +21,8 @@ import org.clnorm.view.View;
  * the view and the arguments of the fold step.
  *
  * @param affineByElement whether groups are rows, and γ and β go by their elements
- * @param aligned whether neighbouring work-items' vectors are whole 16-byte pieces; see {@link #isAligned}
  */
-record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean aligned, boolean affineByElement) {
+record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean affineByElement) {
     /** The kernels of a direction, and what they go over. */
     enum Direction {
         FORWARD(
@@ -102,15 +101,15 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         }
     }
 
-    /** Whether vectors start at 16-byte lines wherever a run of contiguous elements does; one work-item gains nothing. */
+    /** Whether vectors lie as a strategy needs them: a single work-item's may lie anywhere, others' at multiples of their width. */
     static boolean isAligned(View view, Strategy strategy, List<Place> tensors, Operand[] places) {
         int width = strategy.vectorWidth();
-        boolean aligned = strategy.items() > 1 && view.contiguous() % width == 0;
-        for (int i = 0; aligned && i < tensors.size(); i++) {
-            Operand operand = tensors.get(i).of(places);
-            aligned = operand == null || operand.offset() % width == 0;
-        }
-        return aligned;
+        boolean anywhere = strategy.items() == 1 || width == 1;
+        return anywhere
+                || view.contiguous() % width == 0
+                        && tensors.stream()
+                                .map(place -> place.of(places))
+                                .allMatch(operand -> operand == null || operand.offset() % width == 0);
     }
 
     /**
@@ -132,15 +131,18 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                         reduce(direction, geometry, reduce, macros),
                         new Launch(
                                 direction.fold.replaceFirst("_", joins ? "_joined_" : "_"),
-                                strategy.forSlices(joins ? geometry.slices() * view.sharing() : geometry.slices()),
+                                strategy.forFold(joins ? geometry.slices() * view.sharing() : geometry.slices()),
                                 "",
-                                joins ? view.allGroups() / view.sharing() : foldGroups(strategy.workX()) * blocks(),
+                                joins
+                                        ? view.allGroups() / view.sharing()
+                                        : foldGroups(strategy.forFold(1).workX()) * blocks(),
                                 arguments(
                                         PARTIALS,
                                         geometry.slices(),
                                         joins
                                                 ? Math.max(1, view.groups() / Math.max(1, view.joined()))
-                                                : (int) foldGroups(strategy.workX()),
+                                                : (int) foldGroups(
+                                                        strategy.forFold(1).workX()),
                                         blocks(),
                                         view.groups(),
                                         fold,
@@ -159,8 +161,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      */
     Steps reduced(Direction direction, List<Object> reduce, String macros) {
         Geometry geometry = geometry();
-        Strategy joining = strategy.forSlices(geometry.slices());
-        long workGroups = foldGroups(strategy.workX());
+        Strategy joining = strategy.forFold(geometry.slices());
+        long workGroups = foldGroups(strategy.forFold(1).workX());
         return new Steps(
                 List.of(
                         reduce(direction, geometry, reduce, macros),
@@ -231,10 +233,11 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
 
     /** A fold step without partial results: a work-item for each vector of groups, of each block. */
     Launch foldEach(String kernel, List<Object> fold) {
-        long perBlock = foldGroups(strategy.items());
+        Strategy folding = strategy.forFold(1);
+        long perBlock = foldGroups(folding.items());
         return new Launch(
                 kernel,
-                strategy,
+                folding,
                 "",
                 perBlock * blocks(),
                 arguments((int) perBlock, blocks(), view.groups(), fold, COEFFICIENTS, pitch()));
@@ -246,10 +249,11 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * @param blocks the first ones, 1 where all hold the same
      */
     Launch foldBlocks(String kernel, int blocks, List<Object> fold) {
-        long perBlock = foldGroups(strategy.items());
+        Strategy folding = strategy.forFold(1);
+        long perBlock = foldGroups(folding.items());
         return new Launch(
                 kernel,
-                strategy,
+                folding,
                 "",
                 perBlock,
                 arguments((int) perBlock, blocks, view.groups(), fold, COEFFICIENTS, pitch()));
@@ -268,17 +272,18 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     private Launch sumParts(Place from, long gamma, long beta, int parts, long step, int columns, int accumulate) {
-        long each = (long) strategy.items() * strategy.vectorWidth();
+        Strategy folding = strategy.forFold(1);
+        long each = (long) folding.items() * folding.vectorWidth();
         return new Launch(
                 "sum_parts",
-                strategy,
+                folding,
                 "",
                 (columns + each - 1) / each,
                 List.of(from, gamma, beta, parts, step, columns, Place.DGAMMA, Place.DBETA, accumulate));
     }
 
     /** dγ and dβ of rows, which are sums down the matrix of rows: its launches, before those that write dx. */
-    Steps rowGradients(String macros, int accumulate) {
+    Steps rowGradients(int mask, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
         View.Columnar matrix = new View.Columnar(rows.length(), rows.groups(), 1);
         Geometry geometry = Geometry.of(strategy, matrix, computeUnits);
@@ -291,6 +296,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 geometry.workGroups(),
                                 Direction.BACKWARD.reduced,
                                 rowAffine(),
+                                mask,
                                 matrix.rows(),
                                 matrix.columns(),
                                 geometry.rowsPerSlice(),
@@ -337,7 +343,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
 
     /** How many work-groups have a block's groups, so many items of each having a vector of groups. */
     private long foldGroups(int items) {
-        long each = (long) items * strategy.vectorWidth();
+        long each = (long) items * strategy.forFold(1).vectorWidth();
         return (view.groups() + each - 1) / each;
     }
 
@@ -385,7 +391,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     /** A launch that goes over the tensors' elements. */
     Launch launch(String kernel, String macros, long workGroups, Object... arguments) {
         boolean rows = affineByElement && KernelCatalogue.entry(kernel).macros().contains("ROWS");
-        String all = (aligned ? " -DALIGNED=1" : "") + (rows ? " -DROWS=1" : "") + macros;
+        String all = (rows ? " -DROWS=1" : "") + macros;
         return new Launch(kernel, strategy, all, workGroups, arguments(arguments));
     }
 

@@ -65,6 +65,11 @@ public record Strategy(
     /** Work-groups of 256 items that a compute unit should have, to wait for memory in one while others compute. */
     private static final int GPU_GROUPS_PER_UNIT = 4;
 
+    /** Of a GPU: neighbours of a row, and the elements of a 16-byte access. */
+    private static final int GPU_WORK_X = 8;
+
+    private static final int GPU_VECTOR = 4;
+
     private static final Pattern VERSION = Pattern.compile("^OpenCL (\\d+)\\.");
 
     /** OpenCL C 1.2, without sub-groups. */
@@ -152,10 +157,10 @@ public record Strategy(
         if (gpuFamily) {
             String language = languageOf(facts);
             if (facts.maxWorkGroup() >= CACHED_ITEMS[0]) {
-                all.add(new Strategy("gpu-cached", true, 8, workY, 4, 4, 1, 8, false, language));
+                all.add(new Strategy("gpu-cached", true, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 8, false, language));
             }
-            all.add(new Strategy("gpu-fused", true, 8, workY, 4, 4, 1, 0, false, language));
-            all.add(new Strategy("gpu-split", false, 8, workY, 4, 4, 1, 0, false, language));
+            all.add(new Strategy("gpu-fused", true, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
+            all.add(new Strategy("gpu-split", false, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
         }
         return all;
     }
@@ -231,21 +236,33 @@ public record Strategy(
 
     /** The same with the smallest work-group that holds the view's groups; empty where none does. */
     private Optional<Strategy> holding(DeviceFacts facts, View view) {
-        // Where runs are not whole vectors, neighbouring items take neighbouring floats instead: every access stays one
-        // piece of memory. A work-item then has twice the places to remember, and half the values.
-        boolean whole = view.contiguous() % vectorWidth == 0;
-        int x = whole ? workX : workX * vectorWidth;
-        int vector = whole ? vectorWidth : 1;
-        int places = whole ? cached : 2 * cached;
-        int inFlight = whole ? tile : tile * vectorWidth;
+        Strategy wide = view.contiguous() % vectorWidth == 0 ? this : narrow();
         for (int items : CACHED_ITEMS) {
-            Strategy sized =
-                    new Strategy(name, fused, x, items / x, vector, inFlight, blocks, places, stream, language);
+            Strategy sized = wide.withWorkY(items / wide.workX);
             if (items <= facts.maxWorkGroup() && sized.holds(view)) {
                 return Optional.of(sized);
             }
         }
         return Optional.empty();
+    }
+
+    /**
+     * The same for a view some of whose vectors do not start at a multiple of their width: neighbouring work-items take
+     * neighbouring elements instead, so that every access stays one piece of memory.
+     */
+    Strategy unaligned(DeviceFacts facts, View view) {
+        if (!isCached()) {
+            return narrow();
+        }
+        Strategy fused = named("gpu-fused", facts);
+        return narrow().holding(facts, view)
+                .orElseGet(() -> (fused.fits(facts, view) ? fused : named("gpu-split", facts)).narrow());
+    }
+
+    /** The same by single elements, as many of them on their way; and, in registers, half of them in twice the places. */
+    private Strategy narrow() {
+        int x = Math.min(workX * vectorWidth, items());
+        return new Strategy(name, fused, x, items() / x, 1, tile * vectorWidth, blocks, 2 * cached, stream, language);
     }
 
     private boolean holds(View view) {
@@ -262,10 +279,24 @@ public record Strategy(
 
     /**
      * The same for a fold step over so many slices: a work-group per group need not be much larger, since there may be
-     * thousands of groups.
+     * thousands of groups. Its shape is the same whatever that of the other steps, so that they share its binary.
      */
-    Strategy forSlices(int slices) {
-        return slices <= FEW_SLICES && items() > FEW_SLICES ? withWorkY(FEW_SLICES / workX) : this;
+    Strategy forFold(int slices) {
+        if (items() == 1) {
+            return this;
+        }
+        int most = slices <= FEW_SLICES ? FEW_SLICES : USUAL_ITEMS;
+        return new Strategy(
+                name,
+                fused,
+                GPU_WORK_X,
+                Math.max(1, Math.min(items(), most) / GPU_WORK_X),
+                GPU_VECTOR,
+                tile,
+                blocks,
+                0,
+                stream,
+                language);
     }
 
     private Strategy withWorkY(int y) {

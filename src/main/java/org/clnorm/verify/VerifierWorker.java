@@ -7,17 +7,18 @@ import java.io.InputStreamReader;
 import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.opencl.OpenClBackend.Builds;
-import org.clnorm.opencl.Strategy;
 
 /** Runs cases on a device, one after another; in this process, or as one that {@link VerifierProcess} has started. */
 final class VerifierWorker implements AutoCloseable {
     private final OpenCl.Candidate device;
-    private final List<VerifierCase> cases;
-    private final List<VerifierCase> casesForAuto;
+    private final Verifier.Extent extent;
+    private final Map<String, List<VerifierCase>> cases = new ConcurrentHashMap<>();
     /** Of the strategy that the last case was run under. */
     private OpenClBackend backend;
 
@@ -26,13 +27,12 @@ final class VerifierWorker implements AutoCloseable {
 
     VerifierWorker(OpenCl.Candidate device, Verifier.Extent extent) {
         this.device = device;
-        this.cases = extent.cases();
-        this.casesForAuto = VerifierCases.forChoiceByShape(cases);
+        this.extent = extent;
     }
 
     /** The cases of a strategy; as many for all. */
     List<VerifierCase> cases(String strategy) {
-        return strategy.equalsIgnoreCase(Strategy.AUTO) ? casesForAuto : cases;
+        return cases.computeIfAbsent(strategy, extent::cases);
     }
 
     CaseResult run(VerifierQueue.Task task) {

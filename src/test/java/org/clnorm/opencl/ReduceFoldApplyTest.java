@@ -78,7 +78,7 @@ class ReduceFoldApplyTest {
 
     private static <P> Steps steps(PassKind<P> kind, P pass, Strategy strategy, DeviceFacts facts) {
         View view = kind.view().apply(pass);
-        return kind.steps().apply(pass, new ReduceFoldApply(view, strategy, facts.computeUnits(), false, false));
+        return kind.steps().apply(pass, new ReduceFoldApply(view, strategy, facts.computeUnits(), false));
     }
 
     private static List<String> kernels(Steps steps) {
@@ -98,11 +98,12 @@ class ReduceFoldApplyTest {
         assertThat(steps.partials()).isEqualTo(5L * geometry.slices() * (24 + 16));
         assertThat(steps.launches())
                 .extracting(Launch::strategy)
-                .containsExactly(split, split.forSlices(geometry.slices()), split);
+                .containsExactly(split, split.forFold(geometry.slices()), split);
         assertThat(steps.launches().get(0).arguments())
                 .as("as moments_segmented has them, each with its type")
                 .containsExactly(
                         Place.X,
+                        0.5f,
                         (long) 32 * 24 * 200,
                         geometry.workGroups(),
                         1,
@@ -114,7 +115,6 @@ class ReduceFoldApplyTest {
                         24L * 200,
                         geometry.segmentsPerSlice(),
                         geometry.chunk(),
-                        0.5f,
                         Place.PARTIALS,
                         40);
     }
@@ -129,7 +129,12 @@ class ReduceFoldApplyTest {
 
         assertThat(kernels(steps)).containsExactly("normalize_columnar");
         assertThat(steps.partials()).isZero();
-        assertThat(steps.launches().get(0).macros()).contains("-DRELU=1", "-DRESIDUAL=0");
+        assertThat(steps.launches().get(0).macros())
+                .as("the activation is an argument")
+                .isEmpty();
+        assertThat(steps.launches().get(0).arguments())
+                .as("the tensors, and the floor that the activation is")
+                .startsWith(Place.X, Place.RESIDUAL, Place.Y, 0f);
     }
 
     @Test
@@ -204,9 +209,17 @@ class ReduceFoldApplyTest {
                 .isTrue();
         assertThat(ReduceFoldApply.isAligned(new View.Segmented(8, 4, 63, 504), gpu, tensors, places))
                 .isFalse();
-        assertThat(ReduceFoldApply.isAligned(view, Strategy.named("cpu-split", Facts.cpu(2, 4)), tensors, places))
-                .isFalse();
         Place.RESIDUAL.put(new Operand(null, 2), places);
         assertThat(ReduceFoldApply.isAligned(view, gpu, tensors, places)).isFalse();
+        assertThat(ReduceFoldApply.isAligned(view, Strategy.named("cpu-split", Facts.cpu(2, 4)), tensors, places))
+                .as("a single work-item's vectors may lie anywhere")
+                .isTrue();
+        Strategy narrow = gpu.unaligned(Facts.gpu(16), view);
+        assertThat(narrow.vectorWidth()).isEqualTo(1);
+        assertThat(narrow.items()).isEqualTo(gpu.items());
+        assertThat(narrow.forFold(1))
+                .as("folds are the same")
+                .isEqualTo(gpu.forFold(1).withTile(narrow.tile()));
+        assertThat(ReduceFoldApply.isAligned(view, narrow, tensors, places)).isTrue();
     }
 }

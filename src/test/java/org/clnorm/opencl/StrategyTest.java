@@ -369,14 +369,14 @@ class StrategyTest {
     }
 
     @Test
-    void forSlices_few_isASmallWorkGroup() {
+    void forFold_few_isASmallWorkGroup() {
         Strategy gpu = Strategy.named("gpu-split", Facts.h200());
         Strategy cpu = Strategy.named("cpu-split", Facts.cpu(2, 16));
 
-        assertThat(gpu.forSlices(1).items()).isEqualTo(64);
-        assertThat(gpu.forSlices(64).items()).isEqualTo(64);
-        assertThat(gpu.forSlices(65)).isEqualTo(gpu);
-        assertThat(cpu.forSlices(1)).isEqualTo(cpu);
+        assertThat(gpu.forFold(1).items()).isEqualTo(64);
+        assertThat(gpu.forFold(64).items()).isEqualTo(64);
+        assertThat(gpu.forFold(65)).isEqualTo(gpu);
+        assertThat(cpu.forFold(1)).isEqualTo(cpu);
     }
 
     @Test

@@ -58,8 +58,8 @@ class VerifierCasesTest {
 
     @Test
     void cases_outOfPlace_areTheSameOtherwise() {
-        List<VerifierCase> quick = new Verifier.Extent(true, true).cases();
-        List<VerifierCase> outOfPlace = new Verifier.Extent(true, false).cases();
+        List<VerifierCase> quick = new Verifier.Extent(true, true).cases("cpu-fused");
+        List<VerifierCase> outOfPlace = new Verifier.Extent(true, false).cases("cpu-fused");
 
         assertThat(outOfPlace).extracting(VerifierCase::inPlace).containsOnly(InPlace.NOTHING);
         assertThat(outOfPlace)

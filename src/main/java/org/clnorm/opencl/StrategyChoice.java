@@ -1,0 +1,33 @@
+package org.clnorm.opencl;
+
+import org.clnorm.Layout;
+import org.clnorm.Shape;
+import org.clnorm.view.View;
+
+/**
+ * Which strategy a pass takes on a device: a pure function of its facts.
+ *
+ * @param fixed the one that a user asked for, or null
+ * @param table what is chosen by where none was asked for
+ */
+record StrategyChoice(DeviceFacts facts, Strategy fixed, StrategyTable table) {
+    /** For a pass over a view. */
+    Strategy forPass(Pass pass, View view) {
+        if (fixed == null) {
+            return Strategy.choose(facts, pass, view, table);
+        }
+        Strategy strategy = fixed.forView(facts, view);
+        return pass == Pass.INFERENCE ? strategy.forApply() : strategy;
+    }
+
+    /** For a batch's pass, one whose steps are launches of their own. */
+    Strategy split(Pass pass, Shape shape, Layout layout) {
+        Strategy strategy = forPass(pass, View.batch(shape, layout));
+        return strategy.fused() ? strategy.split(facts) : strategy;
+    }
+
+    /** For work that has no groups. */
+    Strategy forCopies() {
+        return fixed != null ? fixed : Strategy.forCopies(facts);
+    }
+}

@@ -1,0 +1,92 @@
+package org.clnorm.verify;
+
+import static org.assertj.core.api.Assertions.assertThat;
+
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import org.clnorm.DeviceInfo;
+import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.opencl.PlanningBackend;
+import org.junit.jupiter.api.Test;
+
+/** How many programs everyone waits for who runs all that there is: the verifier's cases, on devices whose facts are frozen. */
+class ProgramsTest {
+    private static final DeviceFacts CPU = facts(DeviceInfo.Kind.CPU, "Portable Computing Language", 2, 16, 4096);
+    private static final DeviceFacts GPU = facts(DeviceInfo.Kind.GPU, "NVIDIA CUDA", 132, 1, 1024);
+
+    @Test
+    void programs_strategiesOfAGpu_areNoMore() {
+        assertAtMost(
+                Map.of("auto", 58, "gpu-cached", 64, "gpu-fused", 40, "gpu-split", 38, "all together", 84),
+                counts(GPU));
+    }
+
+    @Test
+    void programs_strategiesOfACpu_areNoMore() {
+        assertAtMost(
+                Map.of(
+                        "auto",
+                        54,
+                        "cpu-fused",
+                        39,
+                        "cpu-split",
+                        38,
+                        "gpu-cached",
+                        62,
+                        "gpu-fused",
+                        40,
+                        "gpu-split",
+                        36,
+                        "all together",
+                        158),
+                counts(CPU));
+    }
+
+    private static void assertAtMost(Map<String, Integer> most, Map<String, Integer> counts) {
+        assertThat(counts).containsOnlyKeys(most.keySet()).allSatisfy((strategy, count) -> assertThat(count)
+                .as("each is a compilation for whoever verifies %s: %s", strategy, counts)
+                .isPositive()
+                .isLessThanOrEqualTo(most.get(strategy)));
+    }
+
+    private static Map<String, Integer> counts(DeviceFacts facts) {
+        Map<String, Integer> counts = new TreeMap<>();
+        Set<String> all = new TreeSet<>();
+        for (String strategy : Verifier.strategies(facts)) {
+            Set<String> programs = programs(facts, strategy);
+            counts.put(strategy, programs.size());
+            all.addAll(programs);
+        }
+        counts.put("all together", all.size());
+        return counts;
+    }
+
+    private static Set<String> programs(DeviceFacts facts, String strategy) {
+        PlanningBackend backend = new PlanningBackend(facts, strategy);
+        for (VerifierCase c : Verifier.Extent.FULL.cases(strategy)) {
+            VerifierTrial.run(backend, Map::of, c, VerifierInputs.of(c));
+        }
+        return backend.programs();
+    }
+
+    private static DeviceFacts facts(
+            DeviceInfo.Kind kind, String platform, int computeUnits, int vectorWidth, int maxWorkGroup) {
+        return new DeviceFacts(
+                kind,
+                platform,
+                "a device",
+                "a vendor",
+                "OpenCL 1.2",
+                "1",
+                computeUnits,
+                vectorWidth,
+                maxWorkGroup,
+                48 << 10,
+                50 << 20,
+                140L << 30,
+                35L << 30,
+                "");
+    }
+}
