@@ -1,5 +1,7 @@
 package org.clnorm.opencl;
 
+import static org.clnorm.opencl.Argument.named;
+
 import java.util.List;
 import org.clnorm.backend.Operand;
 import org.clnorm.opencl.ReduceFoldApply.Steps;
@@ -20,6 +22,13 @@ record Copy(Operand from, Operand to, long count, Strategy strategy) {
             (copy, over) -> {
                 long perSlice = Geometry.flatPerSlice(copy.strategy, copy.count, over.computeUnits());
                 long workGroups = (copy.count + perSlice - 1) / perSlice;
-                return new Steps(over.launch("copy", "", workGroups, Place.FROM, Place.TO, copy.count, perSlice));
+                return new Steps(over.launch(
+                        "copy",
+                        "",
+                        workGroups,
+                        named("x", Place.FROM),
+                        named("y", Place.TO),
+                        named("elements", copy.count),
+                        named("per_slice", perSlice)));
             });
 }

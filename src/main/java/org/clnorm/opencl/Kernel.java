@@ -48,16 +48,16 @@ final class Kernel {
         this.workGroup = new long[] {launch.strategy().items()};
         List<Slot> places = new ArrayList<>();
         int next = 0;
-        for (Object argument : launch.arguments()) {
-            if (argument instanceof Place place) {
+        for (Argument argument : launch.arguments()) {
+            if (argument.value() instanceof Place place) {
                 places.add(new Slot(place, next));
                 next += place.hasOffset() ? 2 : 1;
-            } else if (argument instanceof Integer value) {
+            } else if (argument.value() instanceof Integer value) {
                 set(next++, Sizeof.cl_int, Pointer.to(new int[] {value}));
-            } else if (argument instanceof Long value) {
+            } else if (argument.value() instanceof Long value) {
                 set(next++, Sizeof.cl_long, Pointer.to(new long[] {value}));
             } else {
-                set(next++, Sizeof.cl_float, Pointer.to(new float[] {(Float) argument}));
+                set(next++, Sizeof.cl_float, Pointer.to(new float[] {(Float) argument.value()}));
             }
         }
         this.slots = places.toArray(Slot[]::new);

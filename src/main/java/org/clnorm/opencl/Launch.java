@@ -1,7 +1,6 @@
 package org.clnorm.opencl;
 
 import java.util.List;
-import java.util.stream.Stream;
 import org.clnorm.DataType;
 
 /**
@@ -9,23 +8,14 @@ import org.clnorm.DataType;
  *
  * @param kernel its name in the catalogue
  * @param macros those of the pass, besides the strategy's
- * @param arguments in the kernel's order: an Integer, Long or Float is the value of an int, long or float; a
- *     {@link Place} is a buffer, and its offset where it has one
+ * @param arguments in the kernel's order
  */
-record Launch(String kernel, Strategy strategy, String macros, long workGroups, List<Object> arguments) {
-    /** Arguments, the lists among them in the place where they stand. */
-    static List<Object> arguments(Object... parts) {
-        return Stream.of(parts)
-                .flatMap(part -> part instanceof List<?> list ? list.stream() : Stream.of(part))
-                .map(Object.class::cast)
-                .toList();
-    }
-
+record Launch(String kernel, Strategy strategy, String macros, long workGroups, List<Argument> arguments) {
     /** The same with the macros that say how its tensors are stored; the most usual way needs none. */
     Launch storing(DataType[] types) {
         StringBuilder all = new StringBuilder(macros);
-        for (Object argument : arguments) {
-            if (argument instanceof Place place && place.storage() != null) {
+        for (Argument argument : arguments) {
+            if (argument.value() instanceof Place place && place.storage() != null) {
                 DataType type = types[place.ordinal()];
                 if (type != null && type != DataType.FLOAT32) {
                     all.append(" -D").append(place.storage()).append("_T=").append(type.ordinal());

@@ -1,10 +1,12 @@
 package org.clnorm.opencl;
 
-import static org.clnorm.opencl.Launch.arguments;
+import static org.clnorm.opencl.Argument.arguments;
+import static org.clnorm.opencl.Argument.named;
 import static org.clnorm.opencl.ReduceFoldApply.Direction.BACKWARD;
 import static org.clnorm.opencl.ReduceFoldApply.Direction.FORWARD;
 
 import java.util.List;
+import java.util.stream.Stream;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
@@ -34,9 +36,7 @@ final class Passes {
             Pass.FORWARD,
             pass -> view(pass.normalization(), pass.shape(), pass.layout()),
             pass -> byElement(pass.normalization()),
-            arguments(FORWARD.tensors(), ROW_AFFINE).stream()
-                    .map(Place.class::cast)
-                    .toList(),
+            Stream.concat(FORWARD.tensors().stream(), ROW_AFFINE.stream()).toList(),
             Passes::alike,
             Passes::place,
             Passes::steps);
@@ -71,9 +71,7 @@ final class Passes {
                     ? given(pass.normalization(), pass.shape(), pass.layout())
                     : view(pass.normalization(), pass.shape(), pass.layout()),
             pass -> byElement(pass.normalization()),
-            arguments(BACKWARD.tensors(), ROW_AFFINE).stream()
-                    .map(Place.class::cast)
-                    .toList(),
+            Stream.concat(BACKWARD.tensors().stream(), ROW_AFFINE.stream()).toList(),
             Passes::alike,
             Passes::place,
             Passes::steps);
@@ -89,7 +87,7 @@ final class Passes {
                 Place.X.put(pass.x(), places);
                 coefficients(pass.room(), places);
             },
-            (pass, over) -> over.reduced(FORWARD, List.of(0f), ""));
+            (pass, over) -> over.reduced(FORWARD, List.of(named("least", 0f)), ""));
 
     /** Forward with moments that are in the coefficients. */
     static final PassKind<ForwardCombined> COMBINED = new PassKind<>(
@@ -118,7 +116,7 @@ final class Passes {
             },
             (pass, over) -> {
                 int mask = mask(pass.activation(), pass.y());
-                return over.reduced(BACKWARD, List.of(mask), macro(mask, over));
+                return over.reduced(BACKWARD, List.of(named("mask", mask)), macro(mask, over));
             });
 
     /** Backward with sums that are in the coefficients. */
@@ -295,15 +293,15 @@ final class Passes {
         boolean inFold = tracksInFold(pass, over.view());
         Normalization.Renormalization bounds = pass.normalization().renormalization();
         boolean renormalizes = bounds != null && pass.running() != null;
-        List<Object> fold = arguments(
+        List<Argument> fold = arguments(
                 affine(pass.normalization(), pass.epsilon(), over.view()),
                 running(
                         inFold ? pass.running() : null,
                         pass.policy(),
                         over.view().sharing() * over.view().groupSize()),
-                renormalizes ? (float) bounds.rMax() : 0f,
-                renormalizes ? (float) bounds.dMax() : 0f);
-        List<Object> reduce = List.of(least(pass.normalization(), pass.epsilon(), over.view()));
+                named("r_max", renormalizes ? (float) bounds.rMax() : 0f),
+                named("d_max", renormalizes ? (float) bounds.dMax() : 0f));
+        List<Argument> reduce = List.of(named("least", least(pass.normalization(), pass.epsilon(), over.view())));
         Steps steps = over.all(FORWARD, reduce, fold, floor(pass.activation()), "");
         boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
         return after ? steps.and(new Steps(track(pass, over))) : steps;
@@ -320,19 +318,19 @@ final class Passes {
                 "track",
                 across ? 1 : view.blocks().count(),
                 arguments(
-                        flag(averaged),
-                        biased ? 1f : (float) (last / (last - 1)),
+                        named("averaged", flag(averaged)),
+                        named("last_factor", biased ? 1f : (float) (last / (last - 1))),
                         running(pass.running(), pass.policy(), m)));
     }
 
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
-        List<Object> fold =
+        List<Argument> fold =
                 arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Place.MEAN, Place.VARIANCE);
         return new Steps(over.foldEach("fold_given", fold), over.apply(FORWARD, floor(pass.activation()), ""));
     }
 
     private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {
-        List<Object> fold = arguments(
+        List<Argument> fold = arguments(
                 affine(Normalization.BATCH, pass.epsilon(), over.view()), averaging(pass.running(), pass.policy(), 1));
         Launch folding = over.foldEach("fold_combined", fold);
         return pass.shape().elements() == 0
@@ -341,27 +339,27 @@ final class Passes {
     }
 
     private static Steps steps(BackwardCombined pass, ReduceFoldApply over) {
-        List<Object> fold = arguments(
+        List<Argument> fold = arguments(
                 Place.DGAMMA,
                 Place.DBETA,
                 affineStride(Normalization.BATCH, over.view()),
-                0,
-                flag(pass.accumulate()),
-                (float) ((OpenClSavedStatistics) pass.saved()).epsilon(),
-                1f,
-                1f,
+                named("parts", 0),
+                named("accumulate", flag(pass.accumulate())),
+                epsilon(((OpenClSavedStatistics) pass.saved()).epsilon()),
+                named("count", 1f),
+                named("last_count", 1f),
                 statistic(Normalization.BATCH),
-                over.view().joined(),
-                0);
+                named("joined", over.view().joined()),
+                named("renormalized", 0));
         int mask = mask(pass.activation(), pass.y());
         return new Steps(
                 over.foldEach("fold_combined_gradients", fold),
-                over.apply(BACKWARD, List.of(mask, 0), macro(mask, over)));
+                over.apply(BACKWARD, List.of(named("mask", mask), named("frozen", 0)), macro(mask, over)));
     }
 
     /** What the activation leaves nothing under. */
-    private static List<Object> floor(Activation activation) {
-        return List.of(activation == Activation.RELU ? 0f : Float.NEGATIVE_INFINITY);
+    private static List<Argument> floor(Activation activation) {
+        return List.of(named("lowest", activation == Activation.RELU ? 0f : Float.NEGATIVE_INFINITY));
     }
 
     /** Where dy passes the activation's derivative, as pointwise.clh has it. */
@@ -383,37 +381,40 @@ final class Passes {
                 && !byElement
                 && !normalization.perSample()
                 && view.blocks().count() > 1;
-        List<Object> fold = arguments(
-                byElement ? List.of(Place.NONE, Place.NONE) : List.of(Place.DGAMMA, Place.DBETA),
+        List<Argument> fold = arguments(
+                named("dgamma", byElement ? Place.NONE : Place.DGAMMA),
+                named("dbeta", byElement ? Place.NONE : Place.DBETA),
                 affineStride(normalization, view),
-                flag(parts),
-                flag(pass.accumulate()),
-                (float) ((OpenClSavedStatistics) pass.saved()).epsilon(),
+                named("parts", flag(parts)),
+                named("accumulate", flag(pass.accumulate())),
+                epsilon(((OpenClSavedStatistics) pass.saved()).epsilon()),
                 sharedCounts(view),
                 statistic(normalization),
-                view.joined(),
-                flag(normalization.renormalization() != null && !pass.frozen()));
+                named("joined", view.joined()),
+                named("renormalized", flag(normalization.renormalization() != null && !pass.frozen())));
         int mask = mask(pass.activation(), pass.y());
         String macro = macro(mask, over);
-        List<Object> pointwise = List.of(mask, flag(pass.frozen()));
-        Steps steps = over.all(BACKWARD, List.of(mask), fold, pointwise, macro);
+        List<Argument> pointwise = List.of(named("mask", mask), named("frozen", flag(pass.frozen())));
+        Steps steps = over.all(BACKWARD, List.of(named("mask", mask)), fold, pointwise, macro);
         if (byElement && affine && over.strategy().fused() && over.strategy().items() == 1) {
             return over.rowGradients(fold, pointwise, macro, flag(pass.accumulate()));
         }
         if (byElement && affine) {
-            return over.rowGradients(mask, macro, flag(pass.accumulate())).and(steps);
+            return over.rowGradients(named("mask", mask), macro, flag(pass.accumulate()))
+                    .and(steps);
         }
         return parts ? steps.and(new Steps(over.sumParts(flag(pass.accumulate())))) : steps;
     }
 
-    private static List<Object> affine(Normalization normalization, double epsilon, View view) {
+    private static List<Argument> affine(Normalization normalization, double epsilon, View view) {
         return arguments(
-                byElement(normalization) ? List.of(Place.NONE, Place.NONE) : List.of(Place.GAMMA, Place.BETA),
+                named("gamma", byElement(normalization) ? Place.NONE : Place.GAMMA),
+                named("beta", byElement(normalization) ? Place.NONE : Place.BETA),
                 affineStride(normalization, view),
-                (float) epsilon,
+                epsilon(epsilon),
                 sharedCounts(view),
                 statistic(normalization),
-                view.joined());
+                named("joined", view.joined()));
     }
 
     /** What is added to the mean of a group's squares, or is its least value: least_of in fold.cl. */
@@ -423,45 +424,55 @@ final class Passes {
     }
 
     /** From a block's γ and β to the next one's. */
-    private static int affineStride(Normalization normalization, View view) {
-        return normalization.perSample() ? view.groups() : 0;
+    private static Argument affineStride(Normalization normalization, View view) {
+        return named("affine_stride", normalization.perSample() ? view.groups() : 0);
     }
 
     /** How many values share statistics, and how many in the last block. */
-    private static List<Object> sharedCounts(View view) {
-        return List.of((float) (view.groupSize() * view.sharing()), (float) (view.lastGroupSize() * view.sharing()));
+    private static List<Argument> sharedCounts(View view) {
+        return List.of(named("count", (float) (view.groupSize() * view.sharing())), named("last_count", (float)
+                (view.lastGroupSize() * view.sharing())));
     }
 
     /** As fold.cl has them. */
-    private static int statistic(Normalization normalization) {
-        return switch (normalization.statistic()) {
-            case CENTERED -> 0;
-            case ROOT_MEAN_SQUARE -> 1;
-            case LENGTH -> 2;
-        };
+    private static Argument statistic(Normalization normalization) {
+        int number =
+                switch (normalization.statistic()) {
+                    case CENTERED -> 0;
+                    case ROOT_MEAN_SQUARE -> 1;
+                    case LENGTH -> 2;
+                };
+        return named("statistic", number);
     }
 
-    private static List<Object> running(RunningStatistics running, NonFinitePolicy policy, double m) {
+    private static Argument epsilon(double epsilon) {
+        return named("epsilon", (float) epsilon);
+    }
+
+    private static List<Argument> running(RunningStatistics running, NonFinitePolicy policy, double m) {
         boolean unbiased = running != null && running.estimate() == RunningVariance.UNBIASED;
         return averaging(running, policy, unbiased ? m / (m - 1) : 1);
     }
 
     /** @param varianceFactor from the variance to the estimate of it that enters */
-    private static List<Object> averaging(RunningStatistics running, NonFinitePolicy policy, double varianceFactor) {
+    private static List<Argument> averaging(RunningStatistics running, NonFinitePolicy policy, double varianceFactor) {
         List<Place> places = List.of(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED);
-        if (running == null) {
-            return arguments(places, 0, 0f, 0f, 0f, 0);
-        }
-        int kind =
-                switch (running.average().kind()) {
+        int kind = running == null
+                ? 0
+                : switch (running.average().kind()) {
                     case NONE -> 0;
                     case EXPONENTIAL -> 1;
                     case CUMULATIVE -> 2;
                     case BIAS_CORRECTED_EXPONENTIAL -> 3;
                 };
-        double weight = running.average().newBatchWeight();
-        int skip = flag(policy == NonFinitePolicy.SKIP_RUNNING_UPDATE);
-        return arguments(places, kind, (float) weight, (float) Math.log1p(-weight), (float) varianceFactor, skip);
+        double weight = running == null ? 0 : running.average().newBatchWeight();
+        return arguments(
+                places,
+                named("average", kind),
+                named("weight", (float) weight),
+                named("log_rest", (float) Math.log1p(-weight)),
+                named("variance_factor", running == null ? 0f : (float) varianceFactor),
+                named("skip_non_finite", flag(running != null && policy == NonFinitePolicy.SKIP_RUNNING_UPDATE)));
     }
 
     private static int flag(boolean set) {

@@ -1,6 +1,7 @@
 package org.clnorm.opencl;
 
-import static org.clnorm.opencl.Launch.arguments;
+import static org.clnorm.opencl.Argument.arguments;
+import static org.clnorm.opencl.Argument.named;
 import static org.clnorm.opencl.Place.COEFFICIENTS;
 import static org.clnorm.opencl.Place.DRESIDUAL;
 import static org.clnorm.opencl.Place.DX;
@@ -101,15 +102,21 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         }
     }
 
-    /** Whether vectors lie as a strategy needs them: a single work-item's may lie anywhere, others' at multiples of their width. */
+    /**
+     * Whether vectors lie as a strategy needs them: a single work-item's may lie anywhere, others' at multiples of their
+     * width. Asked in each step; it allocates nothing.
+     */
     static boolean isAligned(View view, Strategy strategy, List<Place> tensors, Operand[] places) {
         int width = strategy.vectorWidth();
-        boolean anywhere = strategy.items() == 1 || width == 1;
-        return anywhere
-                || view.contiguous() % width == 0
-                        && tensors.stream()
-                                .map(place -> place.of(places))
-                                .allMatch(operand -> operand == null || operand.offset() % width == 0);
+        if (strategy.items() == 1 || width == 1) {
+            return true;
+        }
+        boolean aligned = view.contiguous() % width == 0;
+        for (int i = 0; aligned && i < tensors.size(); i++) {
+            Operand operand = tensors.get(i).of(places);
+            aligned = operand == null || operand.offset() % width == 0;
+        }
+        return aligned;
     }
 
     /**
@@ -120,9 +127,10 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * @param pointwise the arguments of the apply step, and of all three in one, that say what happens to an element
      * @param macros of the steps that go over elements
      */
-    Steps all(Direction direction, List<Object> reduce, List<Object> fold, List<Object> pointwise, String macros) {
+    Steps all(
+            Direction direction, List<Argument> reduce, List<Argument> fold, List<Argument> pointwise, String macros) {
         if (strategy.fused()) {
-            return new Steps(fused(direction, pointwise, arguments(fold, COEFFICIENTS, pitch()), macros));
+            return new Steps(fused(direction, pointwise, arguments(fold, coefficients()), macros));
         }
         Geometry geometry = geometry();
         boolean joins = view.joined() != 1;
@@ -138,16 +146,18 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                         : foldGroups(strategy.forFold(1).workX()) * blocks(),
                                 arguments(
                                         PARTIALS,
-                                        geometry.slices(),
-                                        joins
-                                                ? Math.max(1, view.groups() / Math.max(1, view.joined()))
-                                                : (int) foldGroups(
-                                                        strategy.forFold(1).workX()),
-                                        blocks(),
-                                        view.groups(),
+                                        named("slices", geometry.slices()),
+                                        named(
+                                                "per_block",
+                                                joins
+                                                        ? Math.max(1, view.groups() / Math.max(1, view.joined()))
+                                                        : (int) foldGroups(
+                                                                strategy.forFold(1)
+                                                                        .workX())),
+                                        named("blocks", blocks()),
+                                        groups(),
                                         fold,
-                                        COEFFICIENTS,
-                                        pitch())),
+                                        coefficients())),
                         apply(direction, pointwise, macros)),
                 partials(direction, geometry));
     }
@@ -159,7 +169,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * @param reduce as of {@link #all}
      * @param macros as of {@link #all}
      */
-    Steps reduced(Direction direction, List<Object> reduce, String macros) {
+    Steps reduced(Direction direction, List<Argument> reduce, String macros) {
         Geometry geometry = geometry();
         Strategy joining = strategy.forFold(geometry.slices());
         long workGroups = foldGroups(strategy.forFold(1).workX());
@@ -173,16 +183,15 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 workGroups,
                                 arguments(
                                         PARTIALS,
-                                        geometry.slices(),
-                                        (int) workGroups,
-                                        blocks(),
-                                        view.groups(),
-                                        COEFFICIENTS,
-                                        pitch()))),
+                                        named("slices", geometry.slices()),
+                                        named("per_block", (int) workGroups),
+                                        named("blocks", blocks()),
+                                        groups(),
+                                        coefficients()))),
                 partials(direction, geometry));
     }
 
-    private Launch reduce(Direction direction, Geometry geometry, List<Object> reduce, String macros) {
+    private Launch reduce(Direction direction, Geometry geometry, List<Argument> reduce, String macros) {
         boolean backward = direction == Direction.BACKWARD;
         return launch(
                 direction.reduce + KernelCatalogue.patternOf(view),
@@ -191,11 +200,11 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 direction.reduced,
                 backward ? rowAffine() : List.of(),
                 reduce,
-                view.elements(),
+                elements(),
                 slices(geometry),
                 backward ? List.of(COEFFICIENTS) : List.of(),
                 PARTIALS,
-                pitch());
+                named("pitch", pitch()));
     }
 
     private long partials(Direction direction, Geometry geometry) {
@@ -203,9 +212,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     /** The apply step, from coefficients that are there. */
-    Launch apply(Direction direction, List<Object> pointwise, String macros) {
-        List<Object> coefficients = List.of(COEFFICIENTS, pitch());
-        List<Object> tensors = arguments(direction.tensors, rowAffine(), pointwise);
+    Launch apply(Direction direction, List<Argument> pointwise, String macros) {
+        List<Argument> tensors = arguments(direction.tensors, rowAffine(), pointwise);
         if (direction == Direction.FORWARD
                 && strategy.appliesAlongPlanes(view)
                 && rowAffine().isEmpty()) {
@@ -217,8 +225,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                     perBlock((elements + perSlice - 1) / perSlice),
                     tensors,
                     flat((elements + perSlice - 1) / perSlice, perSlice),
-                    view.contiguous(),
-                    coefficients);
+                    named("length", view.contiguous()),
+                    coefficients());
         }
         Geometry geometry = geometry();
         boolean segmented = view instanceof View.Segmented;
@@ -228,11 +236,11 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 perBlock(segmented ? geometry.workGroups() : geometry.flatSlices()),
                 tensors,
                 segmented ? slices(geometry) : flat(geometry.flatSlices(), geometry.flatPerSlice()),
-                coefficients);
+                coefficients());
     }
 
     /** A fold step without partial results: a work-item for each vector of groups, of each block. */
-    Launch foldEach(String kernel, List<Object> fold) {
+    Launch foldEach(String kernel, List<Argument> fold) {
         Strategy folding = strategy.forFold(1);
         long perBlock = foldGroups(folding.items());
         return new Launch(
@@ -240,7 +248,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 folding,
                 "",
                 perBlock * blocks(),
-                arguments((int) perBlock, blocks(), view.groups(), fold, COEFFICIENTS, pitch()));
+                arguments(
+                        named("per_block", (int) perBlock), named("blocks", blocks()), groups(), fold, coefficients()));
     }
 
     /**
@@ -248,7 +257,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      *
      * @param blocks the first ones, 1 where all hold the same
      */
-    Launch foldBlocks(String kernel, int blocks, List<Object> fold) {
+    Launch foldBlocks(String kernel, int blocks, List<Argument> fold) {
         Strategy folding = strategy.forFold(1);
         long perBlock = foldGroups(folding.items());
         return new Launch(
@@ -256,7 +265,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 folding,
                 "",
                 perBlock,
-                arguments((int) perBlock, blocks, view.groups(), fold, COEFFICIENTS, pitch()));
+                arguments(named("per_block", (int) perBlock), named("blocks", blocks), groups(), fold, coefficients()));
     }
 
     /** The sum of the blocks' parts of dγ and dβ. */
@@ -279,11 +288,20 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 folding,
                 "",
                 (columns + each - 1) / each,
-                List.of(from, gamma, beta, parts, step, columns, Place.DGAMMA, Place.DBETA, accumulate));
+                arguments(
+                        named("values", from),
+                        named("gamma_at", gamma),
+                        named("beta_at", beta),
+                        named("parts", parts),
+                        named("step", step),
+                        named("count", columns),
+                        Place.DGAMMA,
+                        Place.DBETA,
+                        named("accumulate", accumulate)));
     }
 
     /** dγ and dβ of rows, which are sums down the matrix of rows: its launches, before those that write dx. */
-    Steps rowGradients(int mask, String macros, int accumulate) {
+    Steps rowGradients(Argument mask, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
         View.Columnar matrix = new View.Columnar(rows.length(), rows.groups(), 1);
         Geometry geometry = Geometry.of(strategy, matrix, computeUnits);
@@ -297,14 +315,13 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 Direction.BACKWARD.reduced,
                                 rowAffine(),
                                 mask,
-                                matrix.rows(),
-                                matrix.columns(),
-                                geometry.rowsPerSlice(),
-                                geometry.stripes(),
-                                COEFFICIENTS,
-                                pitch(),
+                                named("rows", matrix.rows()),
+                                named("columns", matrix.columns()),
+                                named("rows_per_slice", geometry.rowsPerSlice()),
+                                named("stripes", geometry.stripes()),
+                                coefficients(),
                                 PARTIALS,
-                                pitch),
+                                named("parts_pitch", pitch)),
                         sumParts(PARTIALS, 0, pitch, geometry.slices(), 2L * pitch, matrix.columns(), accumulate)),
                 2L * geometry.slices() * pitch);
     }
@@ -315,7 +332,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * @param fold as of {@link #all}
      * @param pointwise as of {@link #all}
      */
-    Steps rowGradients(List<Object> fold, List<Object> pointwise, String macros, int accumulate) {
+    Steps rowGradients(List<Argument> fold, List<Argument> pointwise, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
         int pitch = OpenClSavedStatistics.pitch(rows.length(), 1);
         int perSlice = Geometry.rowsPerSlice(strategy, rows, computeUnits);
@@ -329,14 +346,13 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 Direction.BACKWARD.tensors,
                                 rowAffine(),
                                 pointwise,
-                                rows.groups(),
-                                rows.length(),
-                                perSlice,
+                                groups(),
+                                named("columns", rows.length()),
+                                named("rows_per_slice", perSlice),
                                 fold,
-                                COEFFICIENTS,
-                                pitch(),
+                                coefficients(),
                                 PARTIALS,
-                                pitch),
+                                named("parts_pitch", pitch)),
                         sumParts(PARTIALS, 0, pitch, slices, 2L * pitch, rows.length(), accumulate)),
                 2L * slices * pitch);
     }
@@ -348,10 +364,10 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     /** All three steps in one launch, whose work-groups have whole groups. */
-    private Launch fused(Direction direction, List<Object> pointwise, List<Object> fold, String macros) {
+    private Launch fused(Direction direction, List<Argument> pointwise, List<Argument> fold, String macros) {
         View shaped = rowAffine().isEmpty() ? strategy.reshape(view) : view;
         String kernel = KernelCatalogue.fusedStep(direction.fused, strategy) + KernelCatalogue.patternOf(shaped);
-        List<Object> tensors = arguments(direction.tensors, rowAffine(), pointwise);
+        List<Argument> tensors = arguments(direction.tensors, rowAffine(), pointwise);
         if (shaped instanceof View.Segmented segmented) {
             int groups = Geometry.fusedGroups(strategy, segmented, computeUnits);
             long perBlock = (view.groups() + groups - 1L) / groups;
@@ -360,11 +376,11 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                     macros,
                     perBlock(perBlock),
                     tensors,
-                    view.elements(),
+                    elements(),
                     blockArguments(perBlock),
-                    view.groups(),
-                    groups,
-                    Geometry.folded(strategy, segmented),
+                    groups(),
+                    named("groups_per_item", groups),
+                    named("folded", Geometry.folded(strategy, segmented)),
                     runs(segmented),
                     fold);
         }
@@ -378,13 +394,13 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 macros,
                 perBlock(perBlock),
                 tensors,
-                view.elements(),
+                elements(),
                 blockArguments(perBlock),
-                view.groups(),
-                columnar.width(),
-                columnar.rows(),
-                stripe,
-                stripes,
+                groups(),
+                named("width", columnar.width()),
+                named("rows", columnar.rows()),
+                named("stripe", stripe),
+                named("stripes", stripes),
                 fold);
     }
 
@@ -395,27 +411,55 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         return new Launch(kernel, strategy, all, workGroups, arguments(arguments));
     }
 
-    private List<Object> slices(Geometry geometry) {
-        List<Object> blocks = blockArguments(geometry.workGroups());
+    private List<Argument> slices(Geometry geometry) {
+        List<Argument> blocks = blockArguments(geometry.workGroups());
         return view instanceof View.Segmented segmented
-                ? arguments(blocks, view.groups(), runs(segmented), geometry.segmentsPerSlice(), geometry.chunk())
-                : arguments(blocks, view.groups(), view.groupSize(), geometry.rowsPerSlice());
+                ? arguments(
+                        blocks,
+                        groups(),
+                        runs(segmented),
+                        named("segments_per_slice", geometry.segmentsPerSlice()),
+                        named("chunk", geometry.chunk()))
+                : arguments(
+                        blocks,
+                        groups(),
+                        named("rows", view.groupSize()),
+                        named("rows_per_slice", geometry.rowsPerSlice()));
     }
 
-    private List<Object> flat(long perBlock, long perSlice) {
-        return arguments(blockArguments(perBlock), view.groups(), view.runs(), perSlice);
+    private List<Argument> flat(long perBlock, long perSlice) {
+        return arguments(blockArguments(perBlock), groups(), named("rows", view.runs()), named("per_slice", perSlice));
     }
 
-    private List<Object> blockArguments(long perBlock) {
+    private List<Argument> blockArguments(long perBlock) {
         View.Blocks blocks = view.blocks();
-        return List.of(Math.toIntExact(perBlock), blocks.count(), blocks.stride(), blocks.lastRuns());
+        return List.of(
+                named("per_block", Math.toIntExact(perBlock)),
+                named("blocks", blocks.count()),
+                named("block_stride", blocks.stride()),
+                named("last_runs", blocks.lastRuns()));
     }
 
-    private static List<Object> runs(View.Segmented view) {
-        return List.of(view.segments(), view.length(), view.segmentStride());
+    private static List<Argument> runs(View.Segmented view) {
+        return List.of(
+                named("segments", view.segments()),
+                named("length", view.length()),
+                named("segment_stride", view.segmentStride()));
     }
 
-    private List<Object> rowAffine() {
+    private Argument elements() {
+        return named("elements", view.elements());
+    }
+
+    private Argument groups() {
+        return named("groups", view.groups());
+    }
+
+    private List<Argument> coefficients() {
+        return arguments(COEFFICIENTS, named("pitch", pitch()));
+    }
+
+    private List<Place> rowAffine() {
         return affineByElement ? List.of(Place.ROW_GAMMA, Place.ROW_BETA) : List.of();
     }
 

@@ -2,7 +2,10 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.TreeSet;
 import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
@@ -28,6 +31,7 @@ import org.clnorm.view.View;
 public final class PlanningBackend implements Backend {
     private final StrategyChoice choice;
     private final Set<String> programs = new TreeSet<>();
+    private final Map<String, Launch> examples = new TreeMap<>();
 
     /** @param strategy a strategy's name, or "auto" */
     public PlanningBackend(DeviceFacts facts, String strategy) {
@@ -38,6 +42,16 @@ public final class PlanningBackend implements Backend {
     /** What the passes would have built: kernels, and the compiler's options. */
     public Set<String> programs() {
         return programs;
+    }
+
+    /** The kernels of the passes: how the host sets the parameters of each, and how it has declared them. */
+    public Map<String, List<List<String>>> parameters() {
+        Map<String, List<List<String>>> both = new TreeMap<>();
+        try (DefaultDevice.Foreign device = new DefaultDevice.Foreign()) {
+            examples.forEach((kernel, launch) ->
+                    both.put(kernel, List.of(KernelSignature.set(launch), KernelSignature.declared(launch, device))));
+        }
+        return both;
     }
 
     private <P> void plan(PassKind<P> kind, P pass, Strategy given) {
@@ -52,6 +66,7 @@ public final class PlanningBackend implements Backend {
         }
         for (Launch launch : kind.steps().apply(pass, over).launches()) {
             programs.add(launch.kernel() + " " + launch.storing(types).options());
+            examples.putIfAbsent(launch.kernel() + (launch.macros().contains("ROWS") ? " of rows" : ""), launch);
         }
     }
 

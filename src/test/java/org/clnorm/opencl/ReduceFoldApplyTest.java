@@ -100,6 +100,7 @@ class ReduceFoldApplyTest {
                 .extracting(Launch::strategy)
                 .containsExactly(split, split.forFold(geometry.slices()), split);
         assertThat(steps.launches().get(0).arguments())
+                .extracting(Argument::value)
                 .as("as moments_segmented has them, each with its type")
                 .containsExactly(
                         Place.X,
@@ -133,6 +134,7 @@ class ReduceFoldApplyTest {
                 .as("the activation is an argument")
                 .isEmpty();
         assertThat(steps.launches().get(0).arguments())
+                .extracting(Argument::value)
                 .as("the tensors, and the floor that the activation is")
                 .startsWith(Place.X, Place.RESIDUAL, Place.Y, 0f);
     }
@@ -160,6 +162,7 @@ class ReduceFoldApplyTest {
         Passes.TRAINING.place().accept(pass, places);
 
         assertThat(steps(Passes.TRAINING, pass, fused, facts).launches().get(0).arguments())
+                .extracting(Argument::value)
                 .as("kind 0: none")
                 .containsSequence(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED, 0);
         Passes.TRACKING.place().accept(pass, places);

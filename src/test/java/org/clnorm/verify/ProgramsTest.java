@@ -2,12 +2,14 @@ package org.clnorm.verify;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import org.clnorm.DeviceInfo;
 import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.PlanningBackend;
 import org.junit.jupiter.api.Test;
 
@@ -44,6 +46,23 @@ class ProgramsTest {
                 counts(CPU));
     }
 
+    /** Most arguments are ints, or longs: only their names tell them apart, so that a swapped pair shows here alone. */
+    @Test
+    void arguments_ofEveryKernel_areItsParametersByNameAndType() {
+        Map<String, List<List<String>>> parameters = new TreeMap<>();
+        for (String strategy : Verifier.strategies(CPU)) {
+            parameters.putAll(planned(CPU, strategy).parameters());
+        }
+
+        assertThat(parameters.keySet().stream().map(name -> name.replace(" of rows", "")))
+                .containsAll(KernelCatalogue.entries().stream()
+                        .map(KernelCatalogue.Entry::name)
+                        .toList());
+        assertThat(parameters)
+                .allSatisfy((kernel, both) ->
+                        assertThat(both.get(0)).as("what %s is given", kernel).isEqualTo(both.get(1)));
+    }
+
     private static void assertAtMost(Map<String, Integer> most, Map<String, Integer> counts) {
         assertThat(counts).containsOnlyKeys(most.keySet()).allSatisfy((strategy, count) -> assertThat(count)
                 .as("each is a compilation for whoever verifies %s: %s", strategy, counts)
@@ -55,7 +74,7 @@ class ProgramsTest {
         Map<String, Integer> counts = new TreeMap<>();
         Set<String> all = new TreeSet<>();
         for (String strategy : Verifier.strategies(facts)) {
-            Set<String> programs = programs(facts, strategy);
+            Set<String> programs = planned(facts, strategy).programs();
             counts.put(strategy, programs.size());
             all.addAll(programs);
         }
@@ -63,12 +82,12 @@ class ProgramsTest {
         return counts;
     }
 
-    private static Set<String> programs(DeviceFacts facts, String strategy) {
+    private static PlanningBackend planned(DeviceFacts facts, String strategy) {
         PlanningBackend backend = new PlanningBackend(facts, strategy);
         for (VerifierCase c : Verifier.Extent.FULL.cases(strategy)) {
             VerifierTrial.run(backend, Map::of, c, VerifierInputs.of(c));
         }
-        return backend.programs();
+        return backend;
     }
 
     private static DeviceFacts facts(
