@@ -2,7 +2,10 @@ package org.clnorm.opencl;
 
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Collection;
 import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 import org.jocl.CL;
 import org.jocl.Pointer;
@@ -31,24 +34,57 @@ final class KernelSignature {
         return Stream.of(type + " " + argument.name());
     }
 
-    /** As the kernel declares them, by what the driver says of its source. */
-    static List<String> declared(Launch launch, DefaultDevice.Foreign device) {
-        String source = KernelSource.read(KernelCatalogue.entry(launch.kernel()).source(), launch.kernel());
-        cl_program program = CL.clCreateProgramWithSource(device.context, 1, new String[] {source}, null, null);
+    /**
+     * As the kernels declare them, by what the driver says of their declarations: without their bodies, and all in one
+     * program, since it is programs that take time.
+     *
+     * @param rows whether they are those for rows
+     */
+    static Map<String, List<String>> declared(Collection<String> kernels, boolean rows, DefaultDevice.Foreign device) {
+        // The file that includes the macros of all others' parameters.
+        StringBuilder source = new StringBuilder(withoutBody("normalize_segmented"));
+        kernels.stream()
+                .filter(kernel -> !kernel.equals("normalize_segmented"))
+                .forEach(kernel -> source.append(declarationOf(kernel)).append("}\n"));
+        String options = "-cl-std=CL1.2 -DSUBGROUPS=0 -cl-kernel-arg-info" + (rows ? " -DROWS=1" : "");
+        cl_program program =
+                CL.clCreateProgramWithSource(device.context, 1, new String[] {source.toString()}, null, null);
         cl_device_id[] devices = {device.device};
         OpenClException.check(
-                CL.clBuildProgram(program, 1, devices, launch.options() + " -cl-kernel-arg-info", null, null),
-                "Building " + launch.kernel());
-        cl_kernel kernel = CL.clCreateKernel(program, launch.kernel(), null);
+                CL.clBuildProgram(program, 1, devices, options, null, null), "Building the kernels' declarations");
+        Map<String, List<String>> declared = new TreeMap<>();
+        kernels.forEach(kernel -> declared.put(kernel, parametersOf(program, kernel)));
+        CL.clReleaseProgram(program);
+        return declared;
+    }
+
+    private static String withoutBody(String kernel) {
+        String text = KernelSource.read(KernelCatalogue.entry(kernel).source(), kernel);
+        int body = bodyOf(text, kernel);
+        return text.substring(0, body) + text.substring(text.indexOf("\n}", body));
+    }
+
+    /** From its first word to the brace that its body begins with. */
+    private static String declarationOf(String kernel) {
+        String text = KernelSource.read(KernelCatalogue.entry(kernel).source(), kernel);
+        int body = bodyOf(text, kernel);
+        return text.substring(text.lastIndexOf("__kernel", body), body);
+    }
+
+    private static int bodyOf(String text, String kernel) {
+        return text.indexOf(") {", text.indexOf("void " + kernel + "(")) + ") {".length();
+    }
+
+    private static List<String> parametersOf(cl_program program, String name) {
+        cl_kernel kernel = CL.clCreateKernel(program, name, null);
         int[] count = new int[1];
         CL.clGetKernelInfo(kernel, CL.CL_KERNEL_NUM_ARGS, Sizeof.cl_uint, Pointer.to(count), null);
         List<String> parameters = new ArrayList<>();
         for (int i = 0; i < count[0]; i++) {
-            String name = text(kernel, i, CL.CL_KERNEL_ARG_NAME);
-            parameters.add(text(kernel, i, CL.CL_KERNEL_ARG_TYPE_NAME) + " " + name.replaceFirst("^_cl_", ""));
+            String parameter = text(kernel, i, CL.CL_KERNEL_ARG_NAME).replaceFirst("^_cl_", "");
+            parameters.add(text(kernel, i, CL.CL_KERNEL_ARG_TYPE_NAME) + " " + parameter);
         }
         CL.clReleaseKernel(kernel);
-        CL.clReleaseProgram(program);
         return parameters;
     }
 

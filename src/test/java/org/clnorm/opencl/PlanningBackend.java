@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.Collection;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -31,7 +32,8 @@ import org.clnorm.view.View;
 public final class PlanningBackend implements Backend {
     private final StrategyChoice choice;
     private final Set<String> programs = new TreeSet<>();
-    private final Map<String, Launch> examples = new TreeMap<>();
+    private final Map<String, List<String>> ofRows = new TreeMap<>();
+    private final Map<String, List<String>> ofOthers = new TreeMap<>();
 
     /** @param strategy a strategy's name, or "auto" */
     public PlanningBackend(DeviceFacts facts, String strategy) {
@@ -44,14 +46,16 @@ public final class PlanningBackend implements Backend {
         return programs;
     }
 
-    /** The kernels of the passes: how the host sets the parameters of each, and how it has declared them. */
-    public Map<String, List<List<String>>> parameters() {
-        Map<String, List<List<String>>> both = new TreeMap<>();
+    /** The kernels of the passes, those for rows or the others: how the host sets the parameters of each. */
+    public Map<String, List<String>> parameters(boolean rows) {
+        return rows ? ofRows : ofOthers;
+    }
+
+    /** How kernels declare their parameters. */
+    public static Map<String, List<String>> declared(Collection<String> kernels, boolean rows) {
         try (DefaultDevice.Foreign device = new DefaultDevice.Foreign()) {
-            examples.forEach((kernel, launch) ->
-                    both.put(kernel, List.of(KernelSignature.set(launch), KernelSignature.declared(launch, device))));
+            return KernelSignature.declared(kernels, rows, device);
         }
-        return both;
     }
 
     private <P> void plan(PassKind<P> kind, P pass, Strategy given) {
@@ -66,7 +70,7 @@ public final class PlanningBackend implements Backend {
         }
         for (Launch launch : kind.steps().apply(pass, over).launches()) {
             programs.add(launch.kernel() + " " + launch.storing(types).options());
-            examples.putIfAbsent(launch.kernel() + (launch.macros().contains("ROWS") ? " of rows" : ""), launch);
+            parameters(launch.macros().contains("ROWS")).put(launch.kernel(), KernelSignature.set(launch));
         }
     }
 
