@@ -88,7 +88,7 @@ final class BenchCommandTest {
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"float16", "bfloat16"})
+    @ValueSource(strings = "float16")
     void bench_16BitElements_countsTheirBytes(String type) throws IOException {
         Path json = folder.resolve("bench.json");
 
