@@ -4,14 +4,14 @@ import java.util.List;
 import org.clnorm.DeviceInfo.Kind;
 
 /** Devices that are not here. */
-final class Facts {
+public final class Facts {
     private Facts() {}
 
-    static DeviceFacts cpu(int computeUnits, int vectorWidth) {
+    public static DeviceFacts cpu(int computeUnits, int vectorWidth) {
         return of(Kind.CPU, DeviceFacts.POCL, computeUnits, vectorWidth, 4096);
     }
 
-    static DeviceFacts gpu(int computeUnits) {
+    public static DeviceFacts gpu(int computeUnits) {
         return of(Kind.GPU, "a GPU's platform", computeUnits, 1, 1024);
     }
 

@@ -7,8 +7,8 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
-import org.clnorm.DeviceInfo;
 import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.opencl.Facts;
 import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.PlanningBackend;
 import org.junit.jupiter.api.Test;
@@ -17,8 +17,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** How many programs everyone waits for who runs all that there is: the verifier's cases, on devices whose facts are frozen. */
 class ProgramsTest {
-    private static final DeviceFacts CPU = facts(DeviceInfo.Kind.CPU, "Portable Computing Language", 2, 16, 4096);
-    private static final DeviceFacts GPU = facts(DeviceInfo.Kind.GPU, "NVIDIA CUDA", 132, 1, 1024);
+    private static final DeviceFacts CPU = Facts.cpu(2, 16);
+    private static final DeviceFacts GPU = Facts.gpu(132);
 
     private static final Set<String> ONLY_OF_ROWS = Set.of("gradient_rows", "affine_sums");
 
@@ -100,24 +100,5 @@ class ProgramsTest {
             VerifierTrial.run(backend, Map::of, c, VerifierInputs.of(c));
         }
         return backend;
-    }
-
-    private static DeviceFacts facts(
-            DeviceInfo.Kind kind, String platform, int computeUnits, int vectorWidth, int maxWorkGroup) {
-        return new DeviceFacts(
-                kind,
-                platform,
-                "a device",
-                "a vendor",
-                "OpenCL 1.2",
-                "1",
-                computeUnits,
-                vectorWidth,
-                maxWorkGroup,
-                48 << 10,
-                50 << 20,
-                140L << 30,
-                35L << 30,
-                "");
     }
 }
