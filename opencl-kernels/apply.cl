@@ -80,14 +80,6 @@ INLINE void forward_store(forward_arrays a, long at, forward_loaded in, vector_c
     store_as(Y, forward_result(a, in, at_elements(c, a.row, at)), a.y + at);
 }
 
-INLINE void forward_put(forward_arrays a, long at, vec y, int aligned) {
-    if (aligned) {
-        store_aligned_as(Y, y, a.y + at);
-    } else {
-        store_if_aligned_as(Y, y, a.y + at);
-    }
-}
-
 INLINE void forward_ahead(forward_arrays a, long at) {
     fetch_ahead(a.x + at);
     if (a.residual) {
@@ -96,7 +88,8 @@ INLINE void forward_ahead(forward_arrays a, long at) {
 }
 
 INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int aligned) {
-    forward_put(a, at, forward_result(a, forward_load(a, at), at_elements(c, a.row, at)), aligned);
+    vec y = forward_result(a, forward_load(a, at), at_elements(c, a.row, at));
+    store_output_as(Y, y, a.y + at, aligned);
 }
 
 // A tile's vectors, for which what an argument decides is asked once. Its stores stand once, after all branches: compilers
@@ -112,7 +105,7 @@ INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c
     if (a.lowest == 0.0f) {
         EACH_OF(TILE) { v[i] = vector_floored(v[i], 0.0f); }
     }
-    EACH_OF(TILE) { forward_put(a, at[i], v[i], aligned); }
+    EACH_OF(TILE) { store_output_as(Y, v[i], a.y + at[i], aligned); }
 }
 
 INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {

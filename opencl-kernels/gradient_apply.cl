@@ -113,14 +113,6 @@ INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vecto
     }
 }
 
-INLINE void backward_put(backward_arrays a, long at, vec dx, int aligned) {
-    if (aligned) {
-        store_aligned_as(DX, dx, a.dx + at);
-    } else {
-        store_if_aligned_as(DX, dx, a.dx + at);
-    }
-}
-
 INLINE void backward_ahead(backward_arrays a, long at) {
     fetch_ahead(a.dy + at);
     if (reads_x(a)) {
@@ -135,7 +127,8 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, i
     c = at_elements(c, a.row, at);
     backward_loaded in = backward_load(a, at);
     vec dy = vector_masked(in.dy, in.x, in.y, a.mask, c);
-    backward_put(a, at, vector_backward(dy, in.x, a.frozen, c), aligned);
+    vec dx = vector_backward(dy, in.x, a.frozen, c);
+    store_output_as(DX, dx, a.dx + at, aligned);
     if (a.dresidual) {
         store_if_aligned_as(DRES, dy, a.dresidual + at);
     }
@@ -145,10 +138,11 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, i
 // branches, and forget that it was to go past the cache (measured: twice the time).
 INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients c, int aligned) {
     vec dx[TILE];
+    backward_loaded in[TILE];
     if (a.frozen || a.dresidual) {
-        backward_loaded in[TILE];
+        // All are read before one is written: for all a compiler knows, that is what the next one is read from.
+        EACH_OF(TILE) { in[i] = backward_load(a, at[i]); }
         EACH_OF(TILE) {
-            in[i] = backward_load(a, at[i]);
             vector_coefficients here = at_elements(c, a.row, at[i]);
             vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, here);
             dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
@@ -157,7 +151,6 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
             }
         }
     } else {
-        backward_loaded in[TILE];
         EACH_OF(TILE) {
             in[i].x = load_as(X, a.x + at[i]);
             in[i].y = a.mask == MASK_BY_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
@@ -169,7 +162,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
-    EACH_OF(TILE) { backward_put(a, at[i], dx[i], aligned); }
+    EACH_OF(TILE) { store_output_as(DX, dx[i], a.dx + at[i], aligned); }
 }
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {

@@ -137,7 +137,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                     vec dy = vector_masked(load_dy(a.dy + at), x, y, in.mask, cs);
                     gamma[i] = fma(dy, vector_standardized(x, cs), gamma[i]);
                     beta[i] += dy;
-                    backward_put(a, at, vector_backward(dy, x, 0, cs), 0);
+                    store_if_aligned_as(DX, vector_backward(dy, x, 0, cs), a.dx + at);
                     if (a.dresidual) {
                         store_if_aligned_as(DRES, dy, a.dresidual + at);
                     }
