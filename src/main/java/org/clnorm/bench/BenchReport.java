@@ -43,6 +43,19 @@ public record BenchReport(
         return machine;
     }
 
+    /** What a report for programs begins with: where its figures were measured. */
+    public static Map<String, Object> head(
+            String device, DeviceFacts facts, String strategy, Map<String, String> machine) {
+        Map<String, Object> head = new LinkedHashMap<>();
+        head.put("device", device);
+        head.put("version", facts.version());
+        head.put("driver", facts.driver());
+        head.put("facts", facts.toMap());
+        head.put("strategy", strategy);
+        head.put("machine", machine);
+        return head;
+    }
+
     /** For programs. */
     public String toJson() {
         List<Map<String, Object>> rows = new ArrayList<>();
@@ -66,13 +79,7 @@ public record BenchReport(
             row.put("of_streamed_copy", m.ofStreamedCopy());
             rows.add(row);
         }
-        Map<String, Object> report = new LinkedHashMap<>();
-        report.put("device", device);
-        report.put("version", facts.version());
-        report.put("driver", facts.driver());
-        report.put("facts", facts.toMap());
-        report.put("strategy", strategy);
-        report.put("machine", machine);
+        Map<String, Object> report = head(device, facts, strategy, machine);
         report.put("at", at.truncatedTo(ChronoUnit.SECONDS).toString());
         report.put("seconds", seconds);
         report.put("measurements", rows);

@@ -13,9 +13,9 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.clnorm.ChildProcess;
 import org.clnorm.StateArray;
 import org.clnorm.StateDict;
 import org.clnorm.cli.Commands.Result;
@@ -60,13 +60,7 @@ class CommandProcessTest {
                 new ProcessBuilder(command).redirectOutput(output).redirectError(err.toFile());
         builder.environment().putAll(environment);
         Process process = builder.start();
-        try {
-            assertThat(process.waitFor(120, TimeUnit.SECONDS))
-                    .as("the child ends")
-                    .isTrue();
-        } finally {
-            process.destroyForcibly();
-        }
+        ChildProcess.awaitEnd(process, "the child", 120);
         return new Result(process.exitValue(), "", Files.readString(err, StandardCharsets.UTF_8));
     }
 

@@ -6,7 +6,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
+import org.clnorm.ChildProcess;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -43,13 +43,7 @@ final class ClosingTest {
             builder.environment()
                     .put("CLNORM_CACHE_DIR", folder.resolve("cache").toString());
             Process process = builder.start();
-            try {
-                assertThat(process.waitFor(120, TimeUnit.SECONDS))
-                        .as("the child ends")
-                        .isTrue();
-            } finally {
-                process.destroyForcibly();
-            }
+            ChildProcess.awaitEnd(process, "the child", 120);
             List<String> lines = Files.readAllLines(output);
             List<String> last = lines.subList(Math.max(0, lines.size() - 30), lines.size());
             assertThat(process.exitValue())

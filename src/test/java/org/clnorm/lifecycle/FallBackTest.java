@@ -9,7 +9,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.TimeUnit;
+import org.clnorm.ChildProcess;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.TestDevice;
@@ -54,13 +54,7 @@ final class FallBackTest {
         builder.environment().remove(Device.STRATEGY_VARIABLE);
         builder.environment().putAll(environment);
         Process process = builder.start();
-        try {
-            assertThat(process.waitFor(60, TimeUnit.SECONDS))
-                    .as("the child ends")
-                    .isTrue();
-        } finally {
-            process.destroyForcibly();
-        }
+        ChildProcess.awaitEnd(process, "the child", 60);
         List<String> lines = Files.readAllLines(output, StandardCharsets.UTF_8);
         assertThat(process.exitValue()).as("the child's end, after %s", lines).isZero();
         List<String> results = lines.stream()

@@ -10,8 +10,8 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
+import org.clnorm.ChildProcess;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.junit.jupiter.api.Test;
@@ -231,13 +231,7 @@ class KernelCacheTest {
     }
 
     private Result result(Process process, String name) throws IOException, InterruptedException {
-        try {
-            assertThat(process.waitFor(180, TimeUnit.SECONDS))
-                    .as("%s ends", name)
-                    .isTrue();
-        } finally {
-            process.destroyForcibly();
-        }
+        ChildProcess.awaitEnd(process, name, 180);
         List<String> lines = Files.readAllLines(output(name).toPath());
         assertThat(process.exitValue())
                 .as("the end of %s, after %s", name, lines)

@@ -11,6 +11,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
+import org.clnorm.bench.BenchReport;
 import org.clnorm.opencl.DeviceFacts;
 
 /**
@@ -95,13 +96,7 @@ public record ComparisonReport(
             fields.put("verdict", row.verdict().toString());
             measured.add(fields);
         }
-        Map<String, Object> report = new LinkedHashMap<>();
-        report.put("device", device);
-        report.put("version", facts.version());
-        report.put("driver", facts.driver());
-        report.put("facts", facts.toMap());
-        report.put("strategy", strategy);
-        report.put("machine", machine);
+        Map<String, Object> report = BenchReport.head(device, facts, strategy, machine);
         report.put("against", against);
         report.put("command", command);
         report.put("at", at.truncatedTo(ChronoUnit.SECONDS).toString());
