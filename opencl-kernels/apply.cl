@@ -110,10 +110,10 @@ INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c
 
 INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
     forward_loaded in;
-    in.x = load_before_as(X, a.x + at, a.x + at + valid);
+    in.x = load_first_as(X, a.x + at, valid);
     in.residual = (vec)(-0.0f);
     if (a.residual) {
-        in.residual = load_before_as(RES, a.residual + at, a.residual + at + valid);
+        in.residual = load_first_as(RES, a.residual + at, valid);
     }
     store_first_as(Y, forward_result(a, in, c), valid, a.y + at);
 }

@@ -102,7 +102,7 @@ INLINE void store_forward(forward_arrays a, share s, const forward_loaded *in, v
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_segmented(
-        FORWARD_ARGS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
     ENTER_FORWARD(segments);
@@ -118,7 +118,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
         if (unit != 1.0f) {
             put_in_units(in, (vec)(unit));
         }
-        moments all = across_group(across_lanes(moments_of_share(in, mine.count, (vec)(unit)), VW), room);
+        moments all = across_group(across_all_lanes(moments_of_share(in, mine.count, (vec)(unit))), room);
         if (LOCAL_ITEM == 0) {
             fold_look(f, all, unit, group);
         }
@@ -137,7 +137,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
-        FORWARD_ARGS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
+        FORWARD_ARGS, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
@@ -209,7 +209,7 @@ INLINE void store_backward(backward_arrays a, share s, const backward_loaded *in
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_segmented(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_SUMS(room);
     ENTER_BACKWARD(segments);
@@ -220,7 +220,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
     arrays.row = from.row = ROW_AFFINE((long)group * length, length);
     from.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     backward_loaded in[CACHED];
-    sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), VW), room);
+    sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), ALL_LANES), room);
     if (LOCAL_ITEM == 0) {
         FOLD_SUMS(all, group);
     }
@@ -229,7 +229,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_columnar(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMN_SUMS(room);
     ENTER_BACKWARD(rows);

@@ -153,7 +153,7 @@ INLINE vec take(__global const float *row, int group, int valid, float otherwise
     if (!row) {
         return (vec)(otherwise);
     }
-    return valid == 1 ? (vec)(row[group]) : load_before(row + group, row + group + valid);
+    return valid == 1 ? (vec)(row[group]) : load_first(row + group, valid);
 }
 
 // The mean as hi + lo, where hi has so few digits that x - hi is exact not only for x near the mean, but for all x within

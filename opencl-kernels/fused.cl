@@ -33,7 +33,7 @@ DEFINE_PIPELINE(moments, forward, Y, y)
 DEFINE_PIPELINE(sums, backward, DX, dx)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
-        FORWARD_ARGS, long elements, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     ENTER_FORWARD(segments);
     moments_inputs in = moments_inputs_of(AT(x));
@@ -56,7 +56,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
             arrays.row = ROW_AFFINE(whole.start, length);
             for (float unit = 1.0f;;) {
                 lane_moments body = no_lane_moments((vec)(unit)), edge = no_lane_moments((vec)(unit));
-                forward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
+                forward_run_and_gather(arrays, whole, c, &body, &edge, in, next);
                 if (i >= coming) {
                     break;
                 }
@@ -82,7 +82,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     for (float unit = 1.0f;;) {
         lane_moments body = no_lane_moments((vec)(unit));
         lane_moments edge = no_lane_moments((vec)(unit));
-        moments_of_run(&body, &edge, in, whole, elements);
+        moments_of_run(&body, &edge, in, whole);
         moments all = across_group(moments_of_lanes(body, edge, whole), room);
         if (LOCAL_ITEM == 0) {
             fold_look(f, all, unit, group);
@@ -102,7 +102,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
-        FORWARD_ARGS, long elements, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
+        FORWARD_ARGS, STRIPE_ARGS, AFFINE_ARGS, TRACKED_ARGS, __global float *coefficients,
         int pitch) {
     ENTER_FORWARD(rows);
     moments_inputs in = moments_inputs_of(AT(x));
@@ -119,7 +119,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
         for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
             int right = min(left + stripe, LAST_COLUMN), held = (right - left) / width;
             for (in.again = 0;; in.again = 1) {
-                moments_of_few_rows(in, left, columns, (int)rows, width, held, elements, hi, lo, m2, units);
+                moments_of_few_rows(in, left, columns, (int)rows, width, held, hi, lo, m2, units);
                 if (in.again || !groups_again(hi, m2, units, held, values * least)) {
                     break;
                 }
@@ -137,12 +137,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     no_column_moments(mine, next_right - right);
     while (left < LAST_COLUMN) {
         forward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, next_right, rows, columns, elements);
+                arrays, left, right, table, mine, in, right, next_right, rows, columns);
         int held = (next_right - right) / width;
         for (int b = 0; column_of(right, b) < next_right; b++) {
-            store_lanes(mine[b].hi, hi + b * VW);
-            store_lanes(mine[b].lo, lo + b * VW);
-            store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + b * VW);
+            int c = own_column(b, right, next_right) - right;
+            store_lanes(mine[b].hi, hi + c);
+            store_lanes(mine[b].lo, lo + c);
+            store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + c);
         }
         for (int g = 0; g < held; g++) { // in place: a group's number is at most its first column's
             int c = g * width;
@@ -156,7 +157,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
                 hi[c] = units[c / width];
             }
             for (int b = 0; column_of(right, b) < next_right; b++) {
-                mine[b] = no_lane_moments(load_lanes(hi + b * VW));
+                mine[b] = no_lane_moments(load_lanes(hi + own_column(b, right, next_right) - right));
             }
             in.again = 1;
             left = right; // that stripe has been applied to
@@ -176,7 +177,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_moments(mine, STRIPE);
     for (;;) {
-        moments_of_columns(mine, in, columns, left, right, 0, rows, elements);
+        moments_of_columns(mine, in, columns, left, right, 0, rows);
         across_column_items(mine, room);
         if (in.again || !columns_again(mine, right - left, least, units)) {
             break;
@@ -190,7 +191,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     ENTER_BACKWARD(segments);
     sums_inputs in = INPUTS;
@@ -213,7 +214,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
                 in.row = ROW_AFFINE(next.start, length);
             }
             lane_sums body = no_lane_sums(), edge = no_lane_sums();
-            backward_run_and_gather(arrays, whole, c, &body, &edge, in, next, elements);
+            backward_run_and_gather(arrays, whole, c, &body, &edge, in, next);
             if (i < coming) {
                 sums all = sums_of_lanes(body, edge, next);
                 dy[i] = all.dy;
@@ -229,7 +230,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
     in.row = arrays.row = ROW_AFFINE(whole.start, length);
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
-    sums_of_run(&body, &edge, in, whole, elements);
+    sums_of_run(&body, &edge, in, whole);
     sums all = across_group_sums(sums_of_lanes(body, edge, whole), room);
     if (LOCAL_ITEM == 0) {
         FOLD_SUMS(all, group);
@@ -240,7 +241,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, long elements, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
     ENTER_BACKWARD(rows);
     sums_inputs in = INPUTS;
@@ -257,7 +258,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
             int right = min(left + stripe, LAST_COLUMN), first = left / width, held = (right - left) / width;
             for (int g = 0; g < held; g++) {
                 in.c = every_lane(coefficients_of_group(coefficients, pitch, first + g));
-                sums all = sums_of_few_rows(in, left + g * width, columns, (int)rows, width, elements);
+                sums all = sums_of_few_rows(in, left + g * width, columns, (int)rows, width);
                 dy[g] = all.dy;
                 dyx[g] = all.dyx;
             }
@@ -273,8 +274,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
         int first = left / width, held = (right - left) / width;
         for (int b = 0; column_of(left, b) < right; b++) {
-            store_lanes(compensated(mine[b].dy, mine[b].dy_lo), dy + b * VW);
-            store_lanes(compensated(mine[b].dyx, mine[b].dyx_lo), dyx + b * VW);
+            int c = own_column(b, left, right) - left;
+            store_lanes(compensated(mine[b].dy, mine[b].dy_lo), dy + c);
+            store_lanes(compensated(mine[b].dyx, mine[b].dyx_lo), dyx + c);
         }
         for (int g = 0; g < held; g++) {
             dy[g] = sum_columns(dy + g * width, width);
@@ -286,13 +288,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
         put_forward_columns(forward_table, right, next_right, width, coefficients, pitch);
         no_column_sums(mine, next_right - right);
         backward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, next_right, rows, columns, elements);
+                arrays, left, right, table, mine, in, right, next_right, rows, columns);
     }
 #else
     LOCAL_COLUMN_SUMS(room);
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, in, columns, left, right, 0, rows, elements);
+    sums_of_columns(mine, in, columns, left, right, 0, rows);
     across_column_sum_items(mine, room);
     FOLD_COLUMN_SUMS;
     FOLDED;

@@ -166,9 +166,9 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
 }
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
-    vec x = reads_x(a) ? load_before_as(X, a.x + at, a.x + at + valid) : (vec)(0.0f);
-    vec y = a.mask == MASK_BY_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
-    vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, a.mask, c);
+    vec x = reads_x(a) ? load_first_as(X, a.x + at, valid) : (vec)(0.0f);
+    vec y = a.mask == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, a.mask, c);
     store_first_as(DX, vector_backward(dy, x, a.frozen, c), valid, a.dx + at);
     if (a.dresidual) {
         store_first_as(DRES, dy, valid, a.dresidual + at);

@@ -71,14 +71,14 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
     add_compensated(&to->dyx, &to->dyx_lo, sum_of_tile(dyx));
 }
 
-INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int count, long end) {
+INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int count, int valid) {
     vec dy = (vec)(0.0f);
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
-        vec x = load_before_as(X, in.x + at, in.x + end);
-        vec y = in.mask == MASK_BY_Y ? load_before_as(Y, in.y + at, in.y + end) : (vec)(0.0f);
+        vec x = load_first_as(X, in.x + at, valid);
+        vec y = in.mask == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
-        vec masked = vector_weighted(vector_masked(load_before_as(DY, in.dy + at, in.dy + end), x, y, in.mask, c), c);
+        vec masked = vector_weighted(vector_masked(load_first_as(DY, in.dy + at, valid), x, y, in.mask, c), c);
         dy += masked;
         dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
@@ -91,9 +91,9 @@ INLINE void sums_end(lane_sums *numbers) {}
 DEFINE_GATHERS(sums)
 
 INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
-    sums all = across_sum_lanes(body, VW);
+    sums all = across_sum_lanes(body, ALL_LANES);
     if (WG == 1) {
-        sums more = across_sum_lanes(edge, r.length % VW);
+        sums more = across_sum_lanes(edge, r.length % VW > 0 ? of_edge(r.length) : (ivec)(0));
         all.dy += more.dy;
         all.dyx += more.dyx;
     }
@@ -101,7 +101,7 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
 }
 
 // Of a group of few rows of `width` columns, directly; see moments_of_few_rows.
-INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int width, long end) {
+INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int width) {
     int whole = width / VW * VW;
     vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
     for (int row = 0; row < rows; row++) {
@@ -116,11 +116,13 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             dyx = fma(masked, vector_deviation(x, in.c), dyx);
         }
         if (whole < width) {
-            vec x = load_before_as(X, in.x + here, in.x + end);
-            vec y = in.mask == MASK_BY_Y ? load_before_as(Y, in.y + here, in.y + end) : (vec)(0.0f);
-            vec masked = vector_masked(load_before_as(DY, in.dy + here, in.dy + end), x, y, in.mask, in.c);
-            dy += first_lanes(masked, width - whole);
-            dyx += first_lanes(masked * vector_deviation(x, in.c), width - whole);
+            here = at + (long)row * columns + EDGE_AT(width);
+            int valid = EDGE_VALID(width);
+            vec x = load_first_as(X, in.x + here, valid);
+            vec y = in.mask == MASK_BY_Y ? load_first_as(Y, in.y + here, valid) : (vec)(0.0f);
+            vec masked = vector_masked(load_first_as(DY, in.dy + here, valid), x, y, in.mask, in.c);
+            dy += lanes_of(masked, of_edge(width));
+            dyx += lanes_of(masked * vector_deviation(x, in.c), of_edge(width));
         }
     }
     sums all;
@@ -130,12 +132,11 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
-        GRADIENT_INPUTS ROW_ARGS, int mask, long elements, SEGMENTED_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS ROW_ARGS, int mask, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
     ENTER_BLOCK(get_group_id(0));
     SHIFT_INPUTS;
-    elements -= block_start;
     coefficients = OF_BLOCK(coefficients);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
@@ -146,7 +147,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
-    sums_of_run(&body, &edge, in, part, elements);
+    sums_of_run(&body, &edge, in, part);
     sums all = across_group_sums(sums_of_lanes(body, edge, part), room);
     if (LOCAL_ITEM == 0) {
         __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
@@ -156,27 +157,27 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_columnar(
-        GRADIENT_INPUTS, int mask, long elements, COLUMNAR_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS, int mask, COLUMNAR_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
     ENTER_BLOCK(get_group_id(0));
     SHIFT_INPUTS;
-    elements -= block_start;
     coefficients = OF_BLOCK(coefficients);
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
     int left = in_block % stripes * STRIPE;
+    int right = min(left + STRIPE, groups);
     int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, INPUTS, groups, left, min(left + STRIPE, groups), first, last, elements);
+    sums_of_columns(mine, INPUTS, groups, left, right, first, last);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(left, b);
-            if (column >= groups) {
+            int column = own_column(b, left, right);
+            if (column_of(left, b) >= groups) {
                 break;
             }
             __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + column;

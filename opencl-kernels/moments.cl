@@ -48,21 +48,20 @@ INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
     add_tile(to, tile);
 }
 
-// One vector, reading nothing from end on.
-INLINE vec moments_vector(const lane_moments *to, moments_inputs in, long at, long end) {
-    return moments_look(in, load_before_as(X, in.x + at, in.x + end), to->unit);
+INLINE vec moments_vector(const lane_moments *to, moments_inputs in, long at, int valid) {
+    return moments_look(in, load_first_as(X, in.x + at, valid), to->unit);
 }
 
-INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, long end) {
+INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, int valid) {
     vec first = (vec)(0.0f);
     if (to->n + to->open == 0.0f) {
         for (int i = 0; i < count; i++) {
-            first += moments_vector(to, in, at + i * step, end);
+            first += moments_vector(to, in, at + i * step, valid);
         }
     }
     OPEN_FOR(to, count, first);
     for (int i = 0; i < count; i++) {
-        vec d = moments_vector(to, in, at + i * step, end) - to->hi;
+        vec d = moments_vector(to, in, at + i * step, valid) - to->hi;
         to->sum += d;
         to->squares = fma(d, d, to->squares);
     }
@@ -73,16 +72,16 @@ INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 DEFINE_GATHERS(moments)
 
 INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
-    moments all = across_lanes(body, VW);
-    return WG == 1 ? join(all, across_lanes(edge, r.length % VW)) : all;
+    moments all = across_all_lanes(body);
+    return WG == 1 && r.length % VW > 0 ? join(all, across_edge(edge, r.length)) : all;
 }
 
 // Groups of few rows of `width` columns are gone over directly, in two passes, the second of which finds in the cache what
 // the first one read: columns on their own would be more numbers than there are elements.
 #define FEW_ROWS(rows) ((rows) < TILE)
 
-// The sum over a group's vectors of f(vector), whose lanes past the group's end are 0. `ahead` is fetched in time.
-#define EACH_OF_FEW_ROWS(x, at, columns, rows, width, end, ahead, body) \
+// body(vector, the lanes of it that are meant) for a group's vectors. `ahead` is fetched in time.
+#define EACH_OF_FEW_ROWS(x, at, columns, rows, width, ahead, body) \
     for (int row = 0; row < rows; row++) { \
         const_array_of(X) p = (x) + (at) + (long)row * columns; \
         int i = 0; \
@@ -90,26 +89,26 @@ INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
             if (ahead) { \
                 fetch_ahead(p + i + ahead); \
             } \
-            body(load_as(X, p + i), VW); \
+            body(load_as(X, p + i), ALL_LANES); \
         } \
         if (i < width) { \
             if (ahead) { \
                 fetch_ahead(p + i + ahead); \
             } \
-            body(load_before_as(X, p + i, (x) + (end)), width - i); \
+            body(load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width)), of_edge(width)); \
         } \
     }
 
 // The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
 // Each step is taken for all of them, so that no group waits for its own sums. Units are read in a second look only.
 INLINE void moments_of_few_rows(
-        moments_inputs in, long at, int columns, int rows, int width, int held, long end, float *hi, float *lo,
+        moments_inputs in, long at, int columns, int rows, int width, int held, float *hi, float *lo,
         float *m2, const float *units) {
     float n = (float)(rows * width);
     for (int g = 0; g < held; g++) {
         vec sum = (vec)(0.0f);
-#define ADD(v, valid) sum += first_lanes(moments_look(in, v, (vec)(units[g])), valid)
-        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, in.ahead, ADD)
+#define ADD(v, meant) sum += lanes_of(moments_look(in, v, (vec)(units[g])), meant)
+        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, in.ahead, ADD)
 #undef ADD
         hi[g] = sum_lanes(sum);
     }
@@ -119,11 +118,11 @@ INLINE void moments_of_few_rows(
     for (int g = 0; g < held; g++) {
         vec rest = (vec)(0.0f), squares = (vec)(0.0f);
         vec mean = (vec)(hi[g]);
-#define ADD(v, valid) \
-    vec d = first_lanes(moments_look(in, v, (vec)(units[g])) - mean, valid); \
+#define ADD(v, meant) \
+    vec d = lanes_of(moments_look(in, v, (vec)(units[g])) - mean, meant); \
     rest += d; \
     squares = fma(d, d, squares)
-        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, end, 0, ADD)
+        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, 0, ADD)
 #undef ADD
         lo[g] = sum_lanes(rest);
         m2[g] = sum_lanes(squares);
@@ -140,12 +139,11 @@ INLINE void moments_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
-        TENSOR_IN(X, x), float least, long elements, SEGMENTED_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
     LOCAL_FLOAT(shared);
     ENTER_BLOCK(get_group_id(0));
     x_offset += block_start;
-    elements -= block_start;
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
@@ -156,7 +154,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
     for (;;) {
         lane_moments body = no_lane_moments((vec)(unit));
         lane_moments edge = no_lane_moments((vec)(unit));
-        moments_of_run(&body, &edge, in, part, elements);
+        moments_of_run(&body, &edge, in, part);
         all = across_group(moments_of_lanes(body, edge, part), room);
         if (in.again) {
             break;
@@ -180,12 +178,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
-        TENSOR_IN(X, x), float least, long elements, COLUMNAR_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), float least, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
     ENTER_BLOCK(get_group_id(0));
     x_offset += block_start;
-    elements -= block_start;
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
     int left = in_block % stripes * STRIPE;
@@ -197,7 +194,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     lane_moments mine[BLOCKS];
     no_column_moments(mine, STRIPE);
     for (;;) {
-        moments_of_columns(mine, in, groups, left, right, first, last, elements);
+        moments_of_columns(mine, in, groups, left, right, first, last);
         across_column_items(mine, room);
         if (in.again || !columns_again(mine, right - left, least, units)) {
             break;
@@ -206,8 +203,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     }
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {
-            int column = column_of(left, b);
-            if (column >= groups) {
+            int column = own_column(b, left, right);
+            if (column_of(left, b) >= groups) {
                 break;
             }
             __global float *partial = OF_BLOCK(partials) + (long)slice * PARTIAL_ROWS * pitch + column;

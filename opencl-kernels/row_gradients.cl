@@ -17,7 +17,7 @@
 
 // What is added to a column's sums from one row.
 INLINE void add_row(
-        lane_sums *to, sums_inputs in, scalar_coefficients c, long at, int column, int columns, long elements) {
+        lane_sums *to, sums_inputs in, scalar_coefficients c, long at, int column, int columns) {
     vec x, dy, y = (vec)(0.0f);
     vector_coefficients cs;
     if (WG > 1 || column + VW <= columns) {
@@ -26,9 +26,10 @@ INLINE void add_row(
         dy = load_as(DY, in.dy + at);
         cs = at_elements(every_lane(c), in.row, column);
     } else {
-        x = load_before_as(X, in.x + at, in.x + elements);
-        y = in.mask == MASK_BY_Y ? load_before_as(Y, in.y + at, in.y + elements) : y;
-        dy = load_before_as(DY, in.dy + at, in.dy + elements);
+        int valid = columns - column;
+        x = load_first_as(X, in.x + at, valid);
+        y = in.mask == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : y;
+        dy = load_first_as(DY, in.dy + at, valid);
         cs = at_last_elements(every_lane(c), in.row, column);
     }
     dy = vector_masked(dy, x, y, in.mask, cs);
@@ -55,7 +56,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
             lane_sums tile = no_lane_sums();
             for (int i = 0; i < TILE && row + i * WY < last; i++) {
                 scalar_coefficients c = coefficients_of_group(coefficients, pitch, (int)(row + i * WY));
-                add_row(&tile, in, c, (row + i * WY) * columns + column, column, columns, rows * columns);
+                add_row(&tile, in, c, (row + i * WY) * columns + column, column, columns);
             }
             add_compensated(&mine[b].dy, &mine[b].dy_lo, tile.dy);
             add_compensated(&mine[b].dyx, &mine[b].dyx_lo, tile.dyx);
@@ -91,7 +92,6 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
     unfolding u = UNFOLDING;
     int first = (int)get_group_id(0) * rows_per_slice;
     int last = min(first + rows_per_slice, groups);
-    long elements = (long)groups * columns;
     sums_inputs in = INPUTS;
     backward_arrays a = BACKWARD_ARRAYS(coefficients);
     __global float *to_gamma = partials + get_group_id(0) * 2 * (long)parts_pitch;
@@ -111,7 +111,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
             in.c = every_lane(coefficients_of_group(coefficients, pitch, first + i));
             in.row = ROW_AFFINE(row.start, columns);
             lane_sums body = no_lane_sums(), edge = no_lane_sums();
-            sums_of_run(&body, &edge, in, row, elements);
+            sums_of_run(&body, &edge, in, row);
             sums all = sums_of_lanes(body, edge, row);
             dy[i] = all.dy;
             dyx[i] = all.dyx;
@@ -155,9 +155,9 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 vector_coefficients cs = every_lane(backward_of_group(a, first + i));
                 cs = at_last_elements(cs, affine, column);
                 long at = (long)(first + i) * columns + column;
-                vec x = load_before_as(X, a.x + at, a.x + at + valid);
-                vec y = in.mask == MASK_BY_Y ? load_before_as(Y, a.y + at, a.y + at + valid) : (vec)(0.0f);
-                vec dy = vector_masked(load_before_as(DY, a.dy + at, a.dy + at + valid), x, y, in.mask, cs);
+                vec x = load_first_as(X, a.x + at, valid);
+                vec y = in.mask == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
+                vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, in.mask, cs);
                 gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
                 store_first_as(DX, vector_backward(dy, x, frozen, cs), valid, a.dx + at);

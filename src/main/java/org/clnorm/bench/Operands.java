@@ -16,10 +16,12 @@ import org.clnorm.backend.Operand;
  */
 public final class Operands implements AutoCloseable {
     private static final int MOST_DIFFERENT = 1 << 20;
+    private static final long STEP = 104_729; // a prime number, so that tensors begin at other channels
 
     private final Backend backend;
     private final float[] normal;
     private final List<Memory> live = new ArrayList<>();
+    private int next;
 
     /** @param elements of the tensors that are to be had from {@link #normal}, at most */
     public Operands(Backend backend, long elements) {
@@ -43,7 +45,7 @@ public final class Operands implements AutoCloseable {
         return operand;
     }
 
-    /** So many elements, normally distributed; the same ones over again after the first million. */
+    /** So many elements, normally distributed; no two tensors begin alike, or a gradient would be what it is a gradient of. */
     public Operand normal(long elements) {
         return normal(elements, DataType.FLOAT32);
     }
@@ -52,14 +54,18 @@ public final class Operands implements AutoCloseable {
     public Operand normal(long elements, DataType type) {
         Operand operand = allocate(elements, type);
         short[] bits = type == DataType.FLOAT32 ? null : type.half().encode(normal);
-        for (long at = 0; at < elements; at += normal.length) {
-            int count = (int) Math.min(normal.length, elements - at);
+        int from = next;
+        next = (int) ((next + STEP) % normal.length);
+        for (long at = 0; at < elements; ) {
+            int count = (int) Math.min(normal.length - from, elements - at);
             Operand to = new Operand(operand.memory(), at, type);
             if (bits == null) {
-                backend.write(to, FloatBuffer.wrap(normal, 0, count));
+                backend.write(to, FloatBuffer.wrap(normal, from, count));
             } else {
-                backend.write(to, ShortBuffer.wrap(bits, 0, count));
+                backend.write(to, ShortBuffer.wrap(bits, from, count));
             }
+            at += count;
+            from = 0;
         }
         return operand;
     }

@@ -53,13 +53,6 @@ final class VerifyCommand implements Callable<Integer> {
             description = "Only shapes of a few thousand elements, on which all kernels run too: for slow devices.")
     private boolean quick;
 
-    @Option(
-            names = "--out-of-place",
-            description =
-                    "Leave out passes in place under other strategies than the gpu ones; there a detector of data races"
-                            + " sees reads whose values are thrown away.")
-    private boolean outOfPlace;
-
     @Mixin
     private DeviceOptions device;
 
@@ -97,7 +90,7 @@ final class VerifyCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         OpenCl.Candidate on = device.candidate();
-        Verifier.Extent extent = new Verifier.Extent(quick, !outOfPlace);
+        Verifier.Extent extent = new Verifier.Extent(quick);
         if (serve) {
             Verifier.serve(on, extent, System.in, System.out);
             return Main.OK;
@@ -162,9 +155,6 @@ final class VerifyCommand implements Callable<Integer> {
         command.addAll(List.of(Main.class.getName(), "verify", "--serve", "--device", on.index()));
         if (quick) {
             command.add("--quick");
-        }
-        if (outOfPlace) {
-            command.add("--out-of-place");
         }
         return command;
     }

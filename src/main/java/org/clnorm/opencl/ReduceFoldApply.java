@@ -200,7 +200,6 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 direction.reduced,
                 backward ? rowAffine() : List.of(),
                 reduce,
-                elements(),
                 slices(geometry),
                 backward ? List.of(COEFFICIENTS) : List.of(),
                 PARTIALS,
@@ -376,7 +375,6 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                     macros,
                     perBlock(perBlock),
                     tensors,
-                    elements(),
                     blockArguments(perBlock),
                     groups(),
                     named("groups_per_item", groups),
@@ -394,7 +392,6 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 macros,
                 perBlock(perBlock),
                 tensors,
-                elements(),
                 blockArguments(perBlock),
                 groups(),
                 named("width", columnar.width()),
@@ -445,10 +442,6 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 named("segments", view.segments()),
                 named("length", view.length()),
                 named("segment_stride", view.segmentStride()));
-    }
-
-    private Argument elements() {
-        return named("elements", view.elements());
     }
 
     private Argument groups() {

@@ -77,20 +77,14 @@ public final class Verifier {
      * How much is verified.
      *
      * @param quick only shapes of a few thousand elements: for slow devices
-     * @param inPlace also outputs that take the place of inputs, under every strategy; else under gpu strategies alone. A
-     *     single work-item reads whole vectors past a group's end and throws those lanes away; in place, another may be
-     *     writing them, which detectors of races report
      */
-    public record Extent(boolean quick, boolean inPlace) {
+    public record Extent(boolean quick) {
         /** All cases. */
-        public static final Extent FULL = new Extent(false, true);
+        public static final Extent FULL = new Extent(false);
 
         /** The cases of a strategy; as many for all. */
         List<VerifierCase> cases(String strategy) {
             List<VerifierCase> cases = quick ? VerifierCases.small() : VerifierCases.all();
-            if (!inPlace && !strategy.startsWith("gpu-")) {
-                cases = cases.stream().map(VerifierCase::outOfPlace).toList();
-            }
             return strategy.equalsIgnoreCase(Strategy.AUTO) ? VerifierCases.forChoiceByShape(cases) : cases;
         }
     }

@@ -216,24 +216,6 @@ record VerifierCase(
                 placement);
     }
 
-    /** The same with a piece of memory for each array. */
-    VerifierCase outOfPlace() {
-        return new VerifierCase(
-                seed,
-                normalization,
-                shape,
-                layout,
-                mode,
-                data,
-                affine,
-                fusion,
-                average,
-                estimate,
-                policy,
-                InPlace.NOTHING,
-                placement);
-    }
-
     /** Equal for cases that have most of their binaries in common, and near for those that have many. */
     String family() {
         boolean rows = normalization.grouping() instanceof Grouping.Rows;

@@ -23,7 +23,7 @@ class ProgramsTest {
     private static final Set<String> ONLY_OF_ROWS = Set.of("gradient_rows", "affine_sums");
 
     /** Of the smaller tensors, which all kernels see. */
-    private static final Verifier.Extent QUICK = new Verifier.Extent(true, true);
+    private static final Verifier.Extent QUICK = new Verifier.Extent(true);
 
     @Test
     void programs_strategiesOfAGpu_areNoMore() {

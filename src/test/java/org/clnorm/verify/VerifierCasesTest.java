@@ -57,17 +57,6 @@ class VerifierCasesTest {
     }
 
     @Test
-    void cases_outOfPlace_areTheSameOtherwise() {
-        List<VerifierCase> quick = new Verifier.Extent(true, true).cases("cpu-fused");
-        List<VerifierCase> outOfPlace = new Verifier.Extent(true, false).cases("cpu-fused");
-
-        assertThat(outOfPlace).extracting(VerifierCase::inPlace).containsOnly(InPlace.NOTHING);
-        assertThat(outOfPlace)
-                .usingRecursiveFieldByFieldElementComparatorIgnoringFields("inPlace")
-                .isEqualTo(quick);
-    }
-
-    @Test
     void all_optionsOfOneKind_allOccur() {
         List<VerifierCase> cases = VerifierCases.all();
 

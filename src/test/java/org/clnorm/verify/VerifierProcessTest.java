@@ -14,7 +14,7 @@ import org.junit.jupiter.api.Test;
 
 /** What becomes of a verification whose processes do not do as they should. */
 class VerifierProcessTest {
-    private static final Verifier.Extent EXTENT = new Verifier.Extent(true, true);
+    private static final Verifier.Extent EXTENT = new Verifier.Extent(true);
 
     private final OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE));
 
