@@ -11,7 +11,6 @@
 #define APPLY_CL
 
 #include "pointwise.clh"
-#include "sweep.clh"
 
 typedef struct {
     const_array_of(X) x;
@@ -24,7 +23,6 @@ typedef struct {
 } forward_arrays;
 
 #define FORWARD_ARGS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y) ROW_ARGS, float lowest
-#define SHIFT_FORWARD x_offset += block_start, residual_offset += block_start, y_offset += block_start
 
 INLINE forward_arrays forward_of(
         const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y, float lowest,
@@ -39,7 +37,8 @@ INLINE forward_arrays forward_of(
     a.pitch = pitch;
     return a;
 }
-#define FORWARD_ARRAYS(coefficients) forward_of(AT(x), OPTIONAL(residual), AT(y), lowest, coefficients, pitch)
+#define FORWARD_FROM(start, coefficients) \
+    forward_of(AT(x) + (start), OPTIONAL_FROM(residual, start), AT(y) + (start), lowest, coefficients, pitch)
 
 INLINE scalar_coefficients forward_of_group(forward_arrays a, int group) {
     return coefficients_of_group(a.coefficients, a.pitch, group);
@@ -118,35 +117,38 @@ INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coeffic
     store_first_as(Y, forward_result(a, in, c), valid, a.y + at);
 }
 
-DEFINE_SWEEPS(forward, Y, y)
+#define APPLIED forward
+#define OUTPUT y
+#include "sweep_template.clh"
+#undef APPLIED
+#undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
         FORWARD_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
-    ENTER_BLOCK(LAST_FIRST);
-    SHIFT_FORWARD;
+    const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
-    forward_arrays arrays = FORWARD_ARRAYS(OF_BLOCK(coefficients));
+    forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
     forward_run(arrays, SLICE_OF_SEGMENTS(group, slice), forward_of_group(arrays, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
         FORWARD_ARGS, FLAT_ARGS, __global const float *coefficients, int pitch) {
-    ENTER_BLOCK(LAST_FIRST);
-    SHIFT_FORWARD;
-    forward_flat(FORWARD_ARRAYS(OF_BLOCK(coefficients)), RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
+    const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
+    forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
+    forward_flat(arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 
 #if WG == 1
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
         FORWARD_ARGS, FLAT_ARGS, int length, __global const float *coefficients, int pitch) {
-    ENTER_BLOCK(LAST_FIRST);
-    SHIFT_FORWARD;
+    const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     long from = in_block * per_slice;
     long end = LONG_MIN_OF(RUNS_OF_BLOCK(rows) * groups * length, from + per_slice);
-    forward_planes(FORWARD_ARRAYS(OF_BLOCK(coefficients)), from, end, groups, length, 1);
+    forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
+    forward_planes(arrays, from, end, groups, length, 1);
 }
 #endif
 

@@ -105,9 +105,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
         FORWARD_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
-    ENTER_FORWARD(segments);
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    segments = RUNS_OF_BLOCK(segments);
+    folding f = FOLDING;
     int group = in_block;
-    forward_arrays a = FORWARD_ARRAYS(coefficients);
+    forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
     a.row = ROW_AFFINE((long)group * length, length);
     share mine = share_of_group(WHOLE_GROUP(group));
     forward_loaded in[CACHED];
@@ -141,10 +144,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
         int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
-    ENTER_FORWARD(rows);
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    rows = RUNS_OF_BLOCK(rows);
+    folding f = FOLDING;
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
-    forward_arrays a = FORWARD_ARRAYS(coefficients);
+    forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));
     forward_loaded in[CACHED];
     lane_moments mine[BLOCKS];
@@ -162,7 +168,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
         }
         again = 1;
     }
-    FOLD_COLUMNS;
+    fold_columns(f, mine, left, right);
     FOLDED;
     if (again) {
         load_forward(in, a, own);
@@ -212,17 +218,20 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_SUMS(room);
-    ENTER_BACKWARD(segments);
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    segments = RUNS_OF_BLOCK(segments);
+    unfolding u = UNFOLDING;
     int group = in_block;
     share mine = share_of_group(WHOLE_GROUP(group));
-    sums_inputs from = INPUTS;
-    backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
+    sums_inputs from = INPUTS_FROM(block * block_stride);
+    backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
     arrays.row = from.row = ROW_AFFINE((long)group * length, length);
     from.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     backward_loaded in[CACHED];
     sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), ALL_LANES), room);
     if (LOCAL_ITEM == 0) {
-        FOLD_SUMS(all, group);
+        fold_group_sums(u, all, group);
     }
     FOLDED;
     store_backward(arrays, mine, in, every_lane(backward_of_group(arrays, group)));
@@ -232,11 +241,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, STRIPE_ARGS, GRADIENT_ARGS, __global float *coefficients,
         int pitch) {
     LOCAL_COLUMN_SUMS(room);
-    ENTER_BACKWARD(rows);
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    rows = RUNS_OF_BLOCK(rows);
+    unfolding u = UNFOLDING;
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     share own = share_of_stripe((int)rows, columns, column_of(left, 0));
-    sums_inputs from = INPUTS;
+    sums_inputs from = INPUTS_FROM(block * block_stride);
     if (own.count > 0) {
         sums_at_column(&from, column_of(left, 0));
     }
@@ -244,11 +256,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     lane_sums mine[BLOCKS];
     mine[0] = sums_of_share(in, own, from);
     across_column_sum_items(mine, room);
-    FOLD_COLUMN_SUMS;
+    fold_column_sums(u, mine, left, right);
     FOLDED;
     if (own.count > 0) {
         int column = column_of(left, 0);
-        backward_arrays arrays = BACKWARD_ARRAYS(coefficients);
+        backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
         store_backward(arrays, own, in, backward_of_columns(arrays, column));
     }
 }

@@ -300,14 +300,17 @@ INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, 
     put_forward(f, group, valid, hi, lo, variance, from, 0);
     track_groups(group, valid, times_power(hi, -from), variance, from, f.average);
 }
-#define FOLD_GROUP(all, unit, group) fold_groups(f, (vec)((all).hi), (vec)((all).lo), (vec)((all).m2), (vec)(unit), group, 1)
+
+INLINE void fold_group(folding f, moments all, float unit, int group) {
+    fold_groups(f, (vec)(all.hi), (vec)(all.lo), (vec)(all.m2), (vec)(unit), group, 1);
+}
 
 // The fold of a group that an item has for all of its work-group; or, after a first look that calls for a second one, its
 // unit, negative, in the place of the group's.
 INLINE void fold_look(folding f, moments all, float unit, int group) {
     float better = unit == 1.0f ? second_unit_scalar(all.hi, all.m2, all.n * least_of(f)) : 1.0f;
     if (better == 1.0f) {
-        FOLD_GROUP(all, unit, group);
+        fold_group(f, all, unit, group);
     } else {
         f.coefficients[UNIT * f.pitch + group] = -better;
     }
@@ -370,10 +373,6 @@ INLINE void fold_held(
 }
 
 #define FOLD_BLOCKS int per_block, int blocks
-#define ENTER_FOLD \
-    const int block = (int)(get_group_id(0) / per_block); \
-    const int in_block = (int)(get_group_id(0) % per_block); \
-    coefficients = OF_BLOCK(coefficients)
 #define FIRST_OF_FOLD column_of(in_block * WX * VW, 0)
 
 // A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
@@ -448,7 +447,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_COLUMNS(room);
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     folding f = FOLDING;
     int group = FIRST_OF_FOLD;
     lane_moments mine[BLOCKS];
@@ -464,7 +464,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
     LOCAL_COLUMNS(room);
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     int group = FIRST_OF_FOLD;
     lane_moments mine[BLOCKS];
     join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
@@ -527,13 +528,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
         coefficients = OF_BLOCK(of_first);
         folding f = FOLDING;
         f.average.kind = i == 0 ? f.average.kind : AVERAGE_NONE;
-        FOLD_GROUP(mine, unit, joined > 0 ? group + i : group);
+        fold_group(f, mine, unit, joined > 0 ? group + i : group);
     }
 }
 
 __kernel void fold_given(
         FOLD_BLOCKS, int groups, AFFINE_ARGS, IN(mean), IN(variance), __global float *coefficients, int pitch) {
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
     int valid = min(groups - group, VW);
     if (valid > 0) {
@@ -551,7 +553,8 @@ __kernel void fold_given(
 // NORM the power of two that all of these are in units of.
 __kernel void fold_combined(
         FOLD_BLOCKS, int groups, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients, int pitch) {
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
     int valid = min(groups - group, VW);
     if (valid > 0) {
@@ -697,7 +700,10 @@ INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
     vec scale = taken(u, SCALE, group, valid);
     fold_sums(u, dy, dyx, scale * dy, scale * dyx, group, valid);
 }
-#define FOLD_SUMS(all, group) fold_own_sums(u, (vec)((all).dy), (vec)((all).dyx), group, 1)
+
+INLINE void fold_group_sums(unfolding u, sums all, int group) {
+    fold_own_sums(u, (vec)(all.dy), (vec)(all.dyx), group, 1);
+}
 
 // As fold_held; the arrays of scaled sums have as much room.
 INLINE void fold_held_sums(
@@ -748,7 +754,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_COLUMN_SUMS(room);
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     unfolding u = UNFOLDING;
     int group = FIRST_OF_FOLD;
     lane_sums mine[BLOCKS];
@@ -763,7 +770,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
     LOCAL_COLUMN_SUMS(room);
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     int group = FIRST_OF_FOLD;
     lane_sums mine[BLOCKS];
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
@@ -781,7 +789,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
 // GRAD_DY on; so count is 1. Those with x are to be times 2 to the number in the row after them, which may be no float32.
 __kernel void fold_combined_gradients(
         FOLD_BLOCKS, int groups, GRADIENT_ARGS, __global float *coefficients, int pitch) {
-    ENTER_FOLD;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
     int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
     int valid = min(groups - group, VW);
     if (valid > 0) {
@@ -890,16 +899,20 @@ __kernel void sum_parts(
 #endif
 
 // The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
-#define EACH_COLUMN_OF_STRIPE(FOLD_VECTOR) \
-    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) { \
-        FOLD_VECTOR(b, column_of(left, b), min(right - column_of(left, b), VW)); \
+INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right) {
+    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
+        int group = column_of(left, b);
+        vec m2 = mine[b].m2 + mine[b].m2_lo;
+        fold_groups(f, mine[b].hi, mine[b].lo, m2, mine[b].unit, group, min(right - group, VW));
     }
-#define FOLD_MOMENTS_OF(b, group, valid) \
-    fold_groups(f, mine[b].hi, mine[b].lo, mine[b].m2 + mine[b].m2_lo, mine[b].unit, group, valid)
-#define FOLD_SUMS_OF(b, group, valid) \
-    fold_own_sums( \
-            u, compensated(mine[b].dy, mine[b].dy_lo), compensated(mine[b].dyx, mine[b].dyx_lo), group, valid)
-#define FOLD_COLUMNS EACH_COLUMN_OF_STRIPE(FOLD_MOMENTS_OF)
-#define FOLD_COLUMN_SUMS EACH_COLUMN_OF_STRIPE(FOLD_SUMS_OF)
+}
+
+INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int right) {
+    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
+        int group = column_of(left, b);
+        vec dy = compensated(mine[b].dy, mine[b].dy_lo);
+        fold_own_sums(u, dy, compensated(mine[b].dyx, mine[b].dyx_lo), group, min(right - group, VW));
+    }
+}
 
 #endif

@@ -10,7 +10,6 @@
 #define GRADIENT_APPLY_CL
 
 #include "pointwise.clh"
-#include "sweep.clh"
 
 typedef struct {
     const_array_of(DY) dy;
@@ -25,7 +24,6 @@ typedef struct {
 } backward_arrays;
 
 #define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS, int mask, int frozen
-#define SHIFT_OUTPUTS dx_offset += block_start, dresidual_offset += block_start
 
 INLINE backward_arrays backward_of(
         const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx, array_of(DRES) dresidual,
@@ -43,8 +41,10 @@ INLINE backward_arrays backward_of(
     a.pitch = pitch;
     return a;
 }
-#define BACKWARD_ARRAYS(coefficients) \
-    backward_of(AT(dy), AT(x), AT(y), AT(dx), OPTIONAL(dresidual), MASK_OF(mask), frozen, coefficients, pitch)
+#define BACKWARD_FROM(start, coefficients) \
+    backward_of( \
+            AT(dy) + (start), AT(x) + (start), AT(y) + (start), AT(dx) + (start), OPTIONAL_FROM(dresidual, start), \
+            MASK_OF(mask), frozen, coefficients, pitch)
 
 INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     scalar_coefficients c = coefficients_of_group(a.coefficients, a.pitch, group);
@@ -175,25 +175,28 @@ INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coeff
     }
 }
 
-DEFINE_SWEEPS(backward, DX, dx)
+#define APPLIED backward
+#define OUTPUT dx
+#include "sweep_template.clh"
+#undef APPLIED
+#undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
-    ENTER_BLOCK(LAST_FIRST);
-    SHIFT_INPUTS, SHIFT_OUTPUTS;
+    const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
-    backward_arrays arrays = BACKWARD_ARRAYS(OF_BLOCK(coefficients));
+    backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
     backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), backward_of_group(arrays, group));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
-    ENTER_BLOCK(LAST_FIRST);
-    SHIFT_INPUTS, SHIFT_OUTPUTS;
-    backward_flat(BACKWARD_ARRAYS(OF_BLOCK(coefficients)), RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
+    const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
+    backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
+    backward_flat(arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 
 #endif

@@ -10,7 +10,6 @@
 #ifndef GRADIENT_SUMS_CL
 #define GRADIENT_SUMS_CL
 
-#include "gather.clh"
 #include "pointwise.clh"
 #include "trees.clh"
 
@@ -46,7 +45,8 @@ INLINE sums_inputs sums_inputs_of(
     in.ahead = 0;
     return in;
 }
-#define INPUTS sums_inputs_of(AT(dy), AT(x), AT(y), MASK_OF(mask), coefficients, pitch)
+#define INPUTS_FROM(start) \
+    sums_inputs_of(AT(dy) + (start), AT(x) + (start), AT(y) + (start), MASK_OF(mask), coefficients, pitch)
 
 INLINE void sums_at_column(sums_inputs *in, int column) {
     if (in->table) {
@@ -88,7 +88,9 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
 
 INLINE void sums_end(lane_sums *numbers) {}
 
-DEFINE_GATHERS(sums)
+#define GATHERED sums
+#include "gather_template.clh"
+#undef GATHERED
 
 INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     sums all = across_sum_lanes(body, ALL_LANES);
@@ -135,14 +137,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
         GRADIENT_INPUTS ROW_ARGS, int mask, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
-    ENTER_BLOCK(get_group_id(0));
-    SHIFT_INPUTS;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
     run part = SLICE_OF_SEGMENTS(group, slice);
-    sums_inputs in = INPUTS;
+    sums_inputs in = INPUTS_FROM(block * block_stride);
     in.row = ROW_AFFINE((long)group * length, length);
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     lane_sums body = no_lane_sums();
@@ -160,8 +161,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
         GRADIENT_INPUTS, int mask, COLUMNAR_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
-    ENTER_BLOCK(get_group_id(0));
-    SHIFT_INPUTS;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
@@ -172,7 +172,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, INPUTS, groups, left, right, first, last);
+    sums_of_columns(mine, INPUTS_FROM(block * block_stride), groups, left, right, first, last);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {

@@ -10,7 +10,7 @@
 #ifndef MOMENTS_CL
 #define MOMENTS_CL
 
-#include "gather.clh"
+#include "groups.clh"
 #include "trees.clh"
 
 typedef lane_moments moments_numbers;
@@ -59,7 +59,9 @@ INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step
             first += moments_vector(to, in, at + i * step, valid);
         }
     }
-    OPEN_FOR(to, count, first);
+    if (open_for(to, count)) {
+        to->hi = first * (vec)(1.0f / count);
+    }
     for (int i = 0; i < count; i++) {
         vec d = moments_vector(to, in, at + i * step, valid) - to->hi;
         to->sum += d;
@@ -69,7 +71,9 @@ INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step
 
 INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 
-DEFINE_GATHERS(moments)
+#define GATHERED moments
+#include "gather_template.clh"
+#undef GATHERED
 
 INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     moments all = across_all_lanes(body);
@@ -80,50 +84,62 @@ INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
 // the first one read: columns on their own would be more numbers than there are elements.
 #define FEW_ROWS(rows) ((rows) < TILE)
 
-// body(vector, the lanes of it that are meant) for a group's vectors. `ahead` is fetched in time.
-#define EACH_OF_FEW_ROWS(x, at, columns, rows, width, ahead, body) \
-    for (int row = 0; row < rows; row++) { \
-        const_array_of(X) p = (x) + (at) + (long)row * columns; \
-        int i = 0; \
-        for (; i + VW <= width; i += VW) { \
-            if (ahead) { \
-                fetch_ahead(p + i + ahead); \
-            } \
-            body(load_as(X, p + i), ALL_LANES); \
-        } \
-        if (i < width) { \
-            if (ahead) { \
-                fetch_ahead(p + i + ahead); \
-            } \
-            body(load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width)), of_edge(width)); \
-        } \
+// The sum over a group's values.
+INLINE vec sum_of_few_rows(moments_inputs in, long at, int columns, int rows, int width, vec unit) {
+    vec sum = (vec)(0.0f);
+    for (int row = 0; row < rows; row++) {
+        const_array_of(X) p = in.x + at + (long)row * columns;
+        int i = 0;
+        for (; i + VW <= width; i += VW) {
+            fetch_ahead(p + i + in.ahead);
+            sum += moments_look(in, load_as(X, p + i), unit);
+        }
+        if (i < width) {
+            fetch_ahead(p + i + in.ahead);
+            vec x = load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width));
+            sum += lanes_of(moments_look(in, x, unit), of_edge(width));
+        }
     }
+    return sum;
+}
+
+// The sums of its deviations from a mean, and of their squares.
+INLINE void deviations_of_few_rows(
+        moments_inputs in, long at, int columns, int rows, int width, vec unit, vec mean, vec *sum, vec *squares) {
+    *sum = *squares = (vec)(0.0f);
+    for (int row = 0; row < rows; row++) {
+        const_array_of(X) p = in.x + at + (long)row * columns;
+        int i = 0;
+        for (; i + VW <= width; i += VW) {
+            vec d = moments_look(in, load_as(X, p + i), unit) - mean;
+            *sum += d;
+            *squares = fma(d, d, *squares);
+        }
+        if (i < width) {
+            vec x = load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width));
+            vec d = lanes_of(moments_look(in, x, unit) - mean, of_edge(width));
+            *sum += d;
+            *squares = fma(d, d, *squares);
+        }
+    }
+}
 
 // The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
 // Each step is taken for all of them, so that no group waits for its own sums. Units are read in a second look only.
 INLINE void moments_of_few_rows(
-        moments_inputs in, long at, int columns, int rows, int width, int held, float *hi, float *lo,
-        float *m2, const float *units) {
+        moments_inputs in, long at, int columns, int rows, int width, int held, float *hi, float *lo, float *m2,
+        const float *units) {
     float n = (float)(rows * width);
     for (int g = 0; g < held; g++) {
-        vec sum = (vec)(0.0f);
-#define ADD(v, meant) sum += lanes_of(moments_look(in, v, (vec)(units[g])), meant)
-        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, in.ahead, ADD)
-#undef ADD
-        hi[g] = sum_lanes(sum);
+        hi[g] = sum_lanes(sum_of_few_rows(in, at + g * width, columns, rows, width, (vec)(units[g])));
     }
     for (int g = 0; g < held; g += VW) {
         store_lanes(load_lanes(hi + g) / (vec)(n), hi + g);
     }
     for (int g = 0; g < held; g++) {
-        vec rest = (vec)(0.0f), squares = (vec)(0.0f);
-        vec mean = (vec)(hi[g]);
-#define ADD(v, meant) \
-    vec d = lanes_of(moments_look(in, v, (vec)(units[g])) - mean, meant); \
-    rest += d; \
-    squares = fma(d, d, squares)
-        EACH_OF_FEW_ROWS(in.x, at + g * width, columns, rows, width, 0, ADD)
-#undef ADD
+        vec rest, squares;
+        deviations_of_few_rows(
+                in, at + g * width, columns, rows, width, (vec)(units[g]), (vec)(hi[g]), &rest, &squares);
         lo[g] = sum_lanes(rest);
         m2[g] = sum_lanes(squares);
     }
@@ -142,13 +158,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
         TENSOR_IN(X, x), float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
     LOCAL_FLOAT(shared);
-    ENTER_BLOCK(get_group_id(0));
-    x_offset += block_start;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;
     int slice = in_block / groups;
     run part = SLICE_OF_SEGMENTS(group, slice);
-    moments_inputs in = moments_inputs_of(AT(x));
+    moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     moments all;
     float unit = 1.0f;
     for (;;) {
@@ -181,8 +196,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
         TENSOR_IN(X, x), float least, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
-    ENTER_BLOCK(get_group_id(0));
-    x_offset += block_start;
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
     int left = in_block % stripes * STRIPE;
@@ -190,7 +204,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
-    moments_inputs in = moments_inputs_of(AT(x));
+    moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     lane_moments mine[BLOCKS];
     no_column_moments(mine, STRIPE);
     for (;;) {

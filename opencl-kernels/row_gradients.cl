@@ -46,7 +46,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
     long slice = get_group_id(0) / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
-    sums_inputs in = INPUTS;
+    sums_inputs in = INPUTS_FROM(0);
     in.row = ROW_AFFINE(0, columns);
     lane_sums mine[BLOCKS];
     no_column_sums(mine, STRIPE);
@@ -92,8 +92,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
     unfolding u = UNFOLDING;
     int first = (int)get_group_id(0) * rows_per_slice;
     int last = min(first + rows_per_slice, groups);
-    sums_inputs in = INPUTS;
-    backward_arrays a = BACKWARD_ARRAYS(coefficients);
+    sums_inputs in = INPUTS_FROM(0);
+    backward_arrays a = BACKWARD_FROM(0, coefficients);
     __global float *to_gamma = partials + get_group_id(0) * 2 * (long)parts_pitch;
     __global float *to_beta = to_gamma + parts_pitch;
     for (int column = 0; column < columns; column += VW) {

@@ -57,7 +57,7 @@ final class ProbeCommand implements Callable<Integer> {
         out.printf("On %s%n%n", on.describe());
         on.details().forEach((name, value) -> out.printf("  %-26s %s%n", name, value));
         out.printf(
-                "%n  %-26s %-10s %9s %9s %5s %9s %9s %6s %8s  %s%n",
+                "%n  %-29s %-10s %9s %9s %5s %9s %9s %6s %8s  %s%n",
                 "kernel", "strategy", "seconds", "bytes", "fma", "16 B ld", "16 B st", "local", "barriers", "options");
         out.flush();
         try {
@@ -75,7 +75,7 @@ final class ProbeCommand implements Callable<Integer> {
             Instructions found = program.instructions();
             out.printf(
                     Locale.ROOT,
-                    "  %-26s %-10s %9.3f %9d %5s %9s %9s %6s %8s  %s%n",
+                    "  %-29s %-10s %9.3f %9d %5s %9s %9s %6s %8s  %s%n",
                     program.built().kernel(),
                     program.strategy(),
                     program.built().seconds(),

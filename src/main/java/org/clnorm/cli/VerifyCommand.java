@@ -165,12 +165,12 @@ final class VerifyCommand implements Callable<Integer> {
         out.printf(
                 "%nOn %s: %s%n%n", report.device().platform(), report.device().name());
         out.printf(
-                "  %-26s %-10s %6s %12s %9s  %-13s %s%n",
+                "  %-29s %-10s %6s %12s %9s  %-13s %s%n",
                 "kernel", "strategy", "cases", "worst error", "bound", "of", "verdict");
         for (Row row : report.rows()) {
             out.printf(
                     Locale.ROOT,
-                    "  %-26s %-10s %6d %12.2e %9.2e  %-13s %s%n",
+                    "  %-29s %-10s %6d %12.2e %9.2e  %-13s %s%n",
                     row.kernel(),
                     row.strategy(),
                     row.cases(),

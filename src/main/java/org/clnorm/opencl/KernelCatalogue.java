@@ -5,6 +5,7 @@ import static org.clnorm.opencl.KernelCatalogue.Step.CACHED;
 import static org.clnorm.opencl.KernelCatalogue.Step.COPY;
 import static org.clnorm.opencl.KernelCatalogue.Step.FOLD;
 import static org.clnorm.opencl.KernelCatalogue.Step.FUSED;
+import static org.clnorm.opencl.KernelCatalogue.Step.PIPELINED;
 import static org.clnorm.opencl.KernelCatalogue.Step.REDUCE;
 
 import java.util.List;
@@ -28,10 +29,12 @@ public final class KernelCatalogue {
         FOLD,
         /** Elements from coefficients. */
         APPLY,
-        /** All three. */
+        /** All three, by work-groups of several items. */
         FUSED,
-        /** All three, what is read staying in registers. */
+        /** The same, what is read staying in registers. */
         CACHED,
+        /** All three, by single work-items. */
+        PIPELINED,
         /** None: elements to elements. */
         COPY
     }
@@ -87,9 +90,23 @@ public final class KernelCatalogue {
                     ROWS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
+                    "normalize_pipelined_segmented",
+                    "pipelined.cl",
+                    PIPELINED,
+                    union(ROWS_OF_BLOCKS, STREAM),
+                    ROWS,
+                    union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
                     "normalize_columnar",
                     "fused.cl",
                     FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
+                    NO_MACROS,
+                    union(MOMENTS, RUNNING, OUTPUT)),
+            new Entry(
+                    "normalize_pipelined_columnar",
+                    "pipelined.cl",
+                    PIPELINED,
                     union(ROWS_OF_BLOCKS, STREAM),
                     NO_MACROS,
                     union(MOMENTS, RUNNING, OUTPUT)),
@@ -117,7 +134,7 @@ public final class KernelCatalogue {
             new Entry(
                     "gradient_rows",
                     "row_gradients.cl",
-                    FUSED,
+                    PIPELINED,
                     union(ROWS_OF_BLOCKS, STREAM),
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
@@ -138,9 +155,23 @@ public final class KernelCatalogue {
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
             new Entry(
+                    "gradient_pipelined_segmented",
+                    "pipelined.cl",
+                    PIPELINED,
+                    union(ROWS_OF_BLOCKS, STREAM),
+                    MASKED_ROWS,
+                    union(SUMS, GRADIENTS)),
+            new Entry(
                     "gradient_columnar",
                     "fused.cl",
                     FUSED,
+                    union(ROWS_OF_BLOCKS, STREAM),
+                    MASK,
+                    union(SUMS, GRADIENTS)),
+            new Entry(
+                    "gradient_pipelined_columnar",
+                    "pipelined.cl",
+                    PIPELINED,
                     union(ROWS_OF_BLOCKS, STREAM),
                     MASK,
                     union(SUMS, GRADIENTS)),
@@ -188,6 +219,9 @@ public final class KernelCatalogue {
 
     /** What a kernel of all three steps is called, up to the pattern. */
     static String fusedStep(String step, Strategy strategy) {
+        if (strategy.items() == 1) {
+            return step + "_pipelined";
+        }
         return strategy.isCached() ? step + "_cached" : step;
     }
 

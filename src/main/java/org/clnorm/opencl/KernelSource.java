@@ -8,8 +8,13 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
-/** The OpenCL C sources on the class path, with {@code #include} resolved here: a jar has no include folder. */
+/**
+ * The OpenCL C sources on the class path, with {@code #include} resolved here: a jar has no include folder. A file stands
+ * where it is included first; a template, whose name says so, wherever it is included. What a compiler complains of, it
+ * finds by {@code #line} under the name of its file.
+ */
 final class KernelSource {
+    private static final String TEMPLATE = "_template.clh";
     private static final Pattern INCLUDE = Pattern.compile("\\s*#include \"([^\"]+)\"\\s*");
 
     /** From a line's begin to the first closing brace at one; the name is in group 1. */
@@ -20,28 +25,37 @@ final class KernelSource {
     /** A file's text with one of its kernels only: the others would cost time to compile, and room in the binary. */
     static String read(String file, String kernel) {
         return KERNEL.matcher(read(file))
-                .replaceAll(found -> found.group(1).equals(kernel) ? Matcher.quoteReplacement(found.group()) : "");
+                .replaceAll(found -> found.group(1).equals(kernel)
+                        ? Matcher.quoteReplacement(found.group())
+                        : "\n".repeat((int) found.group().lines().count()));
     }
 
-    /** A file's text, each include in its place the first time. */
+    /** A file's text, with what it includes. */
     static String read(String file) {
         StringBuilder text = new StringBuilder();
-        append(file, new HashSet<>(), text);
+        append(file, new HashSet<>(Set.of(file)), text);
         return text.toString();
     }
 
     private static void append(String file, Set<String> seen, StringBuilder to) {
-        if (!seen.add(file)) {
-            return;
-        }
-        for (String line : load(file).split("\n", -1)) {
+        int number = 1;
+        appendPlace(number, file, to);
+        for (String line : load(file).split("\n")) {
+            number++;
             Matcher include = INCLUDE.matcher(line);
-            if (include.matches()) {
-                append(include.group(1), seen, to);
-            } else {
+            if (!include.matches()) {
                 to.append(line).append('\n');
+            } else if (include.group(1).endsWith(TEMPLATE) || seen.add(include.group(1))) {
+                append(include.group(1), seen, to);
+                appendPlace(number, file, to);
+            } else {
+                to.append('\n');
             }
         }
+    }
+
+    private static void appendPlace(int line, String file, StringBuilder to) {
+        to.append("#line ").append(line).append(" \"").append(file).append("\"\n");
     }
 
     private static String load(String file) {

@@ -322,7 +322,6 @@ public final class Verifier {
         return KernelCatalogue.entries().stream()
                 .filter(entry -> switch (entry.name()) {
                     case "apply_planes" -> oneItem;
-                    case "gradient_rows" -> oneItem && strategy.fused();
                     case "affine_sums" -> !oneItem || !strategy.fused();
                     case "apply_segmented" -> !oneItem || !strategy.fused();
                     default -> ALWAYS.contains(entry.name()) || has(strategy, entry.step());
@@ -334,7 +333,8 @@ public final class Verifier {
     private static boolean has(Strategy strategy, Step step) {
         return switch (step) {
             case CACHED -> strategy.isCached();
-            case FUSED -> strategy.fused() && !strategy.isCached();
+            case FUSED -> strategy.fused() && !strategy.isCached() && strategy.items() > 1;
+            case PIPELINED -> strategy.fused() && strategy.items() == 1;
             default -> !strategy.fused();
         };
     }

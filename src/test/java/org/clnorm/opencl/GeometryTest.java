@@ -13,7 +13,7 @@ import org.junit.jupiter.api.Test;
 
 /**
  * The partition of a view, by what the kernels make of it: the arithmetic of {@code slice_of_segments} in groups.clh, of
- * the columnar kernels' rows and of {@code flat} in sweep.clh is written down here again.
+ * the columnar kernels' rows and of {@code flat} in sweep_template.clh is written down here again.
  */
 class GeometryTest {
     /** Partials are 4 floats for every slice and group; no device has so many units that more slices are of use. */

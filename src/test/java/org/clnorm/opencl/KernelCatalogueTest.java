@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.junit.jupiter.api.Test;
@@ -68,6 +69,23 @@ class KernelCatalogueTest {
                     .as("so that a source compiles by itself")
                     .containsPattern("#ifndef " + macro + "\\b\n#define " + macro + " \\d+");
         }
+    }
+
+    @Test
+    void glossary_hasEveryMacroThatTheHostMaySetWithItsDefault() throws IOException {
+        Map<String, String> defaults = new TreeMap<>();
+        for (Path file : files()) {
+            Pattern.compile("#ifndef (\\w+)\n#define \\1 (.+)\n")
+                    .matcher(Files.readString(file))
+                    .results()
+                    .forEach(found -> defaults.put(found.group(1), found.group(2)));
+        }
+
+        Map<String, String> glossary = Pattern.compile("(?m)^\\| `(\\w+)` \\| (.+?) \\| .+ \\|$")
+                .matcher(Files.readString(FOLDER.resolve("README.md")))
+                .results()
+                .collect(Collectors.toMap(found -> found.group(1), found -> found.group(2)));
+        assertThat(glossary).isEqualTo(defaults);
     }
 
     @Test

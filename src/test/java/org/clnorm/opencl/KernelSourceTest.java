@@ -3,8 +3,13 @@ package org.clnorm.opencl;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.junit.jupiter.api.Test;
@@ -28,7 +33,7 @@ class KernelSourceTest {
         boolean inside = false;
         for (String line : text.split("\n", -1)) {
             inside |= line.startsWith("__kernel");
-            if (!inside) {
+            if (!inside && !line.isBlank()) {
                 lines.add(line);
             }
             inside &= !line.startsWith("}");
@@ -52,6 +57,42 @@ class KernelSourceTest {
                     .as("what is not in a kernel is all there in the text for %s", entry.name())
                     .isEqualTo(outsideOfKernels(whole));
         }
+    }
+
+    @Test
+    void readKernel_everyLine_isTheOneThatTheCompilerIsTold() {
+        Pattern place = Pattern.compile("#line (\\d+) \"(.*)\"");
+        for (Entry entry : KernelCatalogue.entries()) {
+            List<String> file = List.of();
+            int number = 0;
+            for (String line : KernelSource.read(entry.source(), entry.name()).split("\n")) {
+                Matcher told = place.matcher(line);
+                if (told.matches()) {
+                    number = Integer.parseInt(told.group(1));
+                    file = linesOf(told.group(2));
+                } else {
+                    if (!line.isBlank()) {
+                        assertThat(line).isEqualTo(file.get(number - 1));
+                    }
+                    number++;
+                }
+            }
+        }
+    }
+
+    private static List<String> linesOf(String file) {
+        try {
+            return Files.readAllLines(Path.of("opencl-kernels", file));
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+    }
+
+    @Test
+    void read_template_standsWhereverItIsIncluded() {
+        String text = KernelSource.read("pointwise.clh");
+
+        assertThat(text.split("#line 1 \"pointwise_template.clh\"", -1)).hasSize(3);
     }
 
     @Test

@@ -147,7 +147,9 @@ class PlansTest {
                 assertThat(layer.runningMean(7, 1e-5, RunningAverage.cumulative()))
                         .usingComparatorWithPrecision(1e-4f)
                         .containsExactly(expected);
-                assertThat(split.launches()).containsKeys("fold_moments").doesNotContainKey("normalize_segmented");
+                assertThat(split.launches())
+                        .containsKeys("fold_moments")
+                        .doesNotContainKey("normalize_pipelined_segmented");
             }
             layer.on = on;
             assertThat(layer.runningMean(7, 1e-5, RunningAverage.cumulative())).isEqualTo(expected);

@@ -105,7 +105,6 @@ class ReduceFoldApplyTest {
                 .containsExactly(
                         Place.X,
                         0.5f,
-                        (long) 32 * 24 * 200,
                         geometry.workGroups(),
                         1,
                         0L,

@@ -42,17 +42,17 @@ class TunedDeviceTest {
     @Test
     void open_afterTuning_usesWhatWasFound() throws IOException {
         Set<String> before = kernels(Strategy.AUTO);
-        assertThat(before).contains("normalize_columnar", "gradient_columnar");
+        assertThat(before).contains("normalize_pipelined_columnar", "gradient_pipelined_columnar");
 
         tables.store(facts, StrategyTable.parse("pass=forward pattern=columnar groups=8 => gpu-split | a test"));
 
         assertThat(kernels(Strategy.AUTO))
                 .as("the forward pass is split now, the backward pass as before")
-                .contains("moments_columnar", "fold_moments", "apply_columnar", "gradient_columnar")
-                .doesNotContain("normalize_columnar");
+                .contains("moments_columnar", "fold_moments", "apply_columnar", "gradient_pipelined_columnar")
+                .doesNotContain("normalize_pipelined_columnar");
         assertThat(kernels(DefaultDevice.strategies().get(1)))
                 .as("a strategy that was asked for is taken in any case")
-                .contains("normalize_columnar");
+                .contains("normalize_pipelined_columnar");
     }
 
     @Test
