@@ -183,7 +183,7 @@ INLINE float least_of(folding f) { return f.statistic == LENGTH ? f.epsilon * f.
 // From the mean and the variance in units 2^from, those of the look that found them. The group's own unit makes its standard
 // deviation about 1. If statistics are given, x and gamma may be anything beside them; it then makes about equal what
 // gamma / sigma is made of.
-CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
+INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
     vec true_mean = times_power(mean, -from);
     vec true_rest = times_power(rest, -from);
     if (f.statistic != CENTERED) {
@@ -243,13 +243,19 @@ CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec
     put_coefficient(f, MEAN, group, valid, true_mean);
     put_coefficient(f, MEAN_HI, group, valid, hi);
     put_coefficient(f, MEAN_LO, group, valid, lo);
-    put_coefficient(f, VARIANCE, group, valid, variance);
+    if (!given) { // nobody asks for what was given
+        put_coefficient(f, VARIANCE, group, valid, variance);
+    }
     put_coefficient(f, INVSTD, group, valid, invstd);
     put_coefficient(f, NORM, group, valid, norm);
     put_coefficient(f, SCALE, group, valid, scale);
     // An infinite scale, of a variance of 0, leaves no NaN in the shift.
     put_coefficient(f, SHIFT, group, valid, select(shift, fma(-lo, scale, shift), isfinite(scale)));
     put_coefficient(f, UNIT, group, valid, power_of_two(power));
+}
+
+CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from) {
+    put_forward_of(f, group, valid, mean, rest, variance, from, 0);
 }
 
 // The variance is in units 2^from, squared.
@@ -297,7 +303,7 @@ INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, 
         variance = select(variance, (vec)(INFINITY), infinite);
     }
     ivec from = exponent_of(unit);
-    put_forward(f, group, valid, hi, lo, variance, from, 0);
+    put_forward(f, group, valid, hi, lo, variance, from);
     track_groups(group, valid, times_power(hi, -from), variance, from, f.average);
 }
 
@@ -543,7 +549,8 @@ __kernel void fold_given(
         folding f = folding_of(
                 OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, 0.0f,
                 0.0f, none, groups, coefficients, pitch);
-        put_forward(
+        // Not a call: most of what is known here leaves nothing to be done.
+        put_forward_of(
                 f, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
                 take(AT(variance), group, valid, 0.0f), (ivec)(0), 1);
     }
@@ -566,7 +573,7 @@ __kernel void fold_combined(
         vec variance = take(coefficients + VARIANCE * pitch, group, valid, 0.0f);
         vec estimate = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
         ivec from = exponent_of(take(coefficients + NORM * pitch, group, valid, 1.0f));
-        put_forward(f, group, valid, hi, lo, variance, from, 0);
+        put_forward(f, group, valid, hi, lo, variance, from);
         track_groups(group, valid, times_power(hi, -from), estimate, from, f.average);
     }
 }
