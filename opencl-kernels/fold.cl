@@ -135,7 +135,7 @@ INLINE vec inverse_root(vec v) {
 }
 
 // Writes values at their groups of a row, and wherever the row starts again from group 0.
-INLINE void put(__global float *row, int groups, int group, int valid, vec values) {
+CALLED void put(__global float *row, int groups, int group, int valid, vec values) {
     store_first(values, valid, row + group);
     if (group < WRAP) {
         float lanes[VW];
@@ -149,7 +149,7 @@ INLINE void put(__global float *row, int groups, int group, int valid, vec value
 }
 
 // Those values of a row, or one value where there is no row.
-INLINE vec take(__global const float *row, int group, int valid, float otherwise) {
+CALLED vec take(__global const float *row, int group, int valid, float otherwise) {
     if (!row) {
         return (vec)(otherwise);
     }
@@ -333,7 +333,7 @@ INLINE moments in_unit(moments m, float from, float to) {
 }
 
 // Units for a second look at groups of as many values each, where one is called for.
-INLINE int groups_again(const float *hi, const float *m2, float *units, int held, float least) {
+CALLED int groups_again(const float *hi, const float *m2, float *units, int held, float least) {
     int again = 0;
     for (int g = 0; g < held; g += VW) {
         vec unit = second_unit(load_lanes(hi + g), load_lanes(m2 + g), (vec)(least));
@@ -345,7 +345,7 @@ INLINE int groups_again(const float *hi, const float *m2, float *units, int held
 
 // The moments of `held` groups, as numbers in arrays with room for a vector after the last, folded; those that share
 // statistics get what they have together. n is how many values a group has.
-INLINE void fold_held(
+CALLED void fold_held(
         folding f, float *hi, float *lo, float *m2, float *units, float n, int joined, int first, int held) {
     for (int g = 0; joined > 1 && g < held; g += joined) {
         float unit = units[g];
@@ -402,7 +402,7 @@ INLINE float unit_of_partial(__global const float *partial, int pitch) {
 }
 
 // The moments of all slices of `count` groups, `step` apart, where some slices are in units of their own.
-INLINE moments join_units(
+CALLED moments join_units(
         __global const float *partials, int slices, int pitch, int count, long step, float *common_unit) {
     float unit = UNIT_OF_SMALL;
     for (int i = 0; i < slices * count; i++) {
@@ -424,7 +424,7 @@ INLINE moments join_units(
 }
 
 // What join_slices found, with units where slices have them: M2 is not finite then.
-INLINE lane_moments joined_slices(
+CALLED lane_moments joined_slices(
         lane_moments mine, __global const float *partials, int slices, int group, int valid, int pitch) {
     mine.m2 += mine.m2_lo;
     if (any_lane(!isfinite(mine.m2))) {
@@ -617,7 +617,7 @@ __kernel void track(
     }
 }
 
-INLINE void store_gradient(__global float *to, int group, int valid, vec value, int accumulate) {
+CALLED void store_gradient(__global float *to, int group, int valid, vec value, int accumulate) {
     store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
 }
 
@@ -713,7 +713,7 @@ INLINE void fold_group_sums(unfolding u, sums all, int group) {
 }
 
 // As fold_held; the arrays of scaled sums have as much room.
-INLINE void fold_held_sums(
+CALLED void fold_held_sums(
         unfolding u, float *dy, float *dyx, float *scaled_dy, float *scaled_dyx, int joined, int first, int held) {
     if (joined == 1) {
         for (int g = 0; g < held; g += VW) {

@@ -44,7 +44,7 @@ INLINE backward_arrays backward_of(
 #define BACKWARD_FROM(start, coefficients) \
     backward_of( \
             AT(dy) + (start), AT(x) + (start), AT(y) + (start), AT(dx) + (start), OPTIONAL_FROM(dresidual, start), \
-            MASK_OF(mask), frozen, coefficients, pitch)
+            mask, frozen, coefficients, pitch)
 
 INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     scalar_coefficients c = coefficients_of_group(a.coefficients, a.pitch, group);
@@ -60,7 +60,7 @@ INLINE vector_coefficients backward_of_columns(backward_arrays a, int column) {
     c.unit = load(here + UNIT * a.pitch);
     c.hi = load(here + MEAN_HI * a.pitch);
     c.scale = c.shift = (vec)(0.0f);
-    if (a.mask == MASK_BY_X) {
+    if (MASK_OF(a.mask) == MASK_BY_X) {
         c.scale = load(here + SCALE * a.pitch);
         c.shift = load(here + SHIFT * a.pitch);
     }
@@ -73,13 +73,13 @@ INLINE vector_coefficients backward_of_columns(backward_arrays a, int column) {
 }
 
 // Which arrays are read besides dy. x may hold anything where it is not.
-INLINE int reads_x(backward_arrays a) { return (a.mask == MASK_BY_X) | !a.frozen; }
+INLINE int reads_x(backward_arrays a) { return (MASK_OF(a.mask) == MASK_BY_X) | !a.frozen; }
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     c = at_element(c, a.row, at);
     float x = reads_x(a) ? get_as(X, a.x + at) : 0.0f;
-    float y = a.mask == MASK_BY_Y ? get_as(Y, a.y + at) : 0.0f;
-    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, a.mask, c);
+    float y = MASK_OF(a.mask) == MASK_BY_Y ? get_as(Y, a.y + at) : 0.0f;
+    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, MASK_OF(a.mask), c);
     put_as(DX, scalar_backward(dy, x, a.frozen, c), a.dx + at);
     if (a.dresidual) {
         put_as(DRES, dy, a.dresidual + at);
@@ -98,7 +98,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
     if (reads_x(a)) {
         in.x = load_as(X, a.x + at);
     }
-    if (a.mask == MASK_BY_Y) {
+    if (MASK_OF(a.mask) == MASK_BY_Y) {
         in.y = load_as(Y, a.y + at);
     }
     return in;
@@ -106,7 +106,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
 
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    vec dy = vector_masked(in.dy, in.x, in.y, a.mask, c);
+    vec dy = vector_masked(in.dy, in.x, in.y, MASK_OF(a.mask), c);
     store_as(DX, vector_backward(dy, in.x, a.frozen, c), a.dx + at);
     if (a.dresidual) {
         store_as(DRES, dy, a.dresidual + at);
@@ -118,7 +118,7 @@ INLINE void backward_ahead(backward_arrays a, long at) {
     if (reads_x(a)) {
         fetch_ahead(a.x + at);
     }
-    if (a.mask == MASK_BY_Y) {
+    if (MASK_OF(a.mask) == MASK_BY_Y) {
         fetch_ahead(a.y + at);
     }
 }
@@ -126,7 +126,7 @@ INLINE void backward_ahead(backward_arrays a, long at) {
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, int aligned) {
     c = at_elements(c, a.row, at);
     backward_loaded in = backward_load(a, at);
-    vec dy = vector_masked(in.dy, in.x, in.y, a.mask, c);
+    vec dy = vector_masked(in.dy, in.x, in.y, MASK_OF(a.mask), c);
     vec dx = vector_backward(dy, in.x, a.frozen, c);
     store_output_as(DX, dx, a.dx + at, aligned);
     if (a.dresidual) {
@@ -144,7 +144,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
         EACH_OF(TILE) { in[i] = backward_load(a, at[i]); }
         EACH_OF(TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
-            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, here);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(a.mask), here);
             dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
             if (a.dresidual) {
                 store_if_aligned_as(DRES, dy, a.dresidual + at[i]);
@@ -153,12 +153,12 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
     } else {
         EACH_OF(TILE) {
             in[i].x = load_as(X, a.x + at[i]);
-            in[i].y = a.mask == MASK_BY_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
+            in[i].y = MASK_OF(a.mask) == MASK_BY_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
             in[i].dy = load_dy(a.dy + at[i]);
         }
         EACH_OF(TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
-            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, here);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(a.mask), here);
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
@@ -167,8 +167,8 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
     vec x = reads_x(a) ? load_first_as(X, a.x + at, valid) : (vec)(0.0f);
-    vec y = a.mask == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
-    vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, a.mask, c);
+    vec y = MASK_OF(a.mask) == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, MASK_OF(a.mask), c);
     store_first_as(DX, vector_backward(dy, x, a.frozen, c), valid, a.dx + at);
     if (a.dresidual) {
         store_first_as(DRES, dy, valid, a.dresidual + at);

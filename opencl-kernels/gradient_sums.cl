@@ -46,7 +46,7 @@ INLINE sums_inputs sums_inputs_of(
     return in;
 }
 #define INPUTS_FROM(start) \
-    sums_inputs_of(AT(dy) + (start), AT(x) + (start), AT(y) + (start), MASK_OF(mask), coefficients, pitch)
+    sums_inputs_of(AT(dy) + (start), AT(x) + (start), AT(y) + (start), mask, coefficients, pitch)
 
 INLINE void sums_at_column(sums_inputs *in, int column) {
     if (in->table) {
@@ -62,9 +62,9 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
         vec x = load_as(X, in.x + at[i]);
-        vec y = in.mask == MASK_BY_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
+        vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
-        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, in.mask, c), c);
+        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, MASK_OF(in.mask), c), c);
         dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
@@ -76,9 +76,9 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
         vec x = load_first_as(X, in.x + at, valid);
-        vec y = in.mask == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
+        vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
-        vec masked = vector_weighted(vector_masked(load_first_as(DY, in.dy + at, valid), x, y, in.mask, c), c);
+        vec masked = vector_weighted(vector_masked(load_first_as(DY, in.dy + at, valid), x, y, MASK_OF(in.mask), c), c);
         dy += masked;
         dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
@@ -112,8 +112,8 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             fetch_ahead(in.dy + here + in.ahead);
             fetch_ahead(in.x + here + in.ahead);
             vec x = load_as(X, in.x + here);
-            vec y = in.mask == MASK_BY_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
-            vec masked = vector_masked(load_dy(in.dy + here), x, y, in.mask, in.c);
+            vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
+            vec masked = vector_masked(load_dy(in.dy + here), x, y, MASK_OF(in.mask), in.c);
             dy += masked;
             dyx = fma(masked, vector_deviation(x, in.c), dyx);
         }
@@ -121,8 +121,8 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
             here = at + (long)row * columns + EDGE_AT(width);
             int valid = EDGE_VALID(width);
             vec x = load_first_as(X, in.x + here, valid);
-            vec y = in.mask == MASK_BY_Y ? load_first_as(Y, in.y + here, valid) : (vec)(0.0f);
-            vec masked = vector_masked(load_first_as(DY, in.dy + here, valid), x, y, in.mask, in.c);
+            vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + here, valid) : (vec)(0.0f);
+            vec masked = vector_masked(load_first_as(DY, in.dy + here, valid), x, y, MASK_OF(in.mask), in.c);
             dy += lanes_of(masked, of_edge(width));
             dyx += lanes_of(masked * vector_deviation(x, in.c), of_edge(width));
         }

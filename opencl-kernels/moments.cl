@@ -126,7 +126,7 @@ INLINE void deviations_of_few_rows(
 
 // The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
 // Each step is taken for all of them, so that no group waits for its own sums. Units are read in a second look only.
-INLINE void moments_of_few_rows(
+ELEMENT_LOOP void moments_of_few_rows(
         moments_inputs in, long at, int columns, int rows, int width, int held, float *hi, float *lo, float *m2,
         const float *units) {
     float n = (float)(rows * width);

@@ -22,17 +22,17 @@ INLINE void add_row(
     vector_coefficients cs;
     if (WG > 1 || column + VW <= columns) {
         x = load_as(X, in.x + at);
-        y = in.mask == MASK_BY_Y ? load_as(Y, in.y + at) : y;
+        y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + at) : y;
         dy = load_as(DY, in.dy + at);
         cs = at_elements(every_lane(c), in.row, column);
     } else {
         int valid = columns - column;
         x = load_first_as(X, in.x + at, valid);
-        y = in.mask == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : y;
+        y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : y;
         dy = load_first_as(DY, in.dy + at, valid);
         cs = at_last_elements(every_lane(c), in.row, column);
     }
-    dy = vector_masked(dy, x, y, in.mask, cs);
+    dy = vector_masked(dy, x, y, MASK_OF(in.mask), cs);
     to->dy += dy;
     to->dyx = fma(dy, vector_standardized(x, cs), to->dyx);
 }
@@ -133,8 +133,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                     long at = row + column + i * VW;
                     vector_coefficients cs = at_elements(c, a.row, at);
                     vec x = load_as(X, a.x + at);
-                    vec y = in.mask == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
-                    vec dy = vector_masked(load_dy(a.dy + at), x, y, in.mask, cs);
+                    vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
+                    vec dy = vector_masked(load_dy(a.dy + at), x, y, MASK_OF(in.mask), cs);
                     gamma[i] = fma(dy, vector_standardized(x, cs), gamma[i]);
                     beta[i] += dy;
                     store_if_aligned_as(DX, vector_backward(dy, x, 0, cs), a.dx + at);
@@ -156,8 +156,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 cs = at_last_elements(cs, affine, column);
                 long at = (long)(first + i) * columns + column;
                 vec x = load_first_as(X, a.x + at, valid);
-                vec y = in.mask == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
-                vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, in.mask, cs);
+                vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
+                vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, MASK_OF(in.mask), cs);
                 gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
                 store_first_as(DX, vector_backward(dy, x, frozen, cs), valid, a.dx + at);

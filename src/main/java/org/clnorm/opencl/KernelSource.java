@@ -15,7 +15,7 @@ import java.util.regex.Pattern;
  */
 final class KernelSource {
     private static final String TEMPLATE = "_template.clh";
-    private static final Pattern INCLUDE = Pattern.compile("\\s*#include \"([^\"]+)\"\\s*");
+    private static final Pattern INCLUDE = Pattern.compile("#include \"([^\"]+)\"\\s*");
 
     /** From a line's begin to the first closing brace at one; the name is in group 1. */
     private static final Pattern KERNEL = Pattern.compile("(?ms)^__kernel\\b.*?\\bvoid (\\w+)\\(.*?^}\\n");
@@ -37,13 +37,25 @@ final class KernelSource {
         return text.toString();
     }
 
+    /** The text of all kernels, with what they include, each file once. */
+    static String all() {
+        StringBuilder text = new StringBuilder();
+        Set<String> seen = new HashSet<>();
+        for (KernelCatalogue.Entry entry : KernelCatalogue.entries()) {
+            if (seen.add(entry.source())) {
+                append(entry.source(), seen, text);
+            }
+        }
+        return text.toString();
+    }
+
     private static void append(String file, Set<String> seen, StringBuilder to) {
         int number = 1;
         appendPlace(number, file, to);
         for (String line : load(file).split("\n")) {
             number++;
-            Matcher include = INCLUDE.matcher(line);
-            if (!include.matches()) {
+            Matcher include = line.startsWith("#include") ? INCLUDE.matcher(line) : null;
+            if (include == null || !include.matches()) {
                 to.append(line).append('\n');
             } else if (include.group(1).endsWith(TEMPLATE) || seen.add(include.group(1))) {
                 append(include.group(1), seen, to);

@@ -8,8 +8,6 @@ import java.security.MessageDigest;
 import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Optional;
-import java.util.TreeSet;
-import java.util.stream.Collectors;
 import org.clnorm.files.WholeFile;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -111,7 +109,8 @@ public final class TunedTables {
     /** All that another measurement could depend on. */
     private static String measuredWith(DeviceFacts facts) {
         return "platform " + facts.platform() + "\ndevice " + facts.name() + "\nversion " + facts.version()
-                + "\ndriver " + facts.driver() + "\ncompute units " + facts.computeUnits() + "\nkernels " + KERNELS
+                + "\ndriver " + facts.driver() + "\ncompute units " + facts.computeUnits() + "\nkernels "
+                + Kernels.DIGEST
                 + "\n";
     }
 
@@ -119,14 +118,10 @@ public final class TunedTables {
         return "checksum " + sha256(rows) + "\n";
     }
 
-    /** The sources of all kernels, and so their version. */
-    private static final String KERNELS =
-            sha256(KernelCatalogue.entries().stream()
-                    .map(KernelCatalogue.Entry::source)
-                    .collect(Collectors.toCollection(TreeSet::new))
-                    .stream()
-                    .map(KernelSource::read)
-                    .collect(Collectors.joining()));
+    /** Of the sources of all kernels. Only who has a table waits for it. */
+    private static final class Kernels {
+        static final String DIGEST = sha256(KernelSource.all());
+    }
 
     private static String sha256(String text) {
         try {
