@@ -149,7 +149,7 @@ CALLED void put(__global float *row, int groups, int group, int valid, vec value
 }
 
 // Those values of a row, or one value where there is no row.
-CALLED vec take(__global const float *row, int group, int valid, float otherwise) {
+CALLED vec take(__global const float *row, long group, int valid, float otherwise) {
     if (!row) {
         return (vec)(otherwise);
     }
@@ -529,12 +529,15 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
     unit = shared_unit[0];
 #endif
     __global float *of_first = coefficients;
-    for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
+    int together = joined > 0 ? VW : 1; // neighbours, a vector of them at a time
+    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
         block = joined > 0 ? JOINED_BLOCK : i;
         coefficients = OF_BLOCK(of_first);
         folding f = FOLDING;
         f.average.kind = i == 0 ? f.average.kind : AVERAGE_NONE;
-        fold_group(f, mine, unit, joined > 0 ? group + i : group);
+        fold_groups(
+                f, (vec)(mine.hi), (vec)(mine.lo), (vec)(mine.m2), (vec)(unit), joined > 0 ? group + i : group,
+                min(JOINED - i, together));
     }
 }
 
@@ -813,20 +816,18 @@ __kernel void fold_combined_gradients(
     }
 }
 
-// The sums of one group over all slices.
-INLINE sums sums_of_slices(__global const float *partial, int slices, int pitch) {
-    sums all;
-    all.dy = all.dyx = 0.0f;
-    float dy_lo = 0.0f, dyx_lo = 0.0f;
+// The sums of `valid` neighbouring groups over all slices, without what rounding leaves.
+INLINE lane_sums sums_of_slices(__global const float *partial, int slices, int pitch, int valid) {
+    lane_sums all = no_lane_sums();
     for (int slice = 0; slice < slices; slice++, partial += 2 * pitch) {
-        float rest;
-        two_sum_scalar(all.dy, partial[0], &all.dy, &rest);
-        dy_lo += rest;
-        two_sum_scalar(all.dyx, partial[pitch], &all.dyx, &rest);
-        dyx_lo += rest;
+        vec rest;
+        two_sum(all.dy, take(partial, 0, valid, 0.0f), &all.dy, &rest);
+        all.dy_lo += rest;
+        two_sum(all.dyx, take(partial, pitch, valid, 0.0f), &all.dyx, &rest);
+        all.dyx_lo += rest;
     }
-    all.dy = compensated_scalar(all.dy, dy_lo);
-    all.dyx = compensated_scalar(all.dyx, dyx_lo);
+    all.dy = compensated(all.dy, all.dy_lo);
+    all.dyx = compensated(all.dyx, all.dyx_lo);
     return all;
 }
 
@@ -839,22 +840,19 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
 #endif
     int block = JOINED_BLOCK;
     int group = FIRST_JOINED;
-    sums mine;
-    mine.dy = mine.dyx = 0.0f;
-    float dy_lo = 0.0f, dyx_lo = 0.0f;
-    for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
+    int together = joined > 0 ? VW : 1; // neighbours, a vector of them at a time
+    lane_sums scaled = no_lane_sums();
+    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
         long at = (long)block * (groups + WRAP) + group + (long)i * JOINED_STEP;
-        sums one = sums_of_slices(partials + at, slices, pitch);
-        float scale = coefficients[SCALE * pitch + at];
-        float rest;
-        two_sum_scalar(mine.dy, scale * one.dy, &mine.dy, &rest);
-        dy_lo += rest;
-        two_sum_scalar(mine.dyx, scale * one.dyx, &mine.dyx, &rest);
-        dyx_lo += rest;
+        int valid = min(JOINED - i, together);
+        lane_sums some = sums_of_slices(partials + at, slices, pitch, valid);
+        vec scale = take(coefficients + SCALE * pitch, at, valid, 0.0f), rest;
+        two_sum(scaled.dy, first_lanes(scale * some.dy, valid), &scaled.dy, &rest);
+        scaled.dy_lo += rest;
+        two_sum(scaled.dyx, first_lanes(scale * some.dyx, valid), &scaled.dyx, &rest);
+        scaled.dyx_lo += rest;
     }
-    mine.dy = compensated_scalar(mine.dy, dy_lo);
-    mine.dyx = compensated_scalar(mine.dyx, dyx_lo);
-    mine = across_group_sums(mine, room);
+    sums mine = across_group_sums(across_sum_lanes(scaled, ALL_LANES), room);
 #if WG > 1
     if (LOCAL_ITEM == 0) {
         shared[0] = mine;
@@ -863,13 +861,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
     mine = shared[0];
 #endif
     __global float *of_first = coefficients;
-    for (int i = LOCAL_ITEM; i < JOINED; i += WG) {
+    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
         block = joined > 0 ? JOINED_BLOCK : i;
         coefficients = OF_BLOCK(of_first);
-        int own = joined > 0 ? group + i : group;
+        int own = joined > 0 ? group + i : group, valid = min(JOINED - i, together);
         unfolding u = UNFOLDING;
-        sums one = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch);
-        fold_sums(u, (vec)(one.dy), (vec)(one.dyx), (vec)(mine.dy), (vec)(mine.dyx), own, 1);
+        lane_sums some = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch, valid);
+        fold_sums(u, some.dy, some.dyx, (vec)(mine.dy), (vec)(mine.dyx), own, valid);
     }
 }
 

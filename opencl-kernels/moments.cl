@@ -84,18 +84,26 @@ INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
 // the first one read: columns on their own would be more numbers than there are elements.
 #define FEW_ROWS(rows) ((rows) < TILE)
 
-// The sum over a group's values.
+// The sum over a group's values, tile by tile, so that a lane's chain of additions stays short.
 INLINE vec sum_of_few_rows(moments_inputs in, long at, int columns, int rows, int width, vec unit) {
     vec sum = (vec)(0.0f);
     for (int row = 0; row < rows; row++) {
         const_array_of(X) p = in.x + at + (long)row * columns;
-        int i = 0;
-        for (; i + VW <= width; i += VW) {
-            fetch_ahead(p + i + in.ahead);
-            sum += moments_look(in, load_as(X, p + i), unit);
+        int column = 0;
+        for (; column + TILE * VW <= width; column += TILE * VW) {
+            vec tile[TILE];
+            EACH_OF(TILE) {
+                fetch_ahead(p + column + i * VW + in.ahead);
+                tile[i] = moments_look(in, load_as(X, p + column + i * VW), unit);
+            }
+            sum += sum_of_tile(tile);
         }
-        if (i < width) {
-            fetch_ahead(p + i + in.ahead);
+        for (; column + VW <= width; column += VW) {
+            fetch_ahead(p + column + in.ahead);
+            sum += moments_look(in, load_as(X, p + column), unit);
+        }
+        if (column < width) {
+            fetch_ahead(p + column + in.ahead);
             vec x = load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width));
             sum += lanes_of(moments_look(in, x, unit), of_edge(width));
         }
@@ -109,13 +117,22 @@ INLINE void deviations_of_few_rows(
     *sum = *squares = (vec)(0.0f);
     for (int row = 0; row < rows; row++) {
         const_array_of(X) p = in.x + at + (long)row * columns;
-        int i = 0;
-        for (; i + VW <= width; i += VW) {
-            vec d = moments_look(in, load_as(X, p + i), unit) - mean;
+        int column = 0;
+        for (; column + TILE * VW <= width; column += TILE * VW) {
+            vec d[TILE], of_d[TILE];
+            EACH_OF(TILE) {
+                d[i] = moments_look(in, load_as(X, p + column + i * VW), unit) - mean;
+                of_d[i] = d[i] * d[i];
+            }
+            *sum += sum_of_tile(d);
+            *squares += sum_of_tile(of_d);
+        }
+        for (; column + VW <= width; column += VW) {
+            vec d = moments_look(in, load_as(X, p + column), unit) - mean;
             *sum += d;
             *squares = fma(d, d, *squares);
         }
-        if (i < width) {
+        if (column < width) {
             vec x = load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width));
             vec d = lanes_of(moments_look(in, x, unit) - mean, of_edge(width));
             *sum += d;

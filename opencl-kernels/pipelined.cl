@@ -105,16 +105,25 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
     float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW], units[TABLE_ROW];
     float values = (float)rows * (float)width;
     if (FEW_ROWS(rows)) {
+        // Of a single row, groups that share statistics are one piece of memory: for their moments, they are one group.
+        int pieces = rows == 1 ? joined : 1;
         in.ahead = stripe;
         for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
             int right = min(left + stripe, LAST_COLUMN), held = (right - left) / width;
             for (in.again = 0;; in.again = 1) {
-                moments_of_few_rows(in, left, columns, (int)rows, width, held, hi, lo, m2, units);
-                if (in.again || !groups_again(hi, m2, units, held, values * least)) {
+                moments_of_few_rows(
+                        in, left, columns, (int)rows, width * pieces, held / pieces, hi, lo, m2, units);
+                if (in.again || !groups_again(hi, m2, units, held / pieces, values * (float)pieces * least)) {
                     break;
                 }
             }
-            fold_held(f, hi, lo, m2, units, values, joined, left / width, held);
+            for (int g = held - 1; pieces > 1 && g >= 0; g--) {
+                hi[g] = hi[g / pieces];
+                lo[g] = lo[g / pieces];
+                m2[g] = m2[g / pieces];
+                units[g] = units[g / pieces];
+            }
+            fold_held(f, hi, lo, m2, units, values, joined / pieces, left / width, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
                 forward_planes(arrays, row + left, row + right, groups, width, 0);
             }

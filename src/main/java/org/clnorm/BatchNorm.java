@@ -125,6 +125,7 @@ public final class BatchNorm extends RunningNormalizer {
         }
     }
 
+    private final Builder builder;
     private final long virtualBatch;
     private final Normalization virtual;
     private final RenormalizationSchedule schedule;
@@ -133,10 +134,16 @@ public final class BatchNorm extends RunningNormalizer {
 
     private BatchNorm(Builder builder, Device device) {
         super(device, builder.options, builder.channels, "batch normalization of " + builder.channels + " channels");
+        this.builder = builder;
         this.virtualBatch = builder.virtualBatch;
         this.virtual = new Normalization(new Grouping.Batch(virtualBatch), Statistic.CENTERED);
         this.schedule = builder.renormalization;
         prepare(Normalization.BATCH, Shape.of(1, builder.channels));
+    }
+
+    @Override
+    Normalizer twin() {
+        return new BatchNorm(builder, device());
     }
 
     /**

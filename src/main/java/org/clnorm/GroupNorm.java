@@ -63,6 +63,7 @@ public final class GroupNorm extends ChannelNormalizer {
         }
     }
 
+    private final Builder builder;
     private final int groups;
     private final Normalization own;
     private final Normalization conditional;
@@ -73,10 +74,16 @@ public final class GroupNorm extends ChannelNormalizer {
                 builder.options,
                 builder.channels,
                 "group normalization of " + builder.channels + " channels in " + builder.groups + " groups");
+        this.builder = builder;
         this.groups = builder.groups;
         Grouping grouping = new Grouping.Channels(groups);
         this.own = new Normalization(grouping, Statistic.CENTERED);
         this.conditional = new Normalization(grouping, Statistic.CENTERED, true, null);
+    }
+
+    @Override
+    Normalizer twin() {
+        return new GroupNorm(builder, device());
     }
 
     /**

@@ -80,14 +80,21 @@ public final class InstanceNorm extends RunningNormalizer {
         }
     }
 
+    private final Builder builder;
     private final Normalization own;
     private final Normalization conditional;
 
     private InstanceNorm(Builder builder, Device device) {
         super(device, builder.options, builder.channels, "instance normalization of " + builder.channels + " channels");
+        this.builder = builder;
         Grouping grouping = new Grouping.Channels(builder.channels);
         this.own = new Normalization(grouping, Statistic.CENTERED);
         this.conditional = new Normalization(grouping, Statistic.CENTERED, true, null);
+    }
+
+    @Override
+    Normalizer twin() {
+        return new InstanceNorm(builder, device());
     }
 
     /**

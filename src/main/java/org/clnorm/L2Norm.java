@@ -50,6 +50,7 @@ public final class L2Norm extends Normalizer {
         }
     }
 
+    private final Builder builder;
     private final int dimensions;
     private final Normalization own;
 
@@ -59,8 +60,14 @@ public final class L2Norm extends Normalizer {
                 builder.options,
                 null,
                 "normalization of the lengths of rows of " + builder.dimensions + " dimensions");
+        this.builder = builder;
         this.dimensions = builder.dimensions;
         this.own = new Normalization(new Grouping.Rows(dimensions, true), Statistic.LENGTH);
+    }
+
+    @Override
+    Normalizer twin() {
+        return new L2Norm(builder, device());
     }
 
     /** A layer over rows of one dimension; see the setters. */

@@ -62,13 +62,20 @@ public final class LayerNorm extends Normalizer {
         }
     }
 
+    private final Builder builder;
     private final RowShape row;
     private final Normalization own;
 
     private LayerNorm(Builder builder, Device device) {
         super(device, builder.options, builder.row.shape(), "layer normalization over " + builder.row);
+        this.builder = builder;
         this.row = builder.row;
         this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.CENTERED);
+    }
+
+    @Override
+    Normalizer twin() {
+        return new LayerNorm(builder, device());
     }
 
     /**

@@ -7,6 +7,7 @@ import static org.clnorm.TensorChecks.unchanged;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
@@ -149,6 +150,9 @@ public abstract sealed class Normalizer implements AutoCloseable
     /** What a pass over x's own statistics is. The same object for the same pass. */
     abstract Normalization normalization(Shape shape, boolean perSample);
 
+    /** Another layer of the same kind and settings on the same device, as it is when it is new. */
+    abstract Normalizer twin();
+
     /** Refuses an x that the layer is not for. */
     abstract void checkShape(Tensor x);
 
@@ -168,6 +172,43 @@ public abstract sealed class Normalizer implements AutoCloseable
     /** What is applied in the same pass. */
     public final Activation activation() {
         return options.activation;
+    }
+
+    /**
+     * Does once what a first pass over such x does and later ones need not, so that none waits for a compiler: in training
+     * what a forward pass and its backward pass need, in evaluation what a forward pass does. The layer stays as it is; for
+     * as long as this takes, there are a layer and tensors like those of such a pass beside it.
+     *
+     * @param shape of x
+     * @param layout of x
+     * @param type of x, y and their gradients
+     * @param residual whether there is a residual too
+     * @throws IllegalArgumentException for a shape that a forward pass would refuse
+     */
+    public final void prepare(Shape shape, Layout layout, DataType type, boolean residual) {
+        Objects.requireNonNull(shape, "shape");
+        Objects.requireNonNull(layout, "layout");
+        Objects.requireNonNull(type, "type");
+        alone(() -> {
+            try (Normalizer twin = twin();
+                    Tensor x = device.tensor(shape, layout, type);
+                    Tensor added = residual ? device.tensor(shape, layout, type) : null;
+                    Tensor y = device.tensor(shape, layout, type);
+                    Tensor dy = device.tensor(shape, layout, type)) {
+                if (!training) {
+                    twin.adapt(batchWeight);
+                }
+                twin.forward(x, added, y);
+                if (training) {
+                    twin.backward(dy, dy, added);
+                }
+            }
+        });
+    }
+
+    /** The same for float32 and no residual. */
+    public final void prepare(Shape shape, Layout layout) {
+        prepare(shape, layout, DataType.FLOAT32, false);
     }
 
     /** Normalizes with the statistics of what it is given from now on. */

@@ -57,13 +57,20 @@ public final class RmsNorm extends Normalizer {
         }
     }
 
+    private final Builder builder;
     private final RowShape row;
     private final Normalization own;
 
     private RmsNorm(Builder builder, Device device) {
         super(device, builder.options, builder.row.shape(), "root mean square normalization over " + builder.row);
+        this.builder = builder;
         this.row = builder.row;
         this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.ROOT_MEAN_SQUARE);
+    }
+
+    @Override
+    Normalizer twin() {
+        return new RmsNorm(builder, device());
     }
 
     /**

@@ -45,16 +45,23 @@ public final class WeightNorm extends Normalizer {
         }
     }
 
+    private final Builder builder;
     private final long rows;
     /** For tensors of 2, 3, 4 and 5 dimensions. */
     private final Normalization[] byRank = new Normalization[4];
 
     private WeightNorm(Builder builder, Device device) {
         super(device, builder.options, Shape.of(builder.rows), "weight normalization of " + builder.rows + " rows");
+        this.builder = builder;
         this.rows = builder.rows;
         for (int i = 0; i < byRank.length; i++) {
             byRank[i] = new Normalization(new Grouping.Rows(i + 1, false), Statistic.LENGTH);
         }
+    }
+
+    @Override
+    Normalizer twin() {
+        return new WeightNorm(builder, device());
     }
 
     /**

@@ -35,7 +35,7 @@ import org.clnorm.view.View;
  *   <li>{@code type}, one or more of cpu, gpu, accelerator; {@code platform}, {@code vendor}, {@code name}, a part of what
  *       the device says, case aside.
  *   <li>{@code pass}, {@code pattern}: one or more of {@link Pass}, {@link Pattern}.
- *   <li>{@code groups}, {@code size}, {@code elements}: how many groups the view has, elements a group, elements in all;
+ *   <li>{@code groups}, {@code size}, {@code elements}: how many groups a block of the view has, elements a group, elements a block;
  *       {@code 64}, {@code 64..127}, {@code 64..}, {@code ..127}.
  *   <li>{@code fits}: if the strategy is fused, there are enough groups for every compute unit, and they stay in the
  *       cache; if it keeps groups in registers, they hold one.
@@ -133,7 +133,7 @@ public record StrategyTable(List<Row> rows) {
                     && (patterns.isEmpty() || patterns.contains(Pattern.of(view)))
                     && groups.contains(view.groups())
                     && size.contains(view.groupSize())
-                    && elements.contains(view.elements());
+                    && elements.contains(view.groups() * view.groupSize());
         }
 
         private static boolean contains(String text, String part) {
