@@ -15,6 +15,7 @@ import java.util.Map;
 import java.util.concurrent.Callable;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.clnorm.DataType;
 import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.Verifier;
@@ -53,6 +54,14 @@ final class VerifyCommand implements Callable<Integer> {
             description = "Only shapes of a few thousand elements, on which all kernels run too: for slow devices.")
     private boolean quick;
 
+    @Option(
+            names = "--type",
+            paramLabel = "<type>",
+            description =
+                    "How x, y, the residual and their gradients are stored: float32, float16, bfloat16. Default: float32."
+                            + " Of 16 bits, results may be one rounding further off.")
+    private DataType type = DataType.FLOAT32;
+
     @Mixin
     private DeviceOptions device;
 
@@ -90,7 +99,7 @@ final class VerifyCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         OpenCl.Candidate on = device.candidate();
-        Verifier.Extent extent = new Verifier.Extent(quick);
+        Verifier.Extent extent = new Verifier.Extent(quick, type);
         if (serve) {
             Verifier.serve(on, extent, System.in, System.out);
             return Main.OK;
@@ -156,6 +165,7 @@ final class VerifyCommand implements Callable<Integer> {
         if (quick) {
             command.add("--quick");
         }
+        command.addAll(List.of("--type", type.toString()));
         return command;
     }
 

@@ -1,8 +1,10 @@
 package org.clnorm.verify;
 
 import java.nio.FloatBuffer;
+import java.nio.ShortBuffer;
 import java.util.Arrays;
 import java.util.Optional;
+import org.clnorm.DataType;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
@@ -21,26 +23,68 @@ final class GuardedArray implements AutoCloseable {
     private static final float INPUT_GUARD = Float.intBitsToFloat(0x7fc0_c0de);
     private static final float OUTPUT_GUARD = -7.654321e-30f;
     private static final float POISON = Float.intBitsToFloat(0x7fc0_dead);
+    // A NaN of 16 bits may be a result; near the end of their range there is none.
+    private static final float FLOAT16_GUARD = -61024;
+    private static final float FLOAT16_POISON = 62048;
+    private static final float BFLOAT16_GUARD = -0x1.ap100f;
+    private static final float BFLOAT16_POISON = 0x1.6p100f;
 
     private final String name;
     private final Backend backend;
+    private final DataType type;
     private final Memory memory;
     private final int offset;
     private final int count;
     private boolean output;
     private float[] content;
 
-    private GuardedArray(Backend backend, String name, boolean output, int shift, float[] values, int after) {
+    private GuardedArray(
+            Backend backend, String name, DataType type, boolean output, int shift, float[] values, int after) {
         this.name = name;
         this.backend = backend;
+        this.type = type;
         this.output = output;
         this.offset = GUARD + shift;
         this.count = values.length;
         this.content = new float[offset + count + after];
-        Arrays.fill(content, output ? OUTPUT_GUARD : INPUT_GUARD);
+        Arrays.fill(content, output ? guardOf(type) : INPUT_GUARD);
         System.arraycopy(values, 0, content, offset, count);
-        this.memory = backend.allocate(content.length);
-        backend.write(new Operand(memory, 0), FloatBuffer.wrap(content));
+        this.memory = backend.allocate(content.length, type);
+        if (type == DataType.FLOAT32) {
+            backend.write(new Operand(memory, 0), FloatBuffer.wrap(content));
+        } else {
+            short[] bits = type.half().encode(content);
+            backend.write(new Operand(memory, 0, type), ShortBuffer.wrap(bits));
+            content = type.half().decode(bits);
+        }
+    }
+
+    private float[] read() {
+        float[] now = new float[content.length];
+        if (type == DataType.FLOAT32) {
+            backend.read(new Operand(memory, 0), FloatBuffer.wrap(now));
+        } else {
+            ShortBuffer bits = ShortBuffer.allocate(now.length);
+            backend.read(new Operand(memory, 0, type), bits);
+            now = type.half().decode(bits.array());
+        }
+        return now;
+    }
+
+    private static float guardOf(DataType type) {
+        return switch (type) {
+            case FLOAT32 -> OUTPUT_GUARD;
+            case FLOAT16 -> FLOAT16_GUARD;
+            case BFLOAT16 -> BFLOAT16_GUARD;
+        };
+    }
+
+    private static float poisonOf(DataType type) {
+        return switch (type) {
+            case FLOAT32 -> POISON;
+            case FLOAT16 -> FLOAT16_POISON;
+            case BFLOAT16 -> BFLOAT16_POISON;
+        };
     }
 
     /**
@@ -50,20 +94,20 @@ final class GuardedArray implements AutoCloseable {
      * @param last whether the memory ends with it: a simulator of devices sees what is read from there on, even where
      *     nothing comes of it
      */
-    static GuardedArray input(Backend backend, String name, int shift, float[] values, boolean last) {
-        return new GuardedArray(backend, name, false, shift, values, last ? 0 : GUARD);
+    static GuardedArray input(Backend backend, String name, DataType type, int shift, float[] values, boolean last) {
+        return new GuardedArray(backend, name, type, false, shift, values, last ? 0 : GUARD);
     }
 
     /** An array that is read and written. */
-    static GuardedArray updated(Backend backend, String name, int shift, float[] values) {
-        return new GuardedArray(backend, name, true, shift, values, GUARD);
+    static GuardedArray updated(Backend backend, String name, DataType type, int shift, float[] values) {
+        return new GuardedArray(backend, name, type, true, shift, values, GUARD);
     }
 
     /** An array that is to be written from end to end. */
-    static GuardedArray output(Backend backend, String name, int shift, int count) {
+    static GuardedArray output(Backend backend, String name, DataType type, int shift, int count) {
         float[] poison = new float[count];
-        Arrays.fill(poison, POISON);
-        return new GuardedArray(backend, name, true, shift, poison, GUARD);
+        Arrays.fill(poison, poisonOf(type));
+        return new GuardedArray(backend, name, type, true, shift, poison, GUARD);
     }
 
     String name() {
@@ -71,7 +115,7 @@ final class GuardedArray implements AutoCloseable {
     }
 
     Operand operand() {
-        return new Operand(memory, offset);
+        return new Operand(memory, offset, type);
     }
 
     boolean isOutput() {
@@ -86,14 +130,13 @@ final class GuardedArray implements AutoCloseable {
      */
     Optional<String> settle(boolean complete) {
         float[] before = content;
-        content = new float[before.length];
-        backend.read(new Operand(memory, 0), FloatBuffer.wrap(content));
+        content = read();
         boolean wasOutput = output;
         output = false;
         for (int i = 0; i < content.length; i++) {
             boolean inside = i >= offset && i < offset + count;
             if (inside && wasOutput) {
-                if (complete && bits(content[i]) == bits(POISON)) {
+                if (complete && bits(content[i]) == bits(poisonOf(type))) {
                     return Optional.of("element " + (i - offset) + " of " + name + " was not written");
                 }
             } else if (bits(content[i]) != bits(before[i])) {

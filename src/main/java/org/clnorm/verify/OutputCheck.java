@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
@@ -48,7 +49,8 @@ public final class OutputCheck {
                 RunningVariance.UNBIASED,
                 NonFinitePolicy.PROPAGATE,
                 InPlace.NOTHING,
-                Placement.ALIGNED);
+                Placement.ALIGNED,
+                DataType.FLOAT32);
         inputs = VerifierInputs.of(c);
         VerifierExpectation expectation = new VerifierExpectation(c, inputs);
         // Without an activation, nothing that is expected depends on the y that was computed.

@@ -17,6 +17,7 @@ import java.util.function.Consumer;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
+import org.clnorm.DataType;
 import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.KernelCatalogue.Entry;
@@ -77,14 +78,16 @@ public final class Verifier {
      * How much is verified.
      *
      * @param quick only shapes of a few thousand elements: for slow devices
+     * @param type of x, y, the residual and their gradients
      */
-    public record Extent(boolean quick) {
+    public record Extent(boolean quick, DataType type) {
         /** All cases. */
-        public static final Extent FULL = new Extent(false);
+        public static final Extent FULL = new Extent(false, DataType.FLOAT32);
 
         /** The cases of a strategy; as many for all. */
         List<VerifierCase> cases(String strategy) {
-            List<VerifierCase> cases = quick ? VerifierCases.small() : VerifierCases.all();
+            List<VerifierCase> cases = (quick ? VerifierCases.small() : VerifierCases.all())
+                    .stream().map(one -> one.storedAs(type)).toList();
             return strategy.equalsIgnoreCase(Strategy.AUTO) ? VerifierCases.forChoiceByShape(cases) : cases;
         }
     }

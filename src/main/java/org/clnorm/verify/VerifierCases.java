@@ -6,6 +6,7 @@ import static org.clnorm.Layout.CHANNELS_LAST;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
+import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
@@ -330,7 +331,8 @@ final class VerifierCases {
                 running.estimate,
                 pick(POLICY, row, 5),
                 pick(IN_PLACE, row, 6),
-                placement);
+                placement,
+                DataType.FLOAT32);
     }
 
     private static <T> T pick(List<T> values, int row, int option) {

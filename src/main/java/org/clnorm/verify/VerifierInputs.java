@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
+import org.clnorm.DataType;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.reference.ReferenceNormalization;
@@ -59,7 +60,9 @@ record VerifierInputs(
         int elements = c.elements();
         int affine = c.affineElements();
         ReferenceNormalization groups = c.groups();
-        double sigma = exact ? 2 : SIGMAS[(int) (c.seed() % SIGMAS.length)];
+        double spread = SIGMAS[(int) (c.seed() % SIGMAS.length)];
+        // float16 ends at 65504.
+        double sigma = exact ? 2 : c.type() == DataType.FLOAT16 ? Math.min(1, spread) : spread;
         // Of a channel in each sample, or in each virtual batch, nearly the same: running statistics take their
         // average.
         int different = c.normalization().grouping() instanceof Grouping.Rows
@@ -74,9 +77,9 @@ record VerifierInputs(
         IntToDoubleFunction integers = i -> random.nextInt(-4, 5);
         IntToDoubleFunction powers = i -> Math.scalb(random.nextBoolean() ? 1 : -1, random.nextInt(-1, 2));
         return new VerifierInputs(
-                exact ? balanced(groups, means, random) : x(c, groups, means, sigma, random),
-                floats(elements, exact ? integers : normal),
-                floats(elements, exact ? integers : i -> 0.25 + random.nextGaussian()),
+                stored(c, exact ? balanced(groups, means, random) : x(c, groups, means, sigma, random)),
+                stored(c, floats(elements, exact ? integers : normal)),
+                stored(c, floats(elements, exact ? integers : i -> 0.25 + random.nextGaussian())),
                 floats(affine, exact ? powers : i -> 1 + 0.3 * random.nextGaussian()),
                 floats(affine, exact ? integers : normal),
                 floats(channels, i -> {
@@ -119,6 +122,13 @@ record VerifierInputs(
             deviation[group] = alone ? 0 : !first ? -deviation[group] : random.nextBoolean() ? 2 : -2;
             return means[group] + deviation[group];
         });
+    }
+
+    /** As the elements of tensors hold them. */
+    private static float[] stored(VerifierCase c, float[] values) {
+        return c.type() == DataType.FLOAT32
+                ? values
+                : c.type().half().decode(c.type().half().encode(values));
     }
 
     private static void put(float value, int group, ReferenceNormalization groups, float[] x, RandomGenerator random) {

@@ -11,6 +11,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.function.Supplier;
 import java.util.stream.Collectors;
+import org.clnorm.DataType;
 import org.clnorm.backend.Backend;
 import org.clnorm.opencl.KernelCatalogue.Entry;
 import org.clnorm.reference.ReferenceNormalization;
@@ -94,7 +95,7 @@ final class VerifierRun {
             outcome.kernels().forEach(kernel -> shares.put(kernel, share(kernel)));
             outcome.problems().forEach((array, problem) -> fail(c, outcome, array, problem));
         });
-        compare(c, outcomes.get(0), expectation.copy());
+        compare(c, outcomes.get(0), expectation.copy(), DataType.FLOAT32); // a copy is of float32
         if ((forward.refused() != null) != expectation.isRefused()) {
             fail(
                     c,
@@ -104,24 +105,46 @@ final class VerifierRun {
                             ? "the batch is not finite and the policy is throw, but nothing was thrown"
                             : "the batch is finite, but thrown was " + forward.refused());
         } else if (expectation.isRefused()) {
-            compare(c, forward, expectation.refused());
+            compare(c, forward, expectation.refused(), c.type());
         } else {
             float[] y = forward.arrays().get("y");
-            compare(c, forward, expectation.forward(y));
-            compare(c, outcomes.get(2), expectation.backward(y));
+            compare(c, forward, expectation.forward(y), c.type());
+            compare(c, outcomes.get(2), expectation.backward(y), c.type());
         }
     }
 
-    private void compare(VerifierCase c, Outcome outcome, Map<String, Expected> arrays) {
-        arrays.forEach((array, expected) -> compare(c, outcome, array, expected));
+    /** The values nearest to what was expected that are stored as what was got. */
+    private static float[] beforeRounding(DataType type, float[] got, double[] expected) {
+        float[] nearest = new float[got.length];
+        double steps = type == DataType.FLOAT16 ? 0x1p12 : 0x1p15; // float32's that half of an element's step is
+        double least = type == DataType.FLOAT16 ? 0x1p-25 : 0;
+        for (int i = 0; i < got.length; i++) {
+            float right = (float) expected[i];
+            double error = got[i] - expected[i];
+            double half = Math.max(least, steps * Math.ulp(Math.max(Math.abs(got[i]), Math.abs(right))));
+            if (type.round(right) == got[i] || Float.isFinite(got[i]) && Math.abs(error) <= half) {
+                nearest[i] = right;
+            } else {
+                nearest[i] = Float.isFinite(got[i]) ? (float) (got[i] - Math.copySign(half, error)) : got[i];
+            }
+        }
+        return nearest;
     }
 
-    private void compare(VerifierCase c, Outcome outcome, String array, Expected expected) {
+    /** @param type of the tensors */
+    private void compare(VerifierCase c, Outcome outcome, Map<String, Expected> arrays, DataType type) {
+        arrays.forEach((array, expected) -> compare(c, outcome, array, expected, type));
+    }
+
+    private void compare(VerifierCase c, Outcome outcome, String array, Expected expected, DataType type) {
         float[] got = outcome.arrays().get(array);
         double[] values = expected.values();
         if (c.data() == Data.NON_FINITE || c.dividesByZero()) {
             got = nanIfNotFinite(got);
             values = nanIfNotFinite(values);
+        }
+        if (TENSORS.contains(array) && type != DataType.FLOAT32) {
+            got = beforeRounding(type, got, values);
         }
         ArrayError error = ArrayError.of(array, got, values, expected.scale());
         List<String> answerable = answerable(outcome, array);

@@ -10,6 +10,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Supplier;
 import org.clnorm.ChannelMoments;
+import org.clnorm.DataType;
 import org.clnorm.GradientSums;
 import org.clnorm.NonFiniteException;
 import org.clnorm.backend.Backend;
@@ -40,6 +41,9 @@ final class VerifierTrial implements AutoCloseable {
             Set<String> kernels,
             Map<String, String> problems,
             NonFiniteException refused) {}
+
+    /** Arrays of x's shape, which the case has a type for. */
+    private static final Set<String> TENSORS = Set.of("x", "residual", "y", "grad_y", "grad_x", "grad_residual");
 
     private final Backend backend;
     private final Supplier<Map<String, Long>> launches;
@@ -114,7 +118,12 @@ final class VerifierTrial implements AutoCloseable {
     }
 
     private void copy() {
-        backend.copy(input("x", inputs.x()), output("y", c.elements()), c.elements());
+        GuardedArray from = GuardedArray.input(
+                backend, "x", DataType.FLOAT32, shift(c.placement().alignedInputs), inputs.x(), true);
+        Operand x = keep(from);
+        int shift = shift(c.placement().alignedOutputs);
+        Operand y = keep(GuardedArray.output(backend, "y", DataType.FLOAT32, shift, c.elements()));
+        backend.copy(x, y, c.elements());
     }
 
     private void forward(Map<String, Operand> left) {
@@ -262,15 +271,19 @@ final class VerifierTrial implements AutoCloseable {
 
     private Operand input(String name, float[] values) {
         boolean last = c.placement().alignedOutputs;
-        return keep(GuardedArray.input(backend, name, shift(c.placement().alignedInputs), values, last));
+        return keep(GuardedArray.input(backend, name, typeOf(name), shift(c.placement().alignedInputs), values, last));
     }
 
     private Operand updated(String name, float[] values) {
-        return keep(GuardedArray.updated(backend, name, shift(c.placement().alignedOutputs), values));
+        return keep(GuardedArray.updated(backend, name, typeOf(name), shift(c.placement().alignedOutputs), values));
     }
 
     private Operand output(String name, int count) {
-        return keep(GuardedArray.output(backend, name, shift(c.placement().alignedOutputs), count));
+        return keep(GuardedArray.output(backend, name, typeOf(name), shift(c.placement().alignedOutputs), count));
+    }
+
+    private DataType typeOf(String name) {
+        return TENSORS.contains(name) ? c.type() : DataType.FLOAT32;
     }
 
     private int shift(boolean aligned) {

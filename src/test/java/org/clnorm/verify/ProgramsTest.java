@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import org.clnorm.DataType;
 import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.Facts;
 import org.clnorm.opencl.KernelCatalogue;
@@ -23,7 +24,7 @@ class ProgramsTest {
     private static final Set<String> ONLY_OF_ROWS = Set.of("gradient_rows", "affine_sums");
 
     /** Of the smaller tensors, which all kernels see. */
-    private static final Verifier.Extent QUICK = new Verifier.Extent(true);
+    private static final Verifier.Extent QUICK = new Verifier.Extent(true, DataType.FLOAT32);
 
     @Test
     void programs_strategiesOfAGpu_areNoMore() {

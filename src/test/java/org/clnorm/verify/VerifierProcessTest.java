@@ -6,6 +6,7 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Scanner;
+import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.CaseResult.Share;
@@ -14,7 +15,7 @@ import org.junit.jupiter.api.Test;
 
 /** What becomes of a verification whose processes do not do as they should. */
 class VerifierProcessTest {
-    private static final Verifier.Extent EXTENT = new Verifier.Extent(true);
+    private static final Verifier.Extent EXTENT = new Verifier.Extent(true, DataType.FLOAT32);
 
     private final OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE));
 

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.opencl.DeviceFacts;
@@ -14,6 +15,8 @@ import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.verify.VerifyReport.Row;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class VerifierTest {
     private final OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE));
@@ -40,6 +43,19 @@ class VerifierTest {
                 .containsExactlyElementsOf(strategies.stream()
                         .flatMap(s -> List.of(s + " begins", s + " ends").stream())
                         .toList());
+    }
+
+    /** The others' 16-bit elements are StorageTypesTest's, for the sake of time. */
+    @ParameterizedTest
+    @CsvSource({"cpu-fused, FLOAT16", "cpu-split, BFLOAT16"})
+    void run_elementsOf16Bits_passes(String strategy, DataType type) {
+        Verifier.Extent quick = new Verifier.Extent(true, type);
+
+        VerifyReport report =
+                Verifier.run(device, List.of(strategy), quick, Verifier.Means.PLAIN, Verifier.Progress.NONE);
+
+        assertThat(report.failures()).isEmpty();
+        assertThat(report.passed()).as("%s", report.rows()).isTrue();
     }
 
     @Test
