@@ -14,6 +14,7 @@ import org.clnorm.opencl.KernelCatalogue;
 import org.clnorm.opencl.PlanningBackend;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** How many programs everyone waits for who runs all that there is: the verifier's cases, on devices whose facts are frozen. */
@@ -52,6 +53,23 @@ class ProgramsTest {
                         "all together",
                         158),
                 counts(CPU));
+    }
+
+    @ParameterizedTest
+    @EnumSource(names = {"FLOAT16", "BFLOAT16"})
+    void programs_of16BitElements_areFewMore(DataType type) {
+        Set<String> more = programs(GPU, new Verifier.Extent(false, type));
+        more.removeAll(programs(GPU, Verifier.Extent.FULL));
+
+        assertThat(more.size()).as("%s", more).isBetween(1, 68);
+    }
+
+    private static Set<String> programs(DeviceFacts facts, Verifier.Extent extent) {
+        Set<String> all = new TreeSet<>();
+        for (String strategy : Verifier.strategies(facts)) {
+            all.addAll(planned(facts, strategy, extent).programs());
+        }
+        return all;
     }
 
     /** Most arguments are ints, or longs: only their names tell them apart, so that a swapped pair shows here alone. */
