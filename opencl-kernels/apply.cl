@@ -131,7 +131,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
     int slice = in_block / groups;
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    forward_run(arrays, SLICE_OF_SEGMENTS(group, slice), forward_of_group(arrays, group));
+    forward_run(arrays, SLICE_OF_SEGMENTS(group, slice), group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(

@@ -29,7 +29,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     LOCAL_MOMENTS(room);
     int group = in_block;
     run whole = WHOLE_GROUP(group);
-    scalar_coefficients c;
     for (float unit = 1.0f;;) {
         lane_moments body = no_lane_moments((vec)(unit));
         lane_moments edge = no_lane_moments((vec)(unit));
@@ -39,16 +38,16 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
             fold_look(f, all, unit, group);
         }
         FOLDED;
-        c = forward_of_group(arrays, group);
-        if (c.unit > 0.0f) {
+        float found = coefficients[UNIT * pitch + group];
+        if (found > 0.0f) {
             break;
         }
-        unit = -c.unit;
+        unit = -found;
         in.again = 1;
         FOLDED; // all have read before the fold writes again
     }
     arrays.row = ROW_AFFINE(whole.start, length);
-    forward_run(arrays, whole, c);
+    forward_run(arrays, whole, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
@@ -102,7 +101,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
         fold_group_sums(u, all, group);
     }
     FOLDED;
-    backward_run(arrays, whole, backward_of_group(arrays, group));
+    backward_run(arrays, whole, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(

@@ -189,7 +189,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_seg
     int slice = in_block / groups;
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), backward_of_group(arrays, group));
+    backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(

@@ -65,11 +65,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
             run whole = run_if(i < held, WHOLE_GROUP(first + i));
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
-            scalar_coefficients c = forward_of_group(arrays, applied);
             arrays.row = ROW_AFFINE(whole.start, length);
             for (float unit = 1.0f;;) {
                 lane_moments body = no_lane_moments((vec)(unit)), edge = no_lane_moments((vec)(unit));
-                forward_run_and_gather(arrays, whole, c, &body, &edge, in, next);
+                forward_run_and_gather(arrays, whole, applied, &body, &edge, in, next);
                 if (i >= coming) {
                     break;
                 }
@@ -191,14 +190,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
             run whole = run_if(i < held, WHOLE_GROUP(first + i));
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
-            scalar_coefficients c = backward_of_group(arrays, applied);
             arrays.row = ROW_AFFINE(whole.start, length);
             if (i < coming) {
                 in.c = every_lane(coefficients_of_group(coefficients, pitch, first + folded + i));
                 in.row = ROW_AFFINE(next.start, length);
             }
             lane_sums body = no_lane_sums(), edge = no_lane_sums();
-            backward_run_and_gather(arrays, whole, c, &body, &edge, in, next);
+            backward_run_and_gather(arrays, whole, applied, &body, &edge, in, next);
             if (i < coming) {
                 sums all = sums_of_lanes(body, edge, next);
                 dy[i] = all.dy;
