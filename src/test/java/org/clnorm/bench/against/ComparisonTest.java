@@ -111,8 +111,7 @@ final class ComparisonTest {
     void compare_jarFromBeforeThereWereContenders_runsItsOwnClassesAndKernels() throws Exception {
         ComparedRow row = compare(jar(kernels(SIGNATURE, SLOWED)));
 
-        assertThat(row.verdict()).as(row.toString()).isEqualTo(Verdict.QUICKER);
-        assertThat(row.ratio().median()).isGreaterThan(3);
+        assertThat(row.ratio().median()).as("%s", row).isGreaterThan(3);
     }
 
     @Test
