@@ -134,8 +134,8 @@ INLINE vec inverse_root(vec v) {
     return select(r, better, isfinite(better));
 }
 
-// Writes values at their groups of a row, and wherever the row starts again from group 0.
-CALLED void put(__global float *row, int groups, int group, int valid, vec values) {
+// Writes values at their groups of a row, and wherever the row starts again from group 0; whole vectors without a call.
+CALLED void put_some(__global float *row, int groups, int group, int valid, vec values) {
     store_first(values, valid, row + group);
     if (group < WRAP) {
         float lanes[VW];
@@ -148,12 +148,24 @@ CALLED void put(__global float *row, int groups, int group, int valid, vec value
     }
 }
 
+INLINE void put(__global float *row, int groups, int group, int valid, vec values) {
+    if (valid >= VW && group >= WRAP) {
+        store_anywhere(values, row + group);
+    } else {
+        put_some(row, groups, group, valid, values);
+    }
+}
+
 // Those values of a row, or one value where there is no row.
-CALLED vec take(__global const float *row, long group, int valid, float otherwise) {
+CALLED vec take_some(__global const float *row, long group, int valid, float otherwise) {
     if (!row) {
         return (vec)(otherwise);
     }
     return valid == 1 ? (vec)(row[group]) : load_first(row + group, valid);
+}
+
+INLINE vec take(__global const float *row, long group, int valid, float otherwise) {
+    return row && valid >= VW ? load_anywhere(row + group) : take_some(row, group, valid, otherwise);
 }
 
 // The mean as hi + lo, where hi has so few digits that x - hi is exact not only for x near the mean, but for all x within
