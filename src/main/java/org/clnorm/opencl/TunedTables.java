@@ -110,7 +110,7 @@ public final class TunedTables {
     private static String measuredWith(DeviceFacts facts) {
         return "platform " + facts.platform() + "\ndevice " + facts.name() + "\nversion " + facts.version()
                 + "\ndriver " + facts.driver() + "\ncompute units " + facts.computeUnits() + "\nkernels "
-                + Kernels.DIGEST
+                + Sources.DIGEST
                 + "\n";
     }
 
@@ -119,7 +119,7 @@ public final class TunedTables {
     }
 
     /** Of the sources of all kernels. Only who has a table waits for it. */
-    private static final class Kernels {
+    private static final class Sources {
         static final String DIGEST = sha256(KernelSource.all());
     }
 

@@ -178,21 +178,7 @@ record VerifierCase(
     /** The same with one of the fusions that most layers have, for binaries that differ in how memory is gone over only. */
     VerifierCase withCommonFusion() {
         Fusion common = Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size());
-        return new VerifierCase(
-                seed,
-                normalization,
-                shape,
-                layout,
-                mode,
-                data,
-                affine,
-                common,
-                average,
-                estimate,
-                policy,
-                inPlace,
-                placement,
-                type);
+        return with(normalization, data, affine, common, average, estimate, policy);
     }
 
     /**
@@ -207,21 +193,8 @@ record VerifierCase(
                     case MEAN_1E4, MEAN_1E5 -> Data.MEAN_1E3;
                     default -> data;
                 };
-        return new VerifierCase(
-                seed,
-                normalization,
-                shape,
-                layout,
-                mode,
-                its,
-                affine,
-                its == Data.MEAN_1E3 && other != DataType.FLOAT32 && fusion == Fusion.RELU ? Fusion.RELU_OF_Y : fusion,
-                average,
-                estimate,
-                policy,
-                inPlace,
-                placement,
-                other);
+        boolean lost = its == Data.MEAN_1E3 && other != DataType.FLOAT32 && fusion == Fusion.RELU;
+        return with(normalization, its, affine, lost ? Fusion.RELU_OF_Y : fusion, average, estimate, policy, other);
     }
 
     /** The same as another normalization, which some options are not for. */
@@ -233,6 +206,18 @@ record VerifierCase(
             RunningAverage itsAverage,
             RunningVariance itsEstimate,
             NonFinitePolicy itsPolicy) {
+        return with(other, itsData, itsAffine, itsFusion, itsAverage, itsEstimate, itsPolicy, type);
+    }
+
+    private VerifierCase with(
+            Normalization other,
+            Data itsData,
+            Affine itsAffine,
+            Fusion itsFusion,
+            RunningAverage itsAverage,
+            RunningVariance itsEstimate,
+            NonFinitePolicy itsPolicy,
+            DataType itsType) {
         return new VerifierCase(
                 seed,
                 other,
@@ -247,7 +232,7 @@ record VerifierCase(
                 itsPolicy,
                 inPlace,
                 placement,
-                type);
+                itsType);
     }
 
     /** Equal for cases that have most of their binaries in common, and near for those that have many. */
