@@ -148,13 +148,17 @@ CALLED void put_some(__global float *row, int groups, int group, int valid, vec 
     }
 }
 
-INLINE void put(__global float *row, int groups, int group, int valid, vec values) {
+// Likewise in `count` rows of coefficients, a constant, one after the other.
+INLINE void put_in_rows(
+        __global float *rows, int pitch, int groups, int group, int valid, const vec *values, int count) {
     if (valid >= VW && group >= WRAP) {
-        store_anywhere(values, row + group);
+        EACH_OF(count) { store_anywhere(values[i], rows + i * (long)pitch + group); }
     } else {
-        put_some(row, groups, group, valid, values);
+        EACH_OF(count) { put_some(rows + i * (long)pitch, groups, group, valid, values[i]); }
     }
 }
+#define put_rows(f, row, group, valid, values, count) \
+    put_in_rows((f).coefficients + (row) * (long)(f).pitch, (f).pitch, (f).groups, group, valid, values, count)
 
 // Those values of a row, or one value where there is no row.
 CALLED vec take_some(__global const float *row, long group, int valid, float otherwise) {
@@ -180,10 +184,6 @@ INLINE void split_mean(vec mean, vec rest, vec variance, vec *hi, vec *lo) {
     *lo = select(rest, *lo, splits);
 }
 
-INLINE void put_coefficient(folding f, int row, int group, int valid, vec values) {
-    put(f.coefficients + row * f.pitch, f.groups, group, valid, values);
-}
-
 INLINE vec within(vec v, float low, float high) { // NaN stays NaN
     v = v < (vec)(low) ? (vec)(low) : v;
     return v > (vec)(high) ? (vec)(high) : v;
@@ -196,6 +196,8 @@ INLINE float least_of(folding f) { return f.statistic == LENGTH ? f.epsilon * f.
 // deviation about 1. If statistics are given, x and gamma may be anything beside them; it then makes about equal what
 // gamma / sigma is made of.
 INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
+    vec gamma = take(f.gamma, group, valid, 1.0f);
+    vec shift = take(f.beta, group, valid, 0.0f);
     vec true_mean = times_power(mean, -from);
     vec true_rest = times_power(rest, -from);
     if (f.statistic != CENTERED) {
@@ -225,7 +227,6 @@ INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, 
         norm = norm > most ? most : norm;
     }
     vec invstd = times_power(norm, power);
-    vec gamma = take(f.gamma, group, valid, 1.0f);
     if (given) {
         ivec of_gamma = select(exponent_of(gamma), (ivec)(0), gamma == (vec)(0.0f));
         ivec even = (of_gamma + exponent_of(invstd)) >> (ivec)(1);
@@ -240,7 +241,6 @@ INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, 
     vec hi, lo;
     split_mean(mean, rest, variance, &hi, &lo);
     vec scale = norm;
-    vec shift = take(f.beta, group, valid, 0.0f);
     if (f.r_max > 0.0f) {
         vec there = inverse_root(take(f.average.variance, group, valid, 1.0f) + (vec)(f.epsilon));
         vec r = within(times_power(spread * norm * there, -power), 1.0f / f.r_max, f.r_max);
@@ -248,22 +248,19 @@ INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, 
         d = within(d, -f.d_max, f.d_max);
         scale *= r;
         shift = fma(gamma, d, shift);
-        put_coefficient(f, RENORM_R, group, valid, r);
-        put_coefficient(f, RENORM_D, group, valid, d);
+        vec renorm[] = {r, d};
+        put_rows(f, RENORM_R, group, valid, renorm, 2);
     }
     scale = gamma * scale;
-    put_coefficient(f, MEAN, group, valid, true_mean);
-    put_coefficient(f, MEAN_HI, group, valid, hi);
-    put_coefficient(f, MEAN_LO, group, valid, lo);
-    if (!given) { // nobody asks for what was given
-        put_coefficient(f, VARIANCE, group, valid, variance);
-    }
-    put_coefficient(f, INVSTD, group, valid, invstd);
-    put_coefficient(f, NORM, group, valid, norm);
-    put_coefficient(f, SCALE, group, valid, scale);
     // An infinite scale, of a variance of 0, leaves no NaN in the shift.
-    put_coefficient(f, SHIFT, group, valid, select(shift, fma(-lo, scale, shift), isfinite(scale)));
-    put_coefficient(f, UNIT, group, valid, power_of_two(power));
+    shift = select(shift, fma(-lo, scale, shift), isfinite(scale));
+    vec mean_rows[] = {true_mean, hi, lo}; // from MEAN on
+    vec rest_rows[] = {invstd, norm, scale, shift, power_of_two(power)}; // from INVSTD on
+    put_rows(f, MEAN, group, valid, mean_rows, 3);
+    put_rows(f, INVSTD, group, valid, rest_rows, 5);
+    if (!given) { // nobody asks for what was given
+        put_rows(f, VARIANCE, group, valid, &variance, 1);
+    }
 }
 
 CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from) {
@@ -679,11 +676,10 @@ INLINE vec taken(unfolding u, int row, int group, int valid) {
 }
 
 // A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
-// share statistics, give dx.
-CALLED void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
+// share statistics, give dx. Sums with x are around the mean, of which `lo` is the rest.
+CALLED void fold_centred_sums(
+        unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, vec lo, vec scale, int group, int valid) {
     vec norm = taken(u, NORM, group, valid);
-    vec lo = taken(u, MEAN_LO, group, valid);
-    vec scale = taken(u, SCALE, group, valid);
     vec unit = taken(u, UNIT, group, valid);
     if (u.dgamma) {
         vec dgamma = dyx * norm;
@@ -695,7 +691,6 @@ CALLED void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec s
     if (u.dbeta) {
         store_gradient(u.dbeta, group, valid, dy, u.accumulate);
     }
-    put(u.coefficients + GRAD_DY * u.pitch, u.groups, group, valid, scale);
     vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
     vec by_1 = -scaled_dy / (vec)(u.count);
     if (u.statistic != CENTERED) {
@@ -705,8 +700,8 @@ CALLED void fold_centred_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec s
         by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
     }
     by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
-    put(u.coefficients + GRAD_X * u.pitch, u.groups, group, valid, by_x * unit);
-    put(u.coefficients + GRAD_1 * u.pitch, u.groups, group, valid, by_1 * unit);
+    vec values[] = {scale, by_x * unit, by_1 * unit}; // GRAD_DY, GRAD_X, GRAD_1
+    put_rows(u, GRAD_DY, group, valid, values, 3);
 }
 
 // sum(dy' (x - mean)) from that around mean_hi. Where the sum of dy' is infinite, so is that, and no rest moves it.
@@ -715,7 +710,9 @@ INLINE vec centred(vec lo, vec dy, vec dyx) { return select(dyx, fma(-lo, dy, dy
 // Of sums that were gathered around mean_hi.
 INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
     vec lo = taken(u, MEAN_LO, group, valid);
-    fold_centred_sums(u, dy, centred(lo, dy, dyx), scaled_dy, centred(lo, scaled_dy, scaled_dyx), group, valid);
+    fold_centred_sums(
+            u, dy, centred(lo, dy, dyx), scaled_dy, centred(lo, scaled_dy, scaled_dyx), lo,
+            taken(u, SCALE, group, valid), group, valid);
 }
 
 INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
@@ -824,7 +821,8 @@ __kernel void fold_combined_gradients(
         vec scale = taken(u, SCALE, group, valid);
         vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
         vec scaled_dyx = scale * times_far_power(taken(u, GRAD_DY + 3, group, valid), power);
-        fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, group, valid);
+        vec lo = taken(u, MEAN_LO, group, valid);
+        fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, lo, scale, group, valid);
     }
 }
 

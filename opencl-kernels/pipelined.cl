@@ -143,7 +143,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
             store_lanes(mine[b].lo, lo + c);
             store_lanes(mine[b].m2 + mine[b].m2_lo, m2 + c);
         }
-        for (int g = 0; g < held; g++) { // in place: a group's number is at most its first column's
+        for (int g = 0; width > 1 && g < held; g++) { // in place: a group's number is at most its first column's
             int c = g * width;
             moments all = across_columns((float)rows, hi + c, lo + c, m2 + c, width);
             hi[g] = all.hi;
@@ -246,7 +246,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
             store_lanes(compensated(mine[b].dy, mine[b].dy_lo), dy + c);
             store_lanes(compensated(mine[b].dyx, mine[b].dyx_lo), dyx + c);
         }
-        for (int g = 0; g < held; g++) {
+        for (int g = 0; width > 1 && g < held; g++) {
             dy[g] = sum_columns(dy + g * width, width);
             dyx[g] = sum_columns(dyx + g * width, width);
         }

@@ -125,7 +125,9 @@ record Geometry(
         if (unit > most) {
             unit = width;
         }
-        return (int) (unit * Math.max(1, Math.min(room, share) / unit));
+        // Pieces of equal size: what is left over after some of full size would keep one unit waiting for the others.
+        long even = roundUp(ceil(share, ceil(share, Math.max(1, room))), unit);
+        return (int) (even <= room ? even : unit * Math.max(1, room / unit));
     }
 
     /**
