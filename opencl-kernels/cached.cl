@@ -54,7 +54,7 @@ INLINE share share_of_stripe(int rows, int columns, int column) {
     return s;
 }
 
-INLINE void load_forward(forward_loaded *in, forward_arrays a, share s) {
+ELEMENT_LOOP void load_forward(forward_loaded *in, forward_arrays a, share s) {
     EACH_OF_SHARE {
         if (i < s.count) {
             in[i] = forward_load(a, s.at[i]);
@@ -69,7 +69,7 @@ INLINE void put_in_units(forward_loaded *in, vec unit) {
     EACH_OF_SHARE { in[i].x = in_units(in[i].x, unit); }
 }
 
-INLINE lane_moments moments_of_share(const forward_loaded *in, int count, vec unit) {
+ELEMENT_LOOP lane_moments moments_of_share(const forward_loaded *in, int count, vec unit) {
     lane_moments mine = no_lane_moments(unit);
     if (count > 0) {
         vec sum = in[0].x;
@@ -93,7 +93,7 @@ INLINE lane_moments moments_of_share(const forward_loaded *in, int count, vec un
     return mine;
 }
 
-INLINE void store_forward(forward_arrays a, share s, const forward_loaded *in, vector_coefficients c) {
+ELEMENT_LOOP void store_forward(forward_arrays a, share s, const forward_loaded *in, vector_coefficients c) {
     EACH_OF_SHARE {
         if (i < s.count) {
             forward_store(a, s.at[i], in[i], c);
@@ -151,7 +151,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
-    share own = share_of_stripe((int)rows, columns, column_of(left, 0));
+    share own = share_of_stripe((int)rows, columns, left);
     forward_loaded in[CACHED];
     lane_moments mine[BLOCKS];
     mine[0] = no_lane_moments((vec)(1.0f));
@@ -174,13 +174,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
         load_forward(in, a, own);
     }
     if (own.count > 0) {
-        int column = column_of(left, 0);
-        store_forward(a, own, in, forward_of_columns(a, column));
+        store_forward(a, own, in, forward_of_columns(a, left));
     }
 }
 
 // The sums of a share, which from then on has dy' in the place of dy.
-INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
+ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
     EACH_OF_SHARE {
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
@@ -203,7 +202,7 @@ INLINE lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
     return mine;
 }
 
-INLINE void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
+ELEMENT_LOOP void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
     EACH_OF_SHARE {
         if (i < s.count) {
             store_as(DX, vector_backward(in[i].dy, in[i].x, a.frozen, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
@@ -247,10 +246,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     unfolding u = UNFOLDING;
     int columns = groups * width;
     int left = FIRST_COLUMN, right = LAST_COLUMN;
-    share own = share_of_stripe((int)rows, columns, column_of(left, 0));
+    share own = share_of_stripe((int)rows, columns, left);
     sums_inputs from = INPUTS_FROM(block * block_stride);
     if (own.count > 0) {
-        sums_at_column(&from, column_of(left, 0));
+        sums_at_column(&from, left);
     }
     backward_loaded in[CACHED];
     lane_sums mine[BLOCKS];
@@ -259,8 +258,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     fold_column_sums(u, mine, left, right);
     FOLDED;
     if (own.count > 0) {
-        int column = column_of(left, 0);
         backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
-        store_backward(arrays, own, in, backward_of_columns(arrays, column));
+        store_backward(arrays, own, in, backward_of_columns(arrays, left));
     }
 }

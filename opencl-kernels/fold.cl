@@ -388,7 +388,7 @@ CALLED void fold_held(
 }
 
 #define FOLD_BLOCKS int per_block, int blocks
-#define FIRST_OF_FOLD column_of(in_block * WX * VW, 0)
+#define FIRST_OF_FOLD ((in_block * WX + ITEM_X) * VW)
 
 // A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
 // many values in a slice.

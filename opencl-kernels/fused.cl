@@ -67,7 +67,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_moments(mine, STRIPE);
     for (;;) {
-        moments_of_columns(mine, in, columns, left, right, 0, rows);
+        moments_of_columns(mine, in, columns, left, right, ITEM_Y, rows);
         across_column_items(mine, room);
         if (in.again || !columns_again(mine, right - left, least, units)) {
             break;
@@ -76,7 +76,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     }
     fold_columns(f, mine, left, right);
     FOLDED;
-    forward_stripe(arrays, rows, columns, left, right);
+    forward_stripe(arrays, rows - 1 - ITEM_Y, columns, left, right);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
@@ -118,9 +118,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     LOCAL_COLUMN_SUMS(room);
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, in, columns, left, right, 0, rows);
+    sums_of_columns(mine, in, columns, left, right, ITEM_Y, rows);
     across_column_sum_items(mine, room);
     fold_column_sums(u, mine, left, right);
     FOLDED;
-    backward_stripe(arrays, rows, columns, left, right);
+    backward_stripe(arrays, rows - 1 - ITEM_Y, columns, left, right);
 }

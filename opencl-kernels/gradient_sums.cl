@@ -165,14 +165,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
     coefficients = OF_BLOCK(coefficients);
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
-    int left = in_block % stripes * STRIPE;
-    int right = min(left + STRIPE, groups);
+    int left = in_block % stripes * STRIPE + ITEM_X * VW;
+    int right = min((in_block % stripes + 1) * STRIPE, groups);
     int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, INPUTS_FROM(block * block_stride), groups, left, right, first, last);
+    sums_of_columns(mine, INPUTS_FROM(block * block_stride), groups, left, right, first + ITEM_Y, last);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {

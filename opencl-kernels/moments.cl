@@ -216,8 +216,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     rows = RUNS_OF_BLOCK(rows);
     int stripes = (groups + STRIPE - 1) / STRIPE;
-    int left = in_block % stripes * STRIPE;
-    int right = min(left + STRIPE, groups);
+    int left = in_block % stripes * STRIPE + ITEM_X * VW;
+    int right = min((in_block % stripes + 1) * STRIPE, groups);
     int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
@@ -225,7 +225,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     lane_moments mine[BLOCKS];
     no_column_moments(mine, STRIPE);
     for (;;) {
-        moments_of_columns(mine, in, groups, left, right, first, last);
+        moments_of_columns(mine, in, groups, left, right, first + ITEM_Y, last);
         across_column_items(mine, room);
         if (in.again || !columns_again(mine, right - left, least, units)) {
             break;

@@ -37,20 +37,12 @@ INLINE void add_row(
     to->dyx = fma(dy, vector_standardized(x, cs), to->dyx);
 }
 
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
-        GRADIENT_INPUTS ROW_ARGS, int mask, long rows, int columns, long rows_per_slice, int stripes,
-        __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
-    LOCAL_COLUMN_SUMS(room);
-    int left = (int)(get_group_id(0) % stripes) * STRIPE;
-    int right = min(left + STRIPE, columns);
-    long slice = get_group_id(0) / stripes;
-    long first = slice * rows_per_slice;
-    long last = LONG_MIN_OF(rows, first + rows_per_slice);
-    sums_inputs in = INPUTS_FROM(0);
-    in.row = ROW_AFFINE(0, columns);
-    lane_sums mine[BLOCKS];
-    no_column_sums(mine, STRIPE);
-    for (long row = first + ITEM_Y; row < last; row += TILE * WY) {
+// A work-item's share of columns [.., right), as in gather_template.clh.
+ELEMENT_LOOP void add_rows(
+        lane_sums *mine, sums_inputs inputs, int columns, int left, int right, long first, long last,
+        __global const float *coefficients, int pitch) {
+    sums_inputs in = inputs;
+    for (long row = first; row < last; row += TILE * WY) {
         for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
             int column = column_of(left, b);
             lane_sums tile = no_lane_sums();
@@ -62,6 +54,22 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
             add_compensated(&mine[b].dyx, &mine[b].dyx_lo, tile.dyx);
         }
     }
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
+        GRADIENT_INPUTS ROW_ARGS, int mask, long rows, int columns, long rows_per_slice, int stripes,
+        __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
+    LOCAL_COLUMN_SUMS(room);
+    int left = (int)(get_group_id(0) % stripes) * STRIPE + ITEM_X * VW;
+    int right = min((int)(get_group_id(0) % stripes + 1) * STRIPE, columns);
+    long slice = get_group_id(0) / stripes;
+    long first = slice * rows_per_slice;
+    long last = LONG_MIN_OF(rows, first + rows_per_slice);
+    sums_inputs in = INPUTS_FROM(0);
+    in.row = ROW_AFFINE(0, columns);
+    lane_sums mine[BLOCKS];
+    no_column_sums(mine, STRIPE);
+    add_rows(mine, in, columns, left, right, first + ITEM_Y, last, coefficients, pitch);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
@@ -108,6 +116,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
             row.start = (long)(first + i) * columns;
             row.stride = row.length = columns;
             row.count = 1;
+            row.item = 0;
             in.c = every_lane(coefficients_of_group(coefficients, pitch, first + i));
             in.row = ROW_AFFINE(row.start, columns);
             lane_sums body = no_lane_sums(), edge = no_lane_sums();

@@ -46,8 +46,13 @@ final class VerifierWorker implements AutoCloseable {
 
     private void open(String wanted) {
         if (!wanted.equals(strategy)) {
-            close();
+            // The new one first: with its last context, PoCL's compiler forgets its library, and reads it for a second
+            // again.
+            OpenClBackend before = backend;
             backend = (OpenClBackend) device.open(wanted, false); // not from the cache: it is about the sources
+            if (before != null) {
+                before.close();
+            }
             run = new VerifierRun(wanted, backend, backend::launches, KernelCatalogue.entries());
             strategy = wanted;
         }
