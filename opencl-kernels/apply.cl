@@ -22,7 +22,7 @@ typedef struct {
     int pitch;
 } forward_arrays;
 
-#define FORWARD_ARGS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y) ROW_ARGS, float lowest
+#define FORWARD_ARGS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y), float lowest
 
 INLINE forward_arrays forward_of(
         const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y, float lowest,
@@ -124,7 +124,7 @@ INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coeffic
 #undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
-        FORWARD_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+        FORWARD_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;

@@ -102,7 +102,7 @@ ELEMENT_LOOP void store_forward(forward_arrays a, share s, const forward_loaded 
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_segmented(
-        FORWARD_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
@@ -214,7 +214,7 @@ ELEMENT_LOOP void store_backward(backward_arrays a, share s, const backward_load
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_segmented(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_SUMS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));

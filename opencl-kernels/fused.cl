@@ -18,7 +18,7 @@
 #include "moments.cl"
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
-        FORWARD_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
@@ -80,7 +80,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, WHOLE_SEGMENTED_ARGS, GRADIENT_ARGS,
         __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);

@@ -23,7 +23,7 @@ typedef struct {
     int pitch;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual) ROW_ARGS, int mask, int frozen
+#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual), int mask, int frozen
 
 INLINE backward_arrays backward_of(
         const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx, array_of(DRES) dresidual,
@@ -182,7 +182,7 @@ INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coeff
 #undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = in_block % groups;

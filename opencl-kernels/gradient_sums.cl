@@ -134,7 +134,7 @@ INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
-        GRADIENT_INPUTS ROW_ARGS, int mask, SEGMENTED_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS, int mask ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));

@@ -57,7 +57,7 @@ ELEMENT_LOOP void add_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
-        GRADIENT_INPUTS ROW_ARGS, int mask, long rows, int columns, long rows_per_slice, int stripes,
+        GRADIENT_INPUTS, int mask ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
         __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
     LOCAL_COLUMN_SUMS(room);
     int left = (int)(get_group_id(0) % stripes) * STRIPE + ITEM_X * VW;
@@ -94,7 +94,7 @@ INLINE void add_to_column(__global float *to_gamma, __global float *to_beta, int
 // vector; and then, from the cache, column by column, dx and what dgamma and dbeta get of these rows. A column's sums are
 // added up VW rows at a time, so that a slice of some hundred rows has some ten roundings.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, int groups, int columns, int rows_per_slice, GRADIENT_ARGS,
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, int groups, int columns, int rows_per_slice, GRADIENT_ARGS,
         __global float *coefficients, int pitch, __global float *partials, int parts_pitch) {
     const int block = 0, blocks = 1;
     unfolding u = UNFOLDING;

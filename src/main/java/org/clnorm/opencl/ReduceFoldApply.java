@@ -198,8 +198,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 macros,
                 perBlock(geometry.workGroups()),
                 direction.reduced,
-                backward ? rowAffine() : List.of(),
                 reduce,
+                backward ? rowAffine(view) : List.of(),
                 slices(geometry),
                 backward ? List.of(COEFFICIENTS) : List.of(),
                 PARTIALS,
@@ -212,10 +212,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
 
     /** The apply step, from coefficients that are there. */
     Launch apply(Direction direction, List<Argument> pointwise, String macros) {
-        List<Argument> tensors = arguments(direction.tensors, rowAffine(), pointwise);
-        if (direction == Direction.FORWARD
-                && strategy.appliesAlongPlanes(view)
-                && rowAffine().isEmpty()) {
+        List<Argument> tensors = arguments(direction.tensors, pointwise);
+        if (direction == Direction.FORWARD && strategy.appliesAlongPlanes(view) && !affineByElement) {
             long elements = view.groups() * view.groupSize();
             long perSlice = Geometry.flatPerSlice(strategy, elements, (computeUnits + blocks() - 1) / blocks());
             return launch(
@@ -234,6 +232,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 macros,
                 perBlock(segmented ? geometry.workGroups() : geometry.flatSlices()),
                 tensors,
+                rowAffine(view),
                 segmented ? slices(geometry) : flat(geometry.flatSlices(), geometry.flatPerSlice()),
                 coefficients());
     }
@@ -312,8 +311,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 macros,
                                 geometry.workGroups(),
                                 Direction.BACKWARD.reduced,
-                                rowAffine(),
                                 mask,
+                                rowAffine(rows),
                                 named("rows", matrix.rows()),
                                 named("columns", matrix.columns()),
                                 named("rows_per_slice", geometry.rowsPerSlice()),
@@ -343,8 +342,8 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                                 macros,
                                 slices,
                                 Direction.BACKWARD.tensors,
-                                rowAffine(),
                                 pointwise,
+                                rowAffine(rows),
                                 groups(),
                                 named("columns", rows.length()),
                                 named("rows_per_slice", perSlice),
@@ -364,9 +363,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
 
     /** All three steps in one launch, whose work-groups have whole groups. */
     private Launch fused(Direction direction, List<Argument> pointwise, List<Argument> fold, String macros) {
-        View shaped = rowAffine().isEmpty() ? strategy.reshape(view) : view;
+        View shaped = affineByElement ? view : strategy.reshape(view);
         String kernel = KernelCatalogue.fusedStep(direction.fused, strategy) + KernelCatalogue.patternOf(shaped);
-        List<Argument> tensors = arguments(direction.tensors, rowAffine(), pointwise);
+        List<Argument> tensors = arguments(direction.tensors, pointwise, rowAffine(shaped));
         if (shaped instanceof View.Segmented segmented) {
             int groups = Geometry.fusedGroups(strategy, segmented, computeUnits);
             long perBlock = (view.groups() + groups - 1L) / groups;
@@ -403,7 +402,9 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
 
     /** A launch that goes over the tensors' elements. */
     Launch launch(String kernel, String macros, long workGroups, Object... arguments) {
-        boolean rows = affineByElement && KernelCatalogue.entry(kernel).macros().contains("ROWS");
+        boolean rows = affineByElement
+                && strategy.items() == 1
+                && KernelCatalogue.entry(kernel).macros().contains("ROWS");
         String all = (rows ? " -DROWS=1" : "") + macros;
         return new Launch(kernel, strategy, all, workGroups, arguments(arguments));
     }
@@ -452,8 +453,11 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         return arguments(COEFFICIENTS, named("pitch", pitch()));
     }
 
-    private List<Place> rowAffine() {
-        return affineByElement ? List.of(Place.ROW_GAMMA, Place.ROW_BETA) : List.of();
+    /** γ and β by the element: of kernels for runs, which on a GPU can always have them, and on a CPU if told so. */
+    private List<Place> rowAffine(View shaped) {
+        return shaped instanceof View.Segmented && (affineByElement || strategy.items() > 1)
+                ? List.of(Place.ROW_GAMMA, Place.ROW_BETA)
+                : List.of();
     }
 
     private Geometry geometry() {

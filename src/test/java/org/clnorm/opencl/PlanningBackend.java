@@ -70,7 +70,8 @@ public final class PlanningBackend implements Backend {
         }
         for (Launch launch : kind.steps().apply(pass, over).launches()) {
             programs.add(launch.kernel() + " " + launch.storing(types).options());
-            parameters(launch.macros().contains("ROWS")).put(launch.kernel(), KernelSignature.set(launch));
+            List<String> set = KernelSignature.set(launch);
+            parameters(set.contains("float* row_gamma_buffer")).put(launch.kernel(), set);
         }
     }
 
