@@ -16,7 +16,8 @@
 // so. Shares join by Chan's formula (statistics.clh), so the error is that of CACHED additions and of the tree.
 
 #include "apply.cl"
-#include "fold.cl"
+#include "fold_gradients.cl"
+#include "fold_moments.cl"
 #include "gradient_apply.cl"
 #include "gradient_sums.cl"
 #include "moments.cl"

@@ -12,7 +12,8 @@
 // that did not fold read what the one that did has written.
 
 #include "apply.cl"
-#include "fold.cl"
+#include "fold_gradients.cl"
+#include "fold_moments.cl"
 #include "gradient_apply.cl"
 #include "gradient_sums.cl"
 #include "moments.cl"

@@ -11,7 +11,8 @@
 // folded and applied some at a time.
 
 #include "apply.cl"
-#include "fold.cl"
+#include "fold_gradients.cl"
+#include "fold_moments.cl"
 #include "gradient_apply.cl"
 #include "gradient_sums.cl"
 #include "moments.cl"

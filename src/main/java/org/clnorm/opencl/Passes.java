@@ -27,7 +27,7 @@ import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.ReduceFoldApply.Steps;
 import org.clnorm.view.View;
 
-/** The passes of all normalizations: each is a view and the arguments of a fold, whose kernels are in fold.cl. */
+/** The passes of all normalizations: each is a view and the arguments of a fold, whose formulas are in folds.clh. */
 final class Passes {
     private static final List<Place> ROW_AFFINE = List.of(Place.ROW_GAMMA, Place.ROW_BETA);
 
@@ -417,7 +417,7 @@ final class Passes {
                 named("joined", view.joined()));
     }
 
-    /** What is added to the mean of a group's squares, or is its least value: least_of in fold.cl. */
+    /** What is added to the mean of a group's squares, or is its least value: least_of in fold_moments.cl. */
     private static float least(Normalization normalization, double epsilon, View view) {
         boolean length = normalization.statistic() == Normalization.Statistic.LENGTH;
         return (float) (length ? epsilon * epsilon / (view.groupSize() * view.sharing()) : epsilon);
@@ -434,7 +434,7 @@ final class Passes {
                 (view.lastGroupSize() * view.sharing())));
     }
 
-    /** As fold.cl has them. */
+    /** As folds.clh has them. */
     private static Argument statistic(Normalization normalization) {
         int number =
                 switch (normalization.statistic()) {

@@ -1,37 +1,26 @@
-// Step 2: from a group's moments, or its gradient sums, to the coefficients that the apply step needs.
+// Step 2 forward: from a group's moments to the coefficients that the apply step needs, and to the running statistics.
 //
-//   kernel                launches  bytes moved             chosen when
-//   fold_moments          1         slices * groups * 16    training forward in three launches
-//   fold_joined_moments   1         slices * groups * 16    the same, groups sharing statistics
-//   fold_given            1         groups * 16             inference: the statistics are the running ones
-//   track                 1         groups * 24             the running update comes after the statistics
-//   fold_gradients        1         slices * groups * 8     backward in three launches
-//   fold_joined_gradients 1         slices * groups * 8     the same, groups sharing statistics
-//   sum_parts             1         parts * groups * 8      several blocks or slices have parts of dgamma and dbeta
+//   kernel               launches  bytes moved             chosen when
+//   fold_moments         1         slices * groups * 16    training forward in three launches
+//   fold_joined_moments  1         slices * groups * 16    the same, groups sharing statistics
+//   fold_given           1         groups * 16             inference: the statistics are the running ones
+//   track                1         groups * 24             the running update comes after the statistics
 //
-// Where a batch lies on several devices, its moments and sums leave each device, are put together by the host, which
-// leaves the numbers of all in the coefficients, and come back:
+// Where a batch lies on several devices, its moments leave each device, are put together by the host, which leaves those of all
+// in the coefficients, and come back:
 //
-//   join_moments           1        slices * groups * 16    what x has on this device, into rows of the coefficients
-//   fold_combined          1        groups * 28             forward by the moments of all
-//   join_gradients         1        slices * groups * 8     the sums on this device
-//   fold_combined_gradients 1       groups * 28             backward by the sums of all
+//   join_moments         1         slices * groups * 16    what x has on this device, into rows of the coefficients
+//   fold_combined        1         groups * 28             forward by the moments of all
 //
-// Formulas: Ioffe and Szegedy, "Batch normalization", 2015. With m values per group, d = x - mean and dy' = dy where the
-// activation let it through:
-//   y = d * scale + beta,                      scale = gamma * invstd, invstd = 1 / sqrt(M2/m + epsilon)
-//   dbeta = sum(dy'), dgamma = sum(dy' d) * invstd
-//   dx = scale * (dy' - sum(dy')/m - d * invstd^2 * sum(dy' d)/m)
-// Other normalizations are variations of a line or two:
-//   mean square      d = x, and M2/m + mean^2 is the variance; no sum(dy')                    (Zhang, Sennrich, 2019)
-//   length           d = x, M2 + m mean^2 is the variance, 1/invstd is epsilon at least, no division by m
-//   renormalization  scale = gamma * invstd * r, shift + gamma * d; r and d are constants     (Ioffe, 2017)
-//   joined groups    M2, m and the two sums are of all that share them, the sums with scale    (Wu, He, 2018)
+// In this order: the running average; coefficients (put_forward); groups of one launch, each way in which a work-item may have
+// their moments (fold_group, fold_columns, fold_held); slices of several launches; kernels. The formulas are in folds.clh.
 
-#ifndef FOLD_CL
-#define FOLD_CL
+#ifndef FOLD_MOMENTS_CL
+#define FOLD_MOMENTS_CL
 
-#include "trees.clh"
+#include "folds.clh"
+
+// ==== The running average ====
 
 // How a batch enters the running statistics.
 #define AVERAGE_NONE 0
@@ -73,10 +62,7 @@ INLINE averaging averaging_of(
             average, weight, log_rest, variance_factor, skip_non_finite, OPTIONAL(running_mean), \
             OPTIONAL(running_variance), OPTIONAL(absorbed))
 
-// By which statistic is normalized.
-#define CENTERED 0
-#define MEAN_SQUARE 1
-#define LENGTH 2
+// ==== Coefficients ====
 
 // What a forward fold takes besides moments. gamma and beta of the blocks lie `affine_stride` apart, 0 if they share
 // them. `count` is m, of the last block `last_count`, of all groups that share statistics. r_max is 0 without
@@ -95,7 +81,6 @@ typedef struct {
 
 #define AFFINE_ARGS \
     IN(gamma), IN(beta), int affine_stride, float epsilon, float count, float last_count, int statistic, int joined
-#define COUNT_OF_BLOCK (block == blocks - 1 ? last_count : count)
 
 INLINE folding folding_of(
         __global const float *gamma, __global const float *beta, long affine_start, float epsilon, float count,
@@ -121,9 +106,6 @@ INLINE folding folding_of(
             OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, r_max, \
             d_max, AVERAGING, groups, coefficients, pitch)
 
-// A fold takes VW neighbouring groups at a time, from `group` on, of which the first `valid` are meant: where there are
-// thousands of groups, one at a time would take longer than their elements.
-
 // 1 / sqrt(v) to within one rounding: a Newton step, its residual 1 - v r^2 taken from the exact square.
 INLINE vec inverse_root(vec v) {
     vec r = (vec)(1.0f) / sqrt(v);
@@ -132,44 +114,6 @@ INLINE vec inverse_root(vec v) {
     vec residual = fma(-v, square_lo, fma(-v, square, (vec)(1.0f)));
     vec better = fma((vec)(0.5f) * r, residual, r);
     return select(r, better, isfinite(better));
-}
-
-// Writes values at their groups of a row, and wherever the row starts again from group 0; whole vectors without a call.
-CALLED void put_some(__global float *row, int groups, int group, int valid, vec values) {
-    store_first(values, valid, row + group);
-    if (group < WRAP) {
-        float lanes[VW];
-        store_lanes(values, lanes);
-        for (int i = 0; i < valid; i++) {
-            for (int at = group + i + groups; at < groups + WRAP; at += groups) {
-                row[at] = lanes[i];
-            }
-        }
-    }
-}
-
-// Likewise in `count` rows of coefficients, a constant, one after the other.
-INLINE void put_in_rows(
-        __global float *rows, int pitch, int groups, int group, int valid, const vec *values, int count) {
-    if (valid >= VW && group >= WRAP) {
-        EACH_OF(count) { store_anywhere(values[i], rows + i * (long)pitch + group); }
-    } else {
-        EACH_OF(count) { put_some(rows + i * (long)pitch, groups, group, valid, values[i]); }
-    }
-}
-#define put_rows(f, row, group, valid, values, count) \
-    put_in_rows((f).coefficients + (row) * (long)(f).pitch, (f).pitch, (f).groups, group, valid, values, count)
-
-// Those values of a row, or one value where there is no row.
-CALLED vec take_some(__global const float *row, long group, int valid, float otherwise) {
-    if (!row) {
-        return (vec)(otherwise);
-    }
-    return valid == 1 ? (vec)(row[group]) : load_first(row + group, valid);
-}
-
-INLINE vec take(__global const float *row, long group, int valid, float otherwise) {
-    return row && valid >= VW ? load_anywhere(row + group) : take_some(row, group, valid, otherwise);
 }
 
 // The mean as hi + lo, where hi has so few digits that x - hi is exact not only for x near the mean, but for all x within
@@ -302,6 +246,7 @@ CALLED void track_groups(int group, int valid, vec batch_mean, vec variance, ive
     store_first(batches, valid, a.absorbed + group);
 }
 
+// From the moments of neighbouring groups: coefficients, and their part in the running statistics.
 INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, int valid) {
     vec variance = m2 / (vec)(f.count);
     ivec infinite = has_infinity(hi, m2, unit);
@@ -316,6 +261,8 @@ INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, 
     track_groups(group, valid, times_power(hi, -from), variance, from, f.average);
 }
 
+// ==== Groups whose moments a work-item has ====
+
 INLINE void fold_group(folding f, moments all, float unit, int group) {
     fold_groups(f, (vec)(all.hi), (vec)(all.lo), (vec)(all.m2), (vec)(unit), group, 1);
 }
@@ -328,6 +275,15 @@ INLINE void fold_look(folding f, moments all, float unit, int group) {
         fold_group(f, all, unit, group);
     } else {
         f.coefficients[UNIT * f.pitch + group] = -better;
+    }
+}
+
+// The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
+INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right) {
+    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
+        int group = column_of(left, b);
+        vec m2 = mine[b].m2 + mine[b].m2_lo;
+        fold_groups(f, mine[b].hi, mine[b].lo, m2, mine[b].unit, group, min(right - group, VW));
     }
 }
 
@@ -387,8 +343,7 @@ CALLED void fold_held(
     }
 }
 
-#define FOLD_BLOCKS int per_block, int blocks
-#define FIRST_OF_FOLD ((in_block * WX + ITEM_X) * VW)
+// ==== Slices, whose moments are in memory ====
 
 // A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
 // many values in a slice.
@@ -494,13 +449,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
         store_first(all.unit, valid, coefficients + INVSTD * pitch + group);
     }
 }
-
-// Which groups share statistics: `joined` neighbours of a block; or, where joined is 0, those of the same number in all
-// blocks. A work-group takes all that share them.
-#define FIRST_JOINED (joined > 0 ? (int)(get_group_id(0) % per_block) * joined : (int)get_group_id(0))
-#define JOINED (joined > 0 ? joined : blocks)
-#define JOINED_STEP (joined > 0 ? 1 : groups + WRAP)
-#define JOINED_BLOCK (joined > 0 ? (int)(get_group_id(0) / per_block) : 0)
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moments(
         __global const float *partials, int slices, FOLD_BLOCKS, int groups, AFFINE_ARGS, TRACKED_ARGS,
@@ -626,307 +574,6 @@ __kernel void track(
             mean = times_power((mean + mean_lo) / all, -least);
             track_groups(group, valid, mean, (variance + variance_lo) / all, least, a);
         }
-    }
-}
-
-CALLED void store_gradient(__global float *to, int group, int valid, vec value, int accumulate) {
-    store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
-}
-
-// What a backward fold takes besides sums. In `parts`, a block leaves its part of dgamma and dbeta in the coefficients.
-typedef struct {
-    __global float *dgamma;
-    __global float *dbeta;
-    int accumulate;
-    float epsilon, count;
-    int statistic, renormalized;
-    int groups;
-    __global float *coefficients;
-    int pitch;
-} unfolding;
-
-#define GRADIENT_ARGS \
-    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, float epsilon, float count, float last_count, \
-            int statistic, int joined, int renormalized
-
-INLINE unfolding unfolding_of(
-        __global float *dgamma, __global float *dbeta, long affine_start, int parts, int accumulate,
-        float epsilon, float count, int statistic, int renormalized, int groups, __global float *coefficients,
-        int pitch) {
-    unfolding u;
-    u.dgamma = parts ? coefficients + GRAD_GAMMA * pitch : dgamma ? dgamma + affine_start : 0;
-    u.dbeta = parts ? coefficients + GRAD_BETA * pitch : dbeta ? dbeta + affine_start : 0;
-    u.accumulate = parts ? 0 : accumulate;
-    u.epsilon = epsilon;
-    u.count = statistic == LENGTH ? 1.0f : count;
-    u.statistic = statistic;
-    u.renormalized = renormalized;
-    u.groups = groups;
-    u.coefficients = coefficients;
-    u.pitch = pitch;
-    return u;
-}
-#define UNFOLDING \
-    unfolding_of( \
-            OPTIONAL(dgamma), OPTIONAL(dbeta), (long)block * affine_stride, parts, accumulate, epsilon, \
-            COUNT_OF_BLOCK, statistic, renormalized, groups, coefficients, pitch)
-
-INLINE vec taken(unfolding u, int row, int group, int valid) {
-    return take(u.coefficients + row * u.pitch, group, valid, 0.0f);
-}
-
-// A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
-// share statistics, give dx. Sums with x are around the mean, of which `lo` is the rest.
-CALLED void fold_centred_sums(
-        unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, vec lo, vec scale, int group, int valid) {
-    vec norm = taken(u, NORM, group, valid);
-    vec unit = taken(u, UNIT, group, valid);
-    if (u.dgamma) {
-        vec dgamma = dyx * norm;
-        if (u.renormalized) {
-            dgamma = fma(dgamma, taken(u, RENORM_R, group, valid), dy * taken(u, RENORM_D, group, valid));
-        }
-        store_gradient(u.dgamma, group, valid, dgamma, u.accumulate);
-    }
-    if (u.dbeta) {
-        store_gradient(u.dbeta, group, valid, dy, u.accumulate);
-    }
-    vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
-    vec by_1 = -scaled_dy / (vec)(u.count);
-    if (u.statistic != CENTERED) {
-        by_1 = (vec)(0.0f);
-    }
-    if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
-        by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
-    }
-    by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
-    vec values[] = {scale, by_x * unit, by_1 * unit}; // GRAD_DY, GRAD_X, GRAD_1
-    put_rows(u, GRAD_DY, group, valid, values, 3);
-}
-
-// sum(dy' (x - mean)) from that around mean_hi. Where the sum of dy' is infinite, so is that, and no rest moves it.
-INLINE vec centred(vec lo, vec dy, vec dyx) { return select(dyx, fma(-lo, dy, dyx), isfinite(dy)); }
-
-// Of sums that were gathered around mean_hi.
-INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
-    vec lo = taken(u, MEAN_LO, group, valid);
-    fold_centred_sums(
-            u, dy, centred(lo, dy, dyx), scaled_dy, centred(lo, scaled_dy, scaled_dyx), lo,
-            taken(u, SCALE, group, valid), group, valid);
-}
-
-INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
-    vec scale = taken(u, SCALE, group, valid);
-    fold_sums(u, dy, dyx, scale * dy, scale * dyx, group, valid);
-}
-
-INLINE void fold_group_sums(unfolding u, sums all, int group) {
-    fold_own_sums(u, (vec)(all.dy), (vec)(all.dyx), group, 1);
-}
-
-// As fold_held; the arrays of scaled sums have as much room.
-CALLED void fold_held_sums(
-        unfolding u, float *dy, float *dyx, float *scaled_dy, float *scaled_dyx, int joined, int first, int held) {
-    if (joined == 1) {
-        for (int g = 0; g < held; g += VW) {
-            fold_own_sums(u, load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
-        }
-        return;
-    }
-    for (int g = 0; g < held; g++) {
-        float scale = u.coefficients[SCALE * u.pitch + first + g];
-        scaled_dy[g] = scale * dy[g];
-        scaled_dyx[g] = scale * dyx[g];
-    }
-    for (int g = 0; g < held; g += joined) {
-        float all_dy = sum_columns(scaled_dy + g, joined);
-        float all_dyx = sum_columns(scaled_dyx + g, joined);
-        for (int i = g; i < g + joined; i++) {
-            scaled_dy[i] = all_dy;
-            scaled_dyx[i] = all_dyx;
-        }
-    }
-    for (int g = 0; g < held; g += VW) {
-        fold_sums(
-                u, load_lanes(dy + g), load_lanes(dyx + g), load_lanes(scaled_dy + g), load_lanes(scaled_dyx + g),
-                first + g, min(held - g, VW));
-    }
-}
-
-// As join_slices.
-INLINE void add_slices(
-        lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
-        __local vec *room) {
-    no_column_sums(mine, WX * VW);
-    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = partials + (long)slice * 2 * pitch + group;
-        vec rest;
-        two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
-        mine->dy_lo += rest;
-        two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
-        mine->dyx_lo += rest;
-    }
-    across_column_sum_items(mine, room);
-}
-
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
-        __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
-        __global float *coefficients, int pitch) {
-    LOCAL_COLUMN_SUMS(room);
-    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
-    coefficients = OF_BLOCK(coefficients);
-    unfolding u = UNFOLDING;
-    int group = FIRST_OF_FOLD;
-    lane_sums mine[BLOCKS];
-    add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
-    if (ITEM_Y == 0 && group < groups) {
-        vec dy = compensated(mine->dy, mine->dy_lo);
-        fold_own_sums(u, dy, compensated(mine->dyx, mine->dyx_lo), group, min(groups - group, VW));
-    }
-}
-
-// Leaves sum(dy') and sum(dy' (x - mean)), in units, in the rows GRAD_DY and GRAD_X.
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
-        __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
-    LOCAL_COLUMN_SUMS(room);
-    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
-    coefficients = OF_BLOCK(coefficients);
-    int group = FIRST_OF_FOLD;
-    lane_sums mine[BLOCKS];
-    add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
-    if (ITEM_Y == 0 && group < groups) {
-        int valid = min(groups - group, VW);
-        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
-        vec dy = compensated(mine->dy, mine->dy_lo);
-        vec dyx = centred(lo, dy, compensated(mine->dyx, mine->dyx_lo));
-        store_first(dy, valid, coefficients + GRAD_DY * pitch + group);
-        store_first(dyx, valid, coefficients + GRAD_X * pitch + group);
-    }
-}
-
-// The host left the two sums of this device, for dgamma and dbeta, and the averages of all, for dx, in the rows from
-// GRAD_DY on; so count is 1. Those with x are to be times 2 to the number in the row after them, which may be no float32.
-__kernel void fold_combined_gradients(
-        FOLD_BLOCKS, int groups, GRADIENT_ARGS, __global float *coefficients, int pitch) {
-    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
-    coefficients = OF_BLOCK(coefficients);
-    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
-    int valid = min(groups - group, VW);
-    if (valid > 0) {
-        unfolding u = UNFOLDING;
-        ivec power = CONVERT_IVEC(taken(u, GRAD_DY + 4, group, valid)) + exponent_of(taken(u, UNIT, group, valid));
-        power = clamp(power, (ivec)(-252), (ivec)(252));
-        vec dy = taken(u, GRAD_DY, group, valid);
-        vec dyx = times_far_power(taken(u, GRAD_DY + 1, group, valid), power);
-        vec scale = taken(u, SCALE, group, valid);
-        vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
-        vec scaled_dyx = scale * times_far_power(taken(u, GRAD_DY + 3, group, valid), power);
-        vec lo = taken(u, MEAN_LO, group, valid);
-        fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, lo, scale, group, valid);
-    }
-}
-
-// The sums of `valid` neighbouring groups over all slices, without what rounding leaves.
-INLINE lane_sums sums_of_slices(__global const float *partial, int slices, int pitch, int valid) {
-    lane_sums all = no_lane_sums();
-    for (int slice = 0; slice < slices; slice++, partial += 2 * pitch) {
-        vec rest;
-        two_sum(all.dy, take(partial, 0, valid, 0.0f), &all.dy, &rest);
-        all.dy_lo += rest;
-        two_sum(all.dyx, take(partial, pitch, valid, 0.0f), &all.dyx, &rest);
-        all.dyx_lo += rest;
-    }
-    all.dy = compensated(all.dy, all.dy_lo);
-    all.dyx = compensated(all.dyx, all.dyx_lo);
-    return all;
-}
-
-__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradients(
-        __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
-        __global float *coefficients, int pitch) {
-    LOCAL_SUMS(room);
-#if WG > 1
-    __local sums shared[1];
-#endif
-    int block = JOINED_BLOCK;
-    int group = FIRST_JOINED;
-    int together = joined > 0 ? VW : 1; // neighbours, a vector of them at a time
-    lane_sums scaled = no_lane_sums();
-    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
-        long at = (long)block * (groups + WRAP) + group + (long)i * JOINED_STEP;
-        int valid = min(JOINED - i, together);
-        lane_sums some = sums_of_slices(partials + at, slices, pitch, valid);
-        vec scale = take(coefficients + SCALE * pitch, at, valid, 0.0f), rest;
-        two_sum(scaled.dy, first_lanes(scale * some.dy, valid), &scaled.dy, &rest);
-        scaled.dy_lo += rest;
-        two_sum(scaled.dyx, first_lanes(scale * some.dyx, valid), &scaled.dyx, &rest);
-        scaled.dyx_lo += rest;
-    }
-    sums mine = across_group_sums(across_sum_lanes(scaled, ALL_LANES), room);
-#if WG > 1
-    if (LOCAL_ITEM == 0) {
-        shared[0] = mine;
-    }
-    barrier(CLK_LOCAL_MEM_FENCE);
-    mine = shared[0];
-#endif
-    __global float *of_first = coefficients;
-    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
-        block = joined > 0 ? JOINED_BLOCK : i;
-        coefficients = OF_BLOCK(of_first);
-        int own = joined > 0 ? group + i : group, valid = min(JOINED - i, together);
-        unfolding u = UNFOLDING;
-        lane_sums some = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch, valid);
-        fold_sums(u, some.dy, some.dyx, (vec)(mine.dy), (vec)(mine.dyx), own, valid);
-    }
-}
-
-// dgamma and dbeta from `parts` of them, `step` apart; those of beta lie `beta_at` after those of gamma.
-__kernel void sum_parts(
-        __global const float *values, long gamma_at, long beta_at, int parts, long step, int count, OUT(dgamma),
-        OUT(dbeta), int accumulate) {
-    int column = (int)get_global_id(0) * VW;
-    int valid = min(count - column, VW);
-    if (valid > 0) {
-        vec gamma = (vec)(0.0f), gamma_lo = (vec)(0.0f), beta = (vec)(0.0f), beta_lo = (vec)(0.0f);
-        for (int part = 0; part < parts; part++) {
-            __global const float *here = values + part * step + column;
-            vec rest;
-            two_sum(gamma, take(here + gamma_at, 0, valid, 0.0f), &gamma, &rest);
-            gamma_lo += rest;
-            two_sum(beta, take(here + beta_at, 0, valid, 0.0f), &beta, &rest);
-            beta_lo += rest;
-        }
-        if (PRESENT(dgamma)) {
-            store_gradient(AT(dgamma), column, valid, compensated(gamma, gamma_lo), accumulate);
-        }
-        if (PRESENT(dbeta)) {
-            store_gradient(AT(dbeta), column, valid, compensated(beta, beta_lo), accumulate);
-        }
-    }
-}
-
-// Where the apply step is of the same launch, its work-items read what the one that folds has written.
-#if WG > 1
-#define FOLDED barrier(CLK_GLOBAL_MEM_FENCE)
-#else
-#define FOLDED
-#endif
-
-// The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
-INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right) {
-    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
-        int group = column_of(left, b);
-        vec m2 = mine[b].m2 + mine[b].m2_lo;
-        fold_groups(f, mine[b].hi, mine[b].lo, m2, mine[b].unit, group, min(right - group, VW));
-    }
-}
-
-INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int right) {
-    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
-        int group = column_of(left, b);
-        vec dy = compensated(mine[b].dy, mine[b].dy_lo);
-        fold_own_sums(u, dy, compensated(mine[b].dyx, mine[b].dyx_lo), group, min(right - group, VW));
     }
 }
 

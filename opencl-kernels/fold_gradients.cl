@@ -1,0 +1,319 @@
+// Step 2 backward: from a group's gradient sums to dgamma, dbeta and the coefficients of dx.
+//
+//   kernel                   launches  bytes moved             chosen when
+//   fold_gradients           1         slices * groups * 8     backward in three launches
+//   fold_joined_gradients    1         slices * groups * 8     the same, groups sharing statistics
+//   sum_parts                1         parts * groups * 8      several blocks or slices have parts of dgamma and dbeta
+//
+// Where a batch lies on several devices, its sums leave each device, are put together by the host, which leaves those of all in
+// the coefficients, and come back:
+//
+//   join_gradients           1         slices * groups * 8     the sums on this device
+//   fold_combined_gradients  1         groups * 28             backward by the sums of all
+//
+// In this order: dgamma, dbeta and coefficients (fold_centred_sums); groups of one launch, each way in which a work-item may
+// have their sums (fold_group_sums, fold_column_sums, fold_held_sums); slices of several launches; kernels. The formulas are
+// in folds.clh.
+
+#ifndef FOLD_GRADIENTS_CL
+#define FOLD_GRADIENTS_CL
+
+#include "folds.clh"
+
+// ==== From sums to gradients and coefficients ====
+
+CALLED void store_gradient(__global float *to, int group, int valid, vec value, int accumulate) {
+    store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
+}
+
+// What a backward fold takes besides sums. In `parts`, a block leaves its part of dgamma and dbeta in the coefficients.
+typedef struct {
+    __global float *dgamma;
+    __global float *dbeta;
+    int accumulate;
+    float epsilon, count;
+    int statistic, renormalized;
+    int groups;
+    __global float *coefficients;
+    int pitch;
+} unfolding;
+
+#define GRADIENT_ARGS \
+    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, float epsilon, float count, float last_count, \
+            int statistic, int joined, int renormalized
+
+INLINE unfolding unfolding_of(
+        __global float *dgamma, __global float *dbeta, long affine_start, int parts, int accumulate,
+        float epsilon, float count, int statistic, int renormalized, int groups, __global float *coefficients,
+        int pitch) {
+    unfolding u;
+    u.dgamma = parts ? coefficients + GRAD_GAMMA * pitch : dgamma ? dgamma + affine_start : 0;
+    u.dbeta = parts ? coefficients + GRAD_BETA * pitch : dbeta ? dbeta + affine_start : 0;
+    u.accumulate = parts ? 0 : accumulate;
+    u.epsilon = epsilon;
+    u.count = statistic == LENGTH ? 1.0f : count;
+    u.statistic = statistic;
+    u.renormalized = renormalized;
+    u.groups = groups;
+    u.coefficients = coefficients;
+    u.pitch = pitch;
+    return u;
+}
+#define UNFOLDING \
+    unfolding_of( \
+            OPTIONAL(dgamma), OPTIONAL(dbeta), (long)block * affine_stride, parts, accumulate, epsilon, \
+            COUNT_OF_BLOCK, statistic, renormalized, groups, coefficients, pitch)
+
+INLINE vec taken(unfolding u, int row, int group, int valid) {
+    return take(u.coefficients + row * u.pitch, group, valid, 0.0f);
+}
+
+// A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
+// share statistics, give dx. Sums with x are around the mean, of which `lo` is the rest.
+CALLED void fold_centred_sums(
+        unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, vec lo, vec scale, int group, int valid) {
+    vec norm = taken(u, NORM, group, valid);
+    vec unit = taken(u, UNIT, group, valid);
+    if (u.dgamma) {
+        vec dgamma = dyx * norm; // sum(dy' (x - mean)) * invstd
+        if (u.renormalized) {
+            dgamma = fma(dgamma, taken(u, RENORM_R, group, valid), dy * taken(u, RENORM_D, group, valid));
+        }
+        store_gradient(u.dgamma, group, valid, dgamma, u.accumulate);
+    }
+    if (u.dbeta) {
+        store_gradient(u.dbeta, group, valid, dy, u.accumulate);
+    }
+    vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
+    vec by_1 = -scaled_dy / (vec)(u.count);
+    if (u.statistic != CENTERED) {
+        by_1 = (vec)(0.0f);
+    }
+    if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
+        by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
+    }
+    by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
+    vec values[] = {scale, by_x * unit, by_1 * unit}; // GRAD_DY, GRAD_X, GRAD_1
+    put_rows(u, GRAD_DY, group, valid, values, 3);
+}
+
+// sum(dy' (x - mean)) from that around mean_hi. Where the sum of dy' is infinite, so is that, and no rest moves it.
+INLINE vec centred(vec lo, vec dy, vec dyx) { return select(dyx, fma(-lo, dy, dyx), isfinite(dy)); }
+
+// Of sums that were gathered around mean_hi.
+INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
+    vec lo = taken(u, MEAN_LO, group, valid);
+    fold_centred_sums(
+            u, dy, centred(lo, dy, dyx), scaled_dy, centred(lo, scaled_dy, scaled_dyx), lo,
+            taken(u, SCALE, group, valid), group, valid);
+}
+
+// The same, of groups that share statistics with no other. Each of the following, and fold_gradients, ends here.
+INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
+    vec scale = taken(u, SCALE, group, valid);
+    fold_sums(u, dy, dyx, scale * dy, scale * dyx, group, valid);
+}
+
+// ==== Groups whose sums a work-item has ====
+
+// One launch, runs: the sums of one group, by one work-item.
+INLINE void fold_group_sums(unfolding u, sums all, int group) {
+    fold_own_sums(u, (vec)(all.dy), (vec)(all.dyx), group, 1);
+}
+
+// One launch, columns: those of a work-item of a stripe, each a group, once the work-items of the first row have them.
+INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int right) {
+    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
+        int group = column_of(left, b);
+        vec dy = compensated(mine[b].dy, mine[b].dy_lo);
+        fold_own_sums(u, dy, compensated(mine[b].dyx, mine[b].dyx_lo), group, min(right - group, VW));
+    }
+}
+
+// One launch on a CPU: the sums of `held` groups, as numbers in arrays with room for a vector after the last; the arrays of
+// scaled sums have as much room.
+CALLED void fold_held_sums(
+        unfolding u, float *dy, float *dyx, float *scaled_dy, float *scaled_dyx, int joined, int first, int held) {
+    if (joined == 1) {
+        for (int g = 0; g < held; g += VW) {
+            fold_own_sums(u, load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
+        }
+        return;
+    }
+    for (int g = 0; g < held; g++) {
+        float scale = u.coefficients[SCALE * u.pitch + first + g];
+        scaled_dy[g] = scale * dy[g];
+        scaled_dyx[g] = scale * dyx[g];
+    }
+    for (int g = 0; g < held; g += joined) {
+        float all_dy = sum_columns(scaled_dy + g, joined);
+        float all_dyx = sum_columns(scaled_dyx + g, joined);
+        for (int i = g; i < g + joined; i++) {
+            scaled_dy[i] = all_dy;
+            scaled_dyx[i] = all_dyx;
+        }
+    }
+    for (int g = 0; g < held; g += VW) {
+        fold_sums(
+                u, load_lanes(dy + g), load_lanes(dyx + g), load_lanes(scaled_dy + g), load_lanes(scaled_dyx + g),
+                first + g, min(held - g, VW));
+    }
+}
+
+// ==== Slices, whose sums are in memory ====
+
+// A work-group folds WX vectors of groups, as columns. Adds up the slices' sums: an item takes slices ITEM_Y, ITEM_Y + WY and
+// so on, then the items of a column put theirs together.
+INLINE void add_slices(
+        lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
+        __local vec *room) {
+    no_column_sums(mine, WX * VW);
+    for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
+        __global const float *partial = partials + (long)slice * 2 * pitch + group;
+        vec rest;
+        two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
+        mine->dy_lo += rest;
+        two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
+        mine->dyx_lo += rest;
+    }
+    across_column_sum_items(mine, room);
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
+        __global float *coefficients, int pitch) {
+    LOCAL_COLUMN_SUMS(room);
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    unfolding u = UNFOLDING;
+    int group = FIRST_OF_FOLD;
+    lane_sums mine[BLOCKS];
+    add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
+    if (ITEM_Y == 0 && group < groups) {
+        vec dy = compensated(mine->dy, mine->dy_lo);
+        fold_own_sums(u, dy, compensated(mine->dyx, mine->dyx_lo), group, min(groups - group, VW));
+    }
+}
+
+// Leaves sum(dy') and sum(dy' (x - mean)), in units, in the rows GRAD_DY and GRAD_X.
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
+    LOCAL_COLUMN_SUMS(room);
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    int group = FIRST_OF_FOLD;
+    lane_sums mine[BLOCKS];
+    add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
+    if (ITEM_Y == 0 && group < groups) {
+        int valid = min(groups - group, VW);
+        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+        vec dy = compensated(mine->dy, mine->dy_lo);
+        vec dyx = centred(lo, dy, compensated(mine->dyx, mine->dyx_lo));
+        store_first(dy, valid, coefficients + GRAD_DY * pitch + group);
+        store_first(dyx, valid, coefficients + GRAD_X * pitch + group);
+    }
+}
+
+// The host left the two sums of this device, for dgamma and dbeta, and the averages of all, for dx, in the rows from
+// GRAD_DY on; so count is 1. Those with x are to be times 2 to the number in the row after them, which may be no float32.
+__kernel void fold_combined_gradients(
+        FOLD_BLOCKS, int groups, GRADIENT_ARGS, __global float *coefficients, int pitch) {
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
+    int valid = min(groups - group, VW);
+    if (valid > 0) {
+        unfolding u = UNFOLDING;
+        ivec power = CONVERT_IVEC(taken(u, GRAD_DY + 4, group, valid)) + exponent_of(taken(u, UNIT, group, valid));
+        power = clamp(power, (ivec)(-252), (ivec)(252));
+        vec dy = taken(u, GRAD_DY, group, valid);
+        vec dyx = times_far_power(taken(u, GRAD_DY + 1, group, valid), power);
+        vec scale = taken(u, SCALE, group, valid);
+        vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
+        vec scaled_dyx = scale * times_far_power(taken(u, GRAD_DY + 3, group, valid), power);
+        vec lo = taken(u, MEAN_LO, group, valid);
+        fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, lo, scale, group, valid);
+    }
+}
+
+// The sums of `valid` neighbouring groups over all slices, without what rounding leaves.
+INLINE lane_sums sums_of_slices(__global const float *partial, int slices, int pitch, int valid) {
+    lane_sums all = no_lane_sums();
+    for (int slice = 0; slice < slices; slice++, partial += 2 * pitch) {
+        vec rest;
+        two_sum(all.dy, take(partial, 0, valid, 0.0f), &all.dy, &rest);
+        all.dy_lo += rest;
+        two_sum(all.dyx, take(partial, pitch, valid, 0.0f), &all.dyx, &rest);
+        all.dyx_lo += rest;
+    }
+    all.dy = compensated(all.dy, all.dy_lo);
+    all.dyx = compensated(all.dyx, all.dyx_lo);
+    return all;
+}
+
+__kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradients(
+        __global const float *partials, int slices, FOLD_BLOCKS, int groups, GRADIENT_ARGS,
+        __global float *coefficients, int pitch) {
+    LOCAL_SUMS(room);
+#if WG > 1
+    __local sums shared[1];
+#endif
+    int block = JOINED_BLOCK;
+    int group = FIRST_JOINED;
+    int together = joined > 0 ? VW : 1; // neighbours, a vector of them at a time
+    lane_sums scaled = no_lane_sums();
+    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
+        long at = (long)block * (groups + WRAP) + group + (long)i * JOINED_STEP;
+        int valid = min(JOINED - i, together);
+        lane_sums some = sums_of_slices(partials + at, slices, pitch, valid);
+        vec scale = take(coefficients + SCALE * pitch, at, valid, 0.0f), rest;
+        two_sum(scaled.dy, first_lanes(scale * some.dy, valid), &scaled.dy, &rest);
+        scaled.dy_lo += rest;
+        two_sum(scaled.dyx, first_lanes(scale * some.dyx, valid), &scaled.dyx, &rest);
+        scaled.dyx_lo += rest;
+    }
+    sums mine = across_group_sums(across_sum_lanes(scaled, ALL_LANES), room);
+#if WG > 1
+    if (LOCAL_ITEM == 0) {
+        shared[0] = mine;
+    }
+    barrier(CLK_LOCAL_MEM_FENCE);
+    mine = shared[0];
+#endif
+    __global float *of_first = coefficients;
+    for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
+        block = joined > 0 ? JOINED_BLOCK : i;
+        coefficients = OF_BLOCK(of_first);
+        int own = joined > 0 ? group + i : group, valid = min(JOINED - i, together);
+        unfolding u = UNFOLDING;
+        lane_sums some = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch, valid);
+        fold_sums(u, some.dy, some.dyx, (vec)(mine.dy), (vec)(mine.dyx), own, valid);
+    }
+}
+
+// dgamma and dbeta from `parts` of them, `step` apart; those of beta lie `beta_at` after those of gamma.
+__kernel void sum_parts(
+        __global const float *values, long gamma_at, long beta_at, int parts, long step, int count, OUT(dgamma),
+        OUT(dbeta), int accumulate) {
+    int column = (int)get_global_id(0) * VW;
+    int valid = min(count - column, VW);
+    if (valid > 0) {
+        vec gamma = (vec)(0.0f), gamma_lo = (vec)(0.0f), beta = (vec)(0.0f), beta_lo = (vec)(0.0f);
+        for (int part = 0; part < parts; part++) {
+            __global const float *here = values + part * step + column;
+            vec rest;
+            two_sum(gamma, take(here + gamma_at, 0, valid, 0.0f), &gamma, &rest);
+            gamma_lo += rest;
+            two_sum(beta, take(here + beta_at, 0, valid, 0.0f), &beta, &rest);
+            beta_lo += rest;
+        }
+        if (PRESENT(dgamma)) {
+            store_gradient(AT(dgamma), column, valid, compensated(gamma, gamma_lo), accumulate);
+        }
+        if (PRESENT(dbeta)) {
+            store_gradient(AT(dbeta), column, valid, compensated(beta, beta_lo), accumulate);
+        }
+    }
+}
+
+#endif
