@@ -44,6 +44,9 @@ record Geometry(
     /** Columns of few rows that a work-item should take at a time: what its first-level cache has room for. */
     private static final long FEW_ROWS_STRIPE = 4096;
 
+    /** Rows of which a single work-item's slices are whole ones: WIDE_ROWS in groups.clh. */
+    private static final int WIDE_ROWS = 1024;
+
     /** So many rows' numbers are added up without compensation, a vector of rows at a time. */
     private static final int MOST_ROWS = 512;
 
@@ -97,6 +100,9 @@ record Geometry(
         long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
         long elements = view.groups() * view.groupSize();
         long perSlice = flatPerSlice(strategy, elements, (int) ceil(wanted, GROUPS_PER_UNIT));
+        if (strategy.items() == 1 && view.columns() >= WIDE_ROWS) {
+            perSlice = roundUp(perSlice, view.columns());
+        }
         return new Geometry(
                 (int) ceil(view.rows(), rowsPerSlice),
                 stripes,
