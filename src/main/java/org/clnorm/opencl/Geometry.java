@@ -101,7 +101,10 @@ record Geometry(
         long elements = view.groups() * view.groupSize();
         long perSlice = flatPerSlice(strategy, elements, (int) ceil(wanted, GROUPS_PER_UNIT));
         if (strategy.items() == 1 && view.columns() >= WIDE_ROWS) {
-            perSlice = roundUp(perSlice, view.columns());
+            // Whole rows, as many as end at a line; and tiles of them, where there are enough for every unit.
+            boolean many = view.rows() >= (long) wanted * strategy.tile() / 2;
+            int line = LINE_ELEMENTS / gcd(LINE_ELEMENTS, view.columns());
+            perSlice = roundUp(perSlice, (long) view.columns() * Math.max(line, many ? strategy.tile() : 1));
         }
         return new Geometry(
                 (int) ceil(view.rows(), rowsPerSlice),

@@ -103,7 +103,7 @@ final class VerifierCases {
                     CHANNELS_FIRST,
                     // Columns around a vector and rows around a tile.
                     "2x2 3x3 13x13 15x16 16x15 17x17 31x4 32x5 33x31 7x32 8x33 9x63 2x64 3x65 15x2x1x1 1031x7 207x13",
-                    "4098x3 4098x17 257x1031",
+                    "4098x3 4098x17 1025x129",
                     // Columns around a stripe, and rows around a work-group's tile.
                     "63x127 64x128 65x129 127x31 128x32 129x33 255x6 256x16 257x15 5x255 2x256 3x257 13x207 3x4098",
                     "2x4099 31x1031x1x1x1"),
