@@ -1,5 +1,6 @@
 // Step 1 backward: sum(dy') and sum(dy' (x - mean_hi)), deviations in units (groups.clh), of each slice of each group; dy' is
-// dy where the activation let it through. The fold step moves the second sum from mean_hi to the mean, a thousandth of a deviation away at most.
+// dy where the activation let it through. The fold step moves the second sum from mean_hi to the mean, a thousandth of a
+// deviation away at most.
 //
 //   kernel                   launches  bytes moved       chosen when
 //   gradient_sums_segmented  1         x, dy, y (its mask)  groups of contiguous runs are cut into slices

@@ -5,8 +5,8 @@
 //   affine_sums    1         dy, x, y (its mask)                    gamma or beta of rows is to have a gradient
 //   gradient_rows  1         dy, x, y (its mask), dx, dresidual    the same and dx, by work-groups of one item
 //
-// Output: partials[(slice * 2 + k) * parts_pitch + column], k = sum(dy' xhat), sum(dy'), for sum_parts in fold_gradients.cl. affine_sums goes
-// before dx is written, which may be dy.
+// Output: partials[(slice * 2 + k) * parts_pitch + column], k = sum(dy' xhat), sum(dy'), for sum_parts in
+// fold_gradients.cl. affine_sums goes before dx is written, which may be dy.
 
 #ifndef ROW_GRADIENTS_CL
 #define ROW_GRADIENTS_CL

@@ -44,7 +44,7 @@ record Geometry(
     /** Columns of few rows that a work-item should take at a time: what its first-level cache has room for. */
     private static final long FEW_ROWS_STRIPE = 4096;
 
-    /** Rows of which a single work-item's slices are whole ones: WIDE_ROWS in groups.clh. */
+    /** Columns from which on a single work-item's slices are whole rows; WIDE_ROWS in groups.clh says why. */
     private static final int WIDE_ROWS = 1024;
 
     /** So many rows' numbers are added up without compensation, a vector of rows at a time. */
