@@ -26,6 +26,9 @@ import org.clnorm.opencl.OpenClBackend;
  *
  * <p>Tensors come in sets that outrun the cache. Each of the three goes through them in order, a third apart, and has used
  * each equally often in the end.
+ *
+ * <p>Small buffers, which each of the three has for itself, can lie well or badly for as long as they lie: identical builds
+ * were seen a tenth apart. So they are made anew some times, in another order, and what luck does shows in the spread.
  */
 public final class Comparison {
     /** With a number of sets that is a power of two and at most twice this, each is used equally often. */
@@ -40,6 +43,9 @@ public final class Comparison {
     private static final int[][] ORDERS = {{0, 1, 2}, {2, 0, 1}, {1, 2, 0}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}};
 
     private static final int OTHER = 2;
+
+    /** So often are the small buffers made, for as many rounds each. */
+    private static final int PLACEMENTS = 4;
 
     /** Who is told how far it is. */
     public interface Progress {
@@ -102,27 +108,60 @@ public final class Comparison {
         long rotation = Bench.rotationBytes(device.facts());
         int sets = Integer.highestOneBit(Tensors.sets(workload, rotation, 2 * ROUNDS));
         List<Turns> turns = new ArrayList<>();
+        for (int i = 0; i < contenders.size(); i++) {
+            turns.add(new Turns(owner, i * sets / contenders.size()));
+        }
         try (Operands operands = new Operands(owner, workload.room())) {
             Tensors tensors = Tensors.of(workload, sets, operands);
             Map<String, List<Object>> buffers = tensors.map(operand -> Handles.of(operand.memory()));
-            for (Contender contender : contenders) {
-                boolean isOther = turns.size() == OTHER;
-                Supplier<Contender.Work> prepare = () -> contender.prepare(workload.words(), buffers);
-                Optional<Contender.Work> work = isOther ? ofOther(prepare) : Optional.of(prepare.get());
-                if (work.isEmpty()) {
-                    return ComparedRow.absent(workload);
+            double[][] seconds = new double[turns.size()][rounds];
+            int calls = 0;
+            for (int round = 0; round < rounds; round++) {
+                if (round % Math.max(1, rounds / PLACEMENTS) == 0) {
+                    if (!prepare(owner, contenders, turns, workload, buffers, round)) {
+                        return ComparedRow.absent(workload);
+                    }
+                    if (round == 0) {
+                        // Only now: a backward pass writes where the forward pass before it reads.
+                        Results expected = Results.of(owner, workload, tensors, turns.get(0).work);
+                        Supplier<Results> results = () -> Results.of(owner, workload, tensors, turns.get(OTHER).work);
+                        ofOther(results).ifPresent(given -> checkResults(expected, given, workload));
+                        calls = calls(turns.stream()
+                                .mapToDouble(Turns::warmUp)
+                                .sorted()
+                                .toArray());
+                    } else {
+                        turns.forEach(Turns::warmUpAgain);
+                    }
                 }
-                turns.add(new Turns(owner, work.get(), turns.size() * sets / contenders.size()));
+                race(turns, calls, seconds, round);
             }
-            // Only now: a backward pass writes where the forward pass before it reads.
-            Results expected = Results.of(owner, workload, tensors, turns.get(0).work);
-            Supplier<Results> results = () -> Results.of(owner, workload, tensors, turns.get(OTHER).work);
-            ofOther(results).ifPresent(given -> checkResults(expected, given, workload));
-            return race(turns, workload);
+            return ComparedRow.of(workload, seconds[0], seconds[1], seconds[OTHER]);
         } finally {
             owner.finish();
             turns.forEach(Turns::close);
         }
+    }
+
+    /** Makes what each has for itself, another one's first each time. Whether the other build knows such a workload. */
+    private boolean prepare(
+            OpenClBackend owner,
+            List<Contender> contenders,
+            List<Turns> turns,
+            Workload workload,
+            Map<String, List<Object>> buffers,
+            int round) {
+        owner.finish();
+        turns.forEach(Turns::close);
+        for (int whose : ORDERS[round / Math.max(1, rounds / PLACEMENTS) % ORDERS.length]) {
+            Supplier<Contender.Work> work = () -> contenders.get(whose).prepare(workload.words(), buffers);
+            Optional<Contender.Work> made = whose == OTHER ? ofOther(work) : Optional.of(work.get());
+            if (made.isEmpty()) {
+                return false;
+            }
+            turns.get(whose).work = made.get();
+        }
+        return true;
     }
 
     /** What the other build does first, when it compiles; empty when it knows no such workload. */
@@ -144,39 +183,47 @@ public final class Comparison {
         });
     }
 
-    private ComparedRow race(List<Turns> turns, Workload workload) {
-        double[] once = turns.stream().mapToDouble(Turns::warmUp).sorted().toArray();
-        // Short blocks, but not at the price of never ending ones where one is slow.
+    /** Short blocks, but not at the price of never ending ones where one is slow. */
+    private static int calls(double[] once) {
         double most = Math.min(BLOCK_SECONDS / once[0], LONGEST_SECONDS / once[once.length - 1]);
-        int calls = (int) Math.max(1, Math.min(MOST_CALLS, most));
-        double[][] seconds = new double[turns.size()][rounds];
-        for (int round = 0; round < rounds; round++) {
-            int[] order = ORDERS[round % ORDERS.length];
-            for (int place = 0; place < 2 * order.length; place++) {
-                int whose = order[Math.min(place, 2 * order.length - 1 - place)];
-                seconds[whose][round] += turns.get(whose).seconds(calls) / (2 * calls);
-            }
+        return (int) Math.max(1, Math.min(MOST_CALLS, most));
+    }
+
+    private static void race(List<Turns> turns, int calls, double[][] seconds, int round) {
+        int[] order = ORDERS[round % ORDERS.length];
+        for (int place = 0; place < 2 * order.length; place++) {
+            int whose = order[Math.min(place, 2 * order.length - 1 - place)];
+            seconds[whose][round] += turns.get(whose).seconds(calls) / (2 * calls);
         }
-        return ComparedRow.of(workload, seconds[0], seconds[1], seconds[OTHER]);
     }
 
     /** One contender's turns at a workload. */
     private static final class Turns implements AutoCloseable {
         private final OpenClBackend owner;
-        private final Contender.Work work;
+        /** Null before it is prepared. */
+        private Contender.Work work;
+
         private int next;
 
         /** @param next the set of tensors to begin with */
-        Turns(OpenClBackend owner, Contender.Work work, int next) {
+        Turns(OpenClBackend owner, int next) {
             this.owner = owner;
-            this.work = work;
             this.next = next;
         }
 
         /** Until the Java compiler is done too. The seconds of a call. */
         double warmUp() {
+            return warmUp(WARM_UP_NANOSECONDS);
+        }
+
+        /** Touches new buffers. */
+        void warmUpAgain() {
+            warmUp(WARM_UP_NANOSECONDS / 10);
+        }
+
+        private double warmUp(long nanoseconds) {
             int first = next;
-            long end = System.nanoTime() + WARM_UP_NANOSECONDS;
+            long end = System.nanoTime() + nanoseconds;
             double one = Double.MAX_VALUE;
             do {
                 one = Math.min(one, seconds(2) / 2);
@@ -196,7 +243,10 @@ public final class Comparison {
 
         @Override
         public void close() {
-            work.close();
+            if (work != null) {
+                work.close();
+                work = null;
+            }
         }
     }
 }
