@@ -96,15 +96,15 @@ INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int
 // time).
 INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c, int aligned) {
     vec v[TILE];
-    EACH_OF(TILE) { v[i] = load_as(X, a.x + at[i]); }
-    EACH_OF(TILE) { v[i] = vector_normalized(v[i], at_elements(c, a.row, at[i])); }
+    EACH_OF(i, TILE) { v[i] = load_as(X, a.x + at[i]); }
+    EACH_OF(i, TILE) { v[i] = vector_normalized(v[i], at_elements(c, a.row, at[i])); }
     if (a.residual) {
-        EACH_OF(TILE) { v[i] += load_as(RES, a.residual + at[i]); }
+        EACH_OF(i, TILE) { v[i] += load_as(RES, a.residual + at[i]); }
     }
     if (a.lowest == 0.0f) {
-        EACH_OF(TILE) { v[i] = vector_floored(v[i], 0.0f); }
+        EACH_OF(i, TILE) { v[i] = vector_floored(v[i], 0.0f); }
     }
-    EACH_OF(TILE) { store_output_as(Y, v[i], a.y + at[i], aligned); }
+    EACH_OF(i, TILE) { store_output_as(Y, v[i], a.y + at[i], aligned); }
 }
 
 INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coefficients c) {
@@ -127,11 +127,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
         FORWARD_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
-    int group = in_block % groups;
-    int slice = in_block / groups;
+    int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
+    run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    forward_run(arrays, SLICE_OF_SEGMENTS(group, slice), group);
+    forward_run(arrays, part, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(

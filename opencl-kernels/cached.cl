@@ -33,13 +33,11 @@ typedef struct {
     int at[CACHED];
 } share;
 
-#define EACH_OF_SHARE _Pragma("unroll") for (int i = 0; i < CACHED; i++)
-
 INLINE share share_of_group(run whole) {
     share s;
     walk w = walk_vectors(whole);
     s.count = (int)w.left;
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         s.at[i] = (int)w.at;
         next_vector(&w);
     }
@@ -49,14 +47,14 @@ INLINE share share_of_group(run whole) {
 INLINE share share_of_stripe(int rows, int columns, int column) {
     share s;
     s.count = column < columns ? max((rows - ITEM_Y + WY - 1) / WY, 0) : 0;
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         s.at[i] = (int)((uint)(ITEM_Y + i * WY) * (uint)columns + (uint)column); // past the count, anything
     }
     return s;
 }
 
 ELEMENT_LOOP void load_forward(forward_loaded *in, forward_arrays a, share s) {
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         if (i < s.count) {
             in[i] = forward_load(a, s.at[i]);
         } else {
@@ -67,7 +65,7 @@ ELEMENT_LOOP void load_forward(forward_loaded *in, forward_arrays a, share s) {
 
 // For a second look at what x is in registers; it is to be loaded again after that.
 INLINE void put_in_units(forward_loaded *in, vec unit) {
-    EACH_OF_SHARE { in[i].x = in_units(in[i].x, unit); }
+    EACH_OF(i, CACHED) { in[i].x = in_units(in[i].x, unit); }
 }
 
 ELEMENT_LOOP lane_moments moments_of_share(const forward_loaded *in, int count, vec unit) {
@@ -81,7 +79,7 @@ ELEMENT_LOOP lane_moments moments_of_share(const forward_loaded *in, int count, 
         vec hi = sum * part;
         vec rest = (vec)(0.0f);
         vec m2 = (vec)(0.0f);
-        EACH_OF_SHARE {
+        EACH_OF(i, CACHED) {
             vec d = i < count ? in[i].x - hi : (vec)(0.0f);
             rest += d;
             m2 = fma(d, d, m2);
@@ -95,7 +93,7 @@ ELEMENT_LOOP lane_moments moments_of_share(const forward_loaded *in, int count, 
 }
 
 ELEMENT_LOOP void store_forward(forward_arrays a, share s, const forward_loaded *in, vector_coefficients c) {
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         if (i < s.count) {
             forward_store(a, s.at[i], in[i], c);
         }
@@ -106,38 +104,39 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
         FORWARD_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
+    LOCAL_TEAM_UNITS(units);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
     segments = RUNS_OF_BLOCK(segments);
     folding f = FOLDING;
-    int group = in_block;
+    int group = GROUP_IN(in_block);
+    run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
     forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
-    a.row = ROW_AFFINE((long)group * length, length);
-    share mine = share_of_group(WHOLE_GROUP(group));
+    a.row = ROW_AFFINE(whole.start, length);
+    share mine = share_of_group(whole);
     forward_loaded in[CACHED];
-    scalar_coefficients c;
+    moments all;
     float unit = 1.0f;
+    int again = 0;
     for (;;) {
         load_forward(in, a, mine);
-        if (unit != 1.0f) {
+        if (again) {
             put_in_units(in, (vec)(unit));
         }
-        moments all = across_group(across_all_lanes(moments_of_share(in, mine.count, (vec)(unit))), room);
-        if (LOCAL_ITEM == 0) {
-            fold_look(f, all, unit, group);
-        }
-        FOLDED;
-        c = forward_of_group(a, group);
-        if (c.unit > 0.0f) {
+        all = across_team(across_all_lanes(moments_of_share(in, mine.count, (vec)(unit))), whole.items, room);
+        if (again || !teams_again(all, whole.items, least_of(f), &unit, units)) {
             break;
         }
-        unit = -c.unit;
-        FOLDED; // all have read before the fold writes again
+        again = 1;
     }
-    if (unit != 1.0f) {
+    if (is_first_of_team(whole)) {
+        fold_group(f, all, unit, group);
+    }
+    FOLDED;
+    if (again) {
         load_forward(in, a, mine);
     }
-    store_forward(a, mine, in, every_lane(c));
+    store_forward(a, mine, in, every_lane(forward_of_group(a, group)));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
@@ -181,7 +180,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
 
 // The sums of a share, which from then on has dy' in the place of dy.
 ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
             in[i].x = load_as(X, from.x + s.at[i]);
@@ -191,7 +190,7 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs f
         }
     }
     lane_sums mine = no_lane_sums();
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         if (i < s.count) {
             vector_coefficients c = at_elements(from.c, from.row, s.at[i]);
             in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(from.mask), c);
@@ -204,7 +203,7 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs f
 }
 
 ELEMENT_LOOP void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
-    EACH_OF_SHARE {
+    EACH_OF(i, CACHED) {
         if (i < s.count) {
             store_as(DX, vector_backward(in[i].dy, in[i].x, a.frozen, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
             if (a.dresidual) {
@@ -222,15 +221,16 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
     coefficients = OF_BLOCK(coefficients);
     segments = RUNS_OF_BLOCK(segments);
     unfolding u = UNFOLDING;
-    int group = in_block;
-    share mine = share_of_group(WHOLE_GROUP(group));
+    int group = GROUP_IN(in_block);
+    run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
+    share mine = share_of_group(whole);
     sums_inputs from = INPUTS_FROM(block * block_stride);
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
-    arrays.row = from.row = ROW_AFFINE((long)group * length, length);
+    arrays.row = from.row = ROW_AFFINE(whole.start, length);
     from.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     backward_loaded in[CACHED];
-    sums all = across_group_sums(across_sum_lanes(sums_of_share(in, mine, from), ALL_LANES), room);
-    if (LOCAL_ITEM == 0) {
+    sums all = across_team_sums(across_sum_lanes(sums_of_share(in, mine, from), ALL_LANES), whole.items, room);
+    if (is_first_of_team(whole)) {
         fold_group_sums(u, all, group);
     }
     FOLDED;

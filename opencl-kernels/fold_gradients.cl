@@ -12,8 +12,8 @@
 //   fold_combined_gradients  1         groups * 28             backward by the sums of all
 //
 // In this order: dgamma, dbeta and coefficients (fold_centred_sums); groups of one launch, each way in which a work-item may
-// have their sums (fold_group_sums, fold_column_sums, fold_held_sums); slices of several launches; kernels. The formulas are
-// in folds.clh.
+// have their sums (fold_group_sums, fold_column_sums, fold_held_sums); kernels, which find sums in memory: of slices, of those
+// on the host, and parts of dgamma and dbeta. The formulas are in folds.clh.
 
 #ifndef FOLD_GRADIENTS_CL
 #define FOLD_GRADIENTS_CL
@@ -108,7 +108,8 @@ INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dy
             taken(u, SCALE, group, valid), group, valid);
 }
 
-// The same, of groups that share statistics with no other. Each of the following, and fold_gradients, ends here.
+// The same, of groups that share statistics with no other. Each of the following, and fold_gradients, ends here; those that
+// share them end in fold_sums.
 INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
     vec scale = taken(u, SCALE, group, valid);
     fold_sums(u, dy, dyx, scale * dy, scale * dyx, group, valid);
@@ -160,9 +161,9 @@ CALLED void fold_held_sums(
     }
 }
 
-// ==== Slices, whose sums are in memory ====
+// ==== Sums in memory ====
 
-// A work-group folds WX vectors of groups, as columns. Adds up the slices' sums: an item takes slices ITEM_Y, ITEM_Y + WY and
+// A work-group folds WX vectors of groups, as columns, a vector to a work-item: BLOCKS is 1. Adds up the slices' sums: an item takes slices ITEM_Y, ITEM_Y + WY and
 // so on, then the items of a column put theirs together.
 INLINE void add_slices(
         lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
@@ -272,7 +273,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
         two_sum(scaled.dyx, first_lanes(scale * some.dyx, valid), &scaled.dyx, &rest);
         scaled.dyx_lo += rest;
     }
-    sums mine = across_group_sums(across_sum_lanes(scaled, ALL_LANES), room);
+    sums mine = across_team_sums(across_sum_lanes(scaled, ALL_LANES), WG, room);
 #if WG > 1
     if (LOCAL_ITEM == 0) {
         shared[0] = mine;
@@ -291,7 +292,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
     }
 }
 
-// dgamma and dbeta from `parts` of them, `step` apart; those of beta lie `beta_at` after those of gamma.
+// dgamma and dbeta from `parts` of them, blocks' or slices', `step` apart; those of beta lie `beta_at` after those of gamma.
 __kernel void sum_parts(
         __global const float *values, long gamma_at, long beta_at, int parts, long step, int count, OUT(dgamma),
         OUT(dbeta), int accumulate) {

@@ -267,17 +267,6 @@ INLINE void fold_group(folding f, moments all, float unit, int group) {
     fold_groups(f, (vec)(all.hi), (vec)(all.lo), (vec)(all.m2), (vec)(unit), group, 1);
 }
 
-// The fold of a group that an item has for all of its work-group; or, after a first look that calls for a second one, its
-// unit, negative, in the place of the group's.
-INLINE void fold_look(folding f, moments all, float unit, int group) {
-    float better = unit == 1.0f ? second_unit_scalar(all.hi, all.m2, all.n * least_of(f)) : 1.0f;
-    if (better == 1.0f) {
-        fold_group(f, all, unit, group);
-    } else {
-        f.coefficients[UNIT * f.pitch + group] = -better;
-    }
-}
-
 // The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
 INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right) {
     for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
@@ -345,7 +334,7 @@ CALLED void fold_held(
 
 // ==== Slices, whose moments are in memory ====
 
-// A work-group folds WX vectors of groups, as columns; its rows of items take the slices in turn. All groups have equally
+// A work-group folds WX vectors of groups, as columns, a vector to a work-item (BLOCKS is 1); its rows of items take the slices in turn. All groups have equally
 // many values in a slice.
 INLINE void join_slices(
         lane_moments *mine, __global const float *partials, int slices, int group, int groups, int pitch,
@@ -472,7 +461,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
         part.m2 = partial[3 * pitch];
         mine = join(mine, part);
     }
-    mine = across_group(mine, room);
+    mine = across_team(mine, WG, room);
     if (LOCAL_ITEM == 0 && !isfinite(mine.m2)) {
         mine = join_units(OF_BLOCK(partials) + group, slices, pitch, JOINED, JOINED_STEP, &unit);
     }

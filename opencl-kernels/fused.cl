@@ -28,25 +28,25 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, coefficients);
     LOCAL_MOMENTS(room);
-    int group = in_block;
-    run whole = WHOLE_GROUP(group);
-    for (float unit = 1.0f;;) {
+    LOCAL_TEAM_UNITS(units);
+    int group = GROUP_IN(in_block);
+    run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
+    moments all;
+    float unit = 1.0f;
+    for (;;) {
         lane_moments body = no_lane_moments((vec)(unit));
         lane_moments edge = no_lane_moments((vec)(unit));
         moments_of_run(&body, &edge, in, whole);
-        moments all = across_group(moments_of_lanes(body, edge, whole), room);
-        if (LOCAL_ITEM == 0) {
-            fold_look(f, all, unit, group);
-        }
-        FOLDED;
-        float found = coefficients[UNIT * pitch + group];
-        if (found > 0.0f) {
+        all = across_team(moments_of_lanes(body, edge, whole), whole.items, room);
+        if (in.again || !teams_again(all, whole.items, least_of(f), &unit, units)) {
             break;
         }
-        unit = -found;
         in.again = 1;
-        FOLDED; // all have read before the fold writes again
     }
+    if (is_first_of_team(whole)) {
+        fold_group(f, all, unit, group);
+    }
+    FOLDED;
     arrays.row = ROW_AFFINE(whole.start, length);
     forward_run(arrays, whole, group);
 }
@@ -90,15 +90,15 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
     sums_inputs in = INPUTS_FROM(block * block_stride);
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
     LOCAL_SUMS(room);
-    int group = in_block;
-    run whole = WHOLE_GROUP(group);
+    int group = GROUP_IN(in_block);
+    run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     in.row = arrays.row = ROW_AFFINE(whole.start, length);
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
     sums_of_run(&body, &edge, in, whole);
-    sums all = across_group_sums(sums_of_lanes(body, edge, whole), room);
-    if (LOCAL_ITEM == 0) {
+    sums all = across_team_sums(sums_of_lanes(body, edge, whole), whole.items, room);
+    if (is_first_of_team(whole)) {
         fold_group_sums(u, all, group);
     }
     FOLDED;

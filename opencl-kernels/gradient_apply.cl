@@ -141,8 +141,8 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
     backward_loaded in[TILE];
     if (a.frozen || a.dresidual) {
         // All are read before one is written: for all a compiler knows, that is what the next one is read from.
-        EACH_OF(TILE) { in[i] = backward_load(a, at[i]); }
-        EACH_OF(TILE) {
+        EACH_OF(i, TILE) { in[i] = backward_load(a, at[i]); }
+        EACH_OF(i, TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
             vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(a.mask), here);
             dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
@@ -151,18 +151,18 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
             }
         }
     } else {
-        EACH_OF(TILE) {
+        EACH_OF(i, TILE) {
             in[i].x = load_as(X, a.x + at[i]);
             in[i].y = MASK_OF(a.mask) == MASK_BY_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
             in[i].dy = load_dy(a.dy + at[i]);
         }
-        EACH_OF(TILE) {
+        EACH_OF(i, TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
             vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(a.mask), here);
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
-    EACH_OF(TILE) { store_output_as(DX, dx[i], a.dx + at[i], aligned); }
+    EACH_OF(i, TILE) { store_output_as(DX, dx[i], a.dx + at[i], aligned); }
 }
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
@@ -185,11 +185,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_seg
         GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
-    int group = in_block % groups;
-    int slice = in_block / groups;
+    int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
+    run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    backward_run(arrays, SLICE_OF_SEGMENTS(group, slice), group);
+    backward_run(arrays, part, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(

@@ -6,7 +6,7 @@
 //   gradient_sums_segmented  1         x, dy, y (its mask)  groups of contiguous runs are cut into slices
 //   gradient_sums_columnar   1         x, dy, y (its mask)  columns
 //
-// Output: partials[(slice * 2 + k) * pitch + group], k = sum(dy'), sum(dy' (x - mean_hi)).
+// Output: partials[(slice * 2 + k) * pitch + group] of the block, k = sum(dy'), sum(dy' (x - mean_hi)).
 
 #ifndef GRADIENT_SUMS_CL
 #define GRADIENT_SUMS_CL
@@ -59,7 +59,7 @@ INLINE void sums_at_column(sums_inputs *in, int column) {
 
 INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
     vec dy[TILE], dyx[TILE];
-    EACH_OF(TILE) {
+    EACH_OF(i, TILE) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
         vec x = load_as(X, in.x + at[i]);
@@ -141,17 +141,16 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
     segments = (int)RUNS_OF_BLOCK(segments);
-    int group = in_block % groups;
-    int slice = in_block / groups;
-    run part = SLICE_OF_SEGMENTS(group, slice);
+    int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
+    run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     sums_inputs in = INPUTS_FROM(block * block_stride);
     in.row = ROW_AFFINE((long)group * length, length);
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     lane_sums body = no_lane_sums();
     lane_sums edge = no_lane_sums();
     sums_of_run(&body, &edge, in, part);
-    sums all = across_group_sums(sums_of_lanes(body, edge, part), room);
-    if (LOCAL_ITEM == 0) {
+    sums all = across_team_sums(sums_of_lanes(body, edge, part), part.items, room);
+    if (is_first_of_team(part)) {
         __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
         partial[0] = all.dy;
         partial[pitch] = all.dyx;

@@ -4,7 +4,7 @@
 //   moments_segmented  1         x            groups of contiguous runs are cut into slices
 //   moments_columnar   1         x            columns
 //
-// Output: partials[(slice * PARTIAL_ROWS + k) * pitch + group], k = count, mean hi, mean lo, M2, M2 in units. `least` is what
+// Output: partials[(slice * PARTIAL_ROWS + k) * pitch + group] of the block, k = count, mean hi, mean lo, M2, M2 in units. `least` is what
 // is added to the mean of squares before its root is taken.
 
 #ifndef MOMENTS_CL
@@ -95,7 +95,7 @@ INLINE vec sum_of_few_rows(moments_inputs in, long at, int columns, int rows, in
         int column = 0;
         for (; column + TILE * VW <= width; column += TILE * VW) {
             vec tile[TILE];
-            EACH_OF(TILE) {
+            EACH_OF(i, TILE) {
                 fetch_ahead(p + column + i * VW + in.ahead);
                 tile[i] = moments_look(in, load_as(X, p + column + i * VW), unit);
             }
@@ -123,7 +123,7 @@ INLINE void deviations_of_few_rows(
         int column = 0;
         for (; column + TILE * VW <= width; column += TILE * VW) {
             vec d[TILE], of_d[TILE];
-            EACH_OF(TILE) {
+            EACH_OF(i, TILE) {
                 d[i] = moments_look(in, load_as(X, p + column + i * VW), unit) - mean;
                 of_d[i] = d[i] * d[i];
             }
@@ -177,12 +177,11 @@ ELEMENT_LOOP void moments_of_few_rows(
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
         TENSOR_IN(X, x), float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
-    LOCAL_FLOAT(shared);
+    LOCAL_TEAM_UNITS(units);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     segments = (int)RUNS_OF_BLOCK(segments);
-    int group = in_block % groups;
-    int slice = in_block / groups;
-    run part = SLICE_OF_SEGMENTS(group, slice);
+    int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
+    run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     moments all;
     float unit = 1.0f;
@@ -190,17 +189,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
         lane_moments body = no_lane_moments((vec)(unit));
         lane_moments edge = no_lane_moments((vec)(unit));
         moments_of_run(&body, &edge, in, part);
-        all = across_group(moments_of_lanes(body, edge, part), room);
-        if (in.again) {
-            break;
-        }
-        unit = of_first_item(second_unit_scalar(all.hi, all.m2, all.n * least), shared);
-        if (unit == 1.0f) {
+        all = across_team(moments_of_lanes(body, edge, part), part.items, room);
+        if (in.again || !teams_again(all, part.items, least, &unit, units)) {
             break;
         }
         in.again = 1;
     }
-    if (LOCAL_ITEM == 0) {
+    if (is_first_of_team(part)) {
         __global float *partial = OF_BLOCK(partials) + (long)slice * PARTIAL_ROWS * pitch + group;
         partial[0] = all.n;
         partial[pitch] = all.hi;

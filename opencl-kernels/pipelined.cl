@@ -17,14 +17,8 @@
 #include "gradient_sums.cl"
 #include "moments.cl"
 
-#define FIRST_GROUP (in_block * groups_per_item)
-#define LAST_GROUP min(FIRST_GROUP + groups_per_item, groups)
-
-// The group of a work-item that is gathered or applied, or nothing where there is none.
-INLINE run run_if(int there, run r) {
-    r.length = there ? r.length : 0;
-    return r;
-}
+#define FIRST_GROUP (in_block * own_groups)
+#define LAST_GROUP min(FIRST_GROUP + own_groups, groups)
 
 // Numbers of the groups that a CPU's work-item folds at a time.
 #define HELD (STRIPE + VW)

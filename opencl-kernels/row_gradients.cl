@@ -92,7 +92,8 @@ INLINE void add_to_column(__global float *to_gamma, __global float *to_beta, int
 
 // A work-item takes a slice of the rows, VW of them at a time: their sums row by row, from memory; their fold, as one
 // vector; and then, from the cache, column by column, dx and what dgamma and dbeta get of these rows. A column's sums are
-// added up VW rows at a time, so that a slice of some hundred rows has some ten roundings.
+// added up VW rows at a time, so that a slice of some hundred rows has some ten roundings. Rows' statistics are their own:
+// they are never frozen.
 __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, int groups, int columns, int rows_per_slice, GRADIENT_ARGS,
         __global float *coefficients, int pitch, __global float *partials, int parts_pitch) {
@@ -117,6 +118,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
             row.stride = row.length = columns;
             row.count = 1;
             row.item = 0;
+            row.items = 1;
             in.c = every_lane(coefficients_of_group(coefficients, pitch, first + i));
             in.row = ROW_AFFINE(row.start, columns);
             lane_sums body = no_lane_sums(), edge = no_lane_sums();
@@ -130,32 +132,26 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
         int column = 0;
         for (; column + PANEL * VW <= columns; column += PANEL * VW) {
             vec gamma[PANEL], beta[PANEL];
-#pragma unroll
-            for (int v = 0; v < PANEL; v++) {
-                gamma[v] = beta[v] = (vec)(0.0f);
-            }
+            EACH_OF(v, PANEL) { gamma[v] = beta[v] = (vec)(0.0f); }
             for (int i = 0; i < held; i++) {
                 vector_coefficients c = every_lane(backward_of_group(a, first + i));
                 long row = (long)(first + i) * columns;
                 a.row = ROW_AFFINE(row, columns);
-                EACH_OF(PANEL) {
-                    long at = row + column + i * VW;
+                EACH_OF(v, PANEL) {
+                    long at = row + column + v * VW;
                     vector_coefficients cs = at_elements(c, a.row, at);
                     vec x = load_as(X, a.x + at);
                     vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
                     vec dy = vector_masked(load_dy(a.dy + at), x, y, MASK_OF(in.mask), cs);
-                    gamma[i] = fma(dy, vector_standardized(x, cs), gamma[i]);
-                    beta[i] += dy;
+                    gamma[v] = fma(dy, vector_standardized(x, cs), gamma[v]);
+                    beta[v] += dy;
                     store_if_aligned_as(DX, vector_backward(dy, x, 0, cs), a.dx + at);
                     if (a.dresidual) {
                         store_if_aligned_as(DRES, dy, a.dresidual + at);
                     }
                 }
             }
-#pragma unroll
-            for (int v = 0; v < PANEL; v++) {
-                add_to_column(to_gamma, to_beta, column + v * VW, gamma[v], beta[v]);
-            }
+            EACH_OF(v, PANEL) { add_to_column(to_gamma, to_beta, column + v * VW, gamma[v], beta[v]); }
         }
         for (; column < columns; column += VW) {
             int valid = min(columns - column, VW);
@@ -169,7 +165,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, MASK_OF(in.mask), cs);
                 gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
-                store_first_as(DX, vector_backward(dy, x, frozen, cs), valid, a.dx + at);
+                store_first_as(DX, vector_backward(dy, x, 0, cs), valid, a.dx + at);
                 if (a.dresidual) {
                     store_first_as(DRES, dy, valid, a.dresidual + at);
                 }

@@ -7,7 +7,8 @@ import org.clnorm.view.View;
  * and the number of compute units, so that two runs on a device add the same numbers in the same order.
  *
  * @param slices pieces that a group is cut into by the reduce step (and, in segmented views, by the apply step)
- * @param stripes work-groups side by side in a columnar view; the number of groups in a segmented one
+ * @param stripes work-groups side by side: of a columnar view, stripes; of a segmented one, sets of groups
+ * @param ownGroups groups of a set, each with a team of the work-group's items; 1 in a columnar view
  * @param segmentsPerSlice of a segmented view
  * @param chunk elements of a segment in a slice, of a segmented view
  * @param rowsPerSlice of a columnar view
@@ -17,6 +18,7 @@ import org.clnorm.view.View;
 record Geometry(
         int slices,
         int stripes,
+        int ownGroups,
         int segmentsPerSlice,
         int chunk,
         long rowsPerSlice,
@@ -47,6 +49,15 @@ record Geometry(
     /** Columns from which on a single work-item's slices are whole rows; WIDE_ROWS in groups.clh says why. */
     private static final int WIDE_ROWS = 1024;
 
+    /** Work-groups of a GPU's compute unit for which groups are left one to each: to wait for memory in one while others compute. */
+    private static final int TEAMS_FROM = 4;
+
+    /** Vectors of a small group that a GPU's work-item takes: loads on their way at a time. */
+    private static final int VECTORS_OF_TEAM_ITEM = 4;
+
+    /** Neighbours whose vectors are a line of memory. */
+    private static final int LEAST_TEAM = 8;
+
     /** So many rows' numbers are added up without compensation, a vector of rows at a time. */
     private static final int MOST_ROWS = 512;
 
@@ -58,24 +69,27 @@ record Geometry(
                 (long) Math.max(1, computeUnits) * GROUPS_PER_UNIT,
                 view.blocks().count());
         return view instanceof View.Segmented segmented
-                ? ofSegments(strategy, segmented, wanted)
+                ? ofSegments(strategy, segmented, wanted, sideBySide(strategy, segmented, computeUnits))
                 : ofColumns(strategy, (View.Columnar) view, wanted);
     }
 
-    private static Geometry ofSegments(Strategy strategy, View.Segmented view, int wanted) {
+    private static Geometry ofSegments(Strategy strategy, View.Segmented view, int wanted, int ownGroups) {
+        if (ownGroups > 1) {
+            return segmented(view, 1, ownGroups, view.segments(), view.length());
+        }
         long worthwhile = Math.max(1, view.groupSize() / leastPerWorkGroup(strategy));
         long most = mostSlices(view);
         int slices = (int) Math.min(Math.min(worthwhile, most), ceil(wanted, view.groups()));
         if (slices <= view.segments()) {
             int perSlice = (int) ceil(view.segments(), slices);
-            return segmented(view, (int) ceil(view.segments(), perSlice), perSlice, view.length());
+            return segmented(view, (int) ceil(view.segments(), perSlice), 1, perSlice, view.length());
         }
         // A GPU that runs all work-groups at a time is not given a few more.
         long chunks = strategy.items() > 1
                 ? slices / view.segments()
                 : Math.min(ceil(slices, view.segments()), most / view.segments());
         int chunk = (int) Math.min(view.length(), roundUp(ceil(view.length(), chunks), LINE_ELEMENTS));
-        return segmented(view, view.segments() * (int) ceil(view.length(), chunk), 1, chunk);
+        return segmented(view, view.segments() * (int) ceil(view.length(), chunk), 1, 1, chunk);
     }
 
     /** Rows of a work-item that sums down their columns: of several work-items for each compute unit, some hundreds. */
@@ -89,8 +103,21 @@ record Geometry(
         return Math.max(1, floats / (5L * OpenClSavedStatistics.pitch(view)));
     }
 
-    private static Geometry segmented(View.Segmented view, int slices, int segmentsPerSlice, int chunk) {
-        return new Geometry(slices, view.groups(), segmentsPerSlice, chunk, 0, 0, 0);
+    private static Geometry segmented(View.Segmented view, int slices, int ownGroups, int segmentsPerSlice, int chunk) {
+        int sets = (int) ceil(view.groups(), ownGroups);
+        return new Geometry(slices, sets, ownGroups, segmentsPerSlice, chunk, 0, 0, 0);
+    }
+
+    /**
+     * Small groups that a GPU's work-group has at a time, a power of two, each with as many of its work-items: so many that an
+     * item has some vectors, while there are work-groups enough. 1 where there is no use in more.
+     */
+    static int sideBySide(Strategy strategy, View.Segmented view, int computeUnits) {
+        long vectors = ceil(view.groupSize(), strategy.vectorWidth());
+        long team = Math.max(LEAST_TEAM, ceil(vectors, VECTORS_OF_TEAM_ITEM));
+        long enough = view.allGroups() / ((long) Math.max(1, computeUnits) * TEAMS_FROM);
+        long most = Math.min(Math.min(strategy.items() / team, enough), 2L * view.groups() - 1);
+        return (int) Long.highestOneBit(Math.max(1, most));
     }
 
     private static Geometry ofColumns(Strategy strategy, View.Columnar view, int wanted) {
@@ -109,6 +136,7 @@ record Geometry(
         return new Geometry(
                 (int) ceil(view.rows(), rowsPerSlice),
                 stripes,
+                1,
                 0,
                 0,
                 rowsPerSlice,
@@ -149,10 +177,13 @@ record Geometry(
     }
 
     /**
-     * Groups that a work-group has in turn: on a CPU several, so that it can gather one while it applies another, and
-     * still some work-groups per compute unit.
+     * Groups of a work-group that has whole ones: on a CPU several in turn, so that it can gather one while it applies
+     * another, and still some work-groups per compute unit; on a GPU several side by side, where they are small.
      */
     static int fusedGroups(Strategy strategy, View.Segmented view, int computeUnits) {
+        if (strategy.items() > 1) {
+            return sideBySide(strategy, view, computeUnits);
+        }
         int most = inTurn(strategy, view.allGroups(), computeUnits);
         int held = folded(strategy, view);
         return (int) Math.min(roundUp(Math.max(most, 1), held), roundUp(view.groups(), held));

@@ -376,7 +376,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                     tensors,
                     blockArguments(perBlock),
                     groups(),
-                    named("groups_per_item", groups),
+                    named("own_groups", groups),
                     named("folded", Geometry.folded(strategy, segmented)),
                     runs(segmented),
                     fold);
@@ -415,6 +415,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
                 ? arguments(
                         blocks,
                         groups(),
+                        named("own_groups", geometry.ownGroups()),
                         runs(segmented),
                         named("segments_per_slice", geometry.segmentsPerSlice()),
                         named("chunk", geometry.chunk()))

@@ -9,6 +9,7 @@ import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 import org.clnorm.DeviceInfo;
 import org.clnorm.view.View;
 
@@ -51,10 +52,16 @@ public record Strategy(
     static final int MOST_SMALL_PLANE = 256;
 
     /**
-     * Work-groups of a strategy that keeps groups in registers: the smallest that holds a group. Few, since each is a
-     * binary of its own, and none so large that a work-item is left with too few registers for x and dy.
+     * Of a strategy that keeps groups in registers, how many times as many columns a work-group has where they are short, and
+     * how many times as many items where groups are large: few sizes, since each is a binary of its own, and none so large
+     * that a work-item is left with too few registers for x and dy.
      */
-    private static final int[] CACHED_ITEMS = {64, 256, 512};
+    private static final int SHORT_COLUMNS = 4;
+
+    private static final int LARGE_GROUPS = 2;
+
+    /** Work-items without which groups are not kept in registers. */
+    private static final int LEAST_CACHED_ITEMS = 64;
 
     /** A GPU's work-group, where the device allows so many. */
     private static final int USUAL_ITEMS = 256;
@@ -156,7 +163,7 @@ public record Strategy(
                 : Integer.highestOneBit(Math.max(8, facts.maxWorkGroup()) / 8);
         if (gpuFamily) {
             String language = languageOf(facts);
-            if (facts.maxWorkGroup() >= CACHED_ITEMS[0]) {
+            if (facts.maxWorkGroup() >= LEAST_CACHED_ITEMS) {
                 all.add(new Strategy("gpu-cached", true, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 8, false, language));
             }
             all.add(new Strategy("gpu-fused", true, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
@@ -234,16 +241,20 @@ public record Strategy(
         return !fused || view.joined() == 1 || neighbours;
     }
 
-    /** The same with the smallest work-group that holds the view's groups; empty where none does. */
+    /**
+     * The same with the first of its work-groups that holds the view's groups: of short columns as many at a time as leave
+     * every compute unit a work-group, the usual one, a large one. Empty where none does.
+     */
     private Optional<Strategy> holding(DeviceFacts facts, View view) {
-        Strategy wide = view.contiguous() % vectorWidth == 0 ? this : narrow();
-        for (int items : CACHED_ITEMS) {
-            Strategy sized = wide.withWorkY(items / wide.workX);
-            if (items <= facts.maxWorkGroup() && sized.holds(view)) {
-                return Optional.of(sized);
-            }
-        }
-        return Optional.empty();
+        Strategy usual = (view.contiguous() % vectorWidth == 0 ? this : narrow()).usual();
+        int fewRows = Math.max(1, usual.workY / SHORT_COLUMNS);
+        Strategy across = usual.withWorkGroup(usual.items() / fewRows, fewRows);
+        Strategy large = usual.withWorkGroup(usual.workX, LARGE_GROUPS * usual.workY);
+        boolean manyShort = view instanceof View.Columnar columnar
+                && columnar.columns() * (long) view.blocks().count() / across.stripe() >= facts.computeUnits();
+        return Stream.of(manyShort ? across : usual, usual, large)
+                .filter(sized -> sized.items() <= facts.maxWorkGroup() && sized.holds(view))
+                .findFirst();
     }
 
     /**
@@ -272,9 +283,15 @@ public record Strategy(
         return perItem <= cached && view.elements() <= Integer.MAX_VALUE;
     }
 
-    /** The same for a pass that only applies: no group is held then, and work-groups need be no larger than usual. */
+    /** The same for a pass that only applies: no group is held then, and work-groups are those of other strategies. */
     Strategy forApply() {
-        return isCached() && items() > USUAL_ITEMS ? withWorkY(USUAL_ITEMS / workX) : this;
+        return isCached() ? usual() : this;
+    }
+
+    /** The same with the work-groups of the other strategies of a GPU. */
+    private Strategy usual() {
+        int items = Math.min(items(), USUAL_ITEMS), x = Math.min(GPU_WORK_X * GPU_VECTOR / vectorWidth, items);
+        return withWorkGroup(x, items / x);
     }
 
     /**
@@ -299,8 +316,8 @@ public record Strategy(
                 language);
     }
 
-    private Strategy withWorkY(int y) {
-        return new Strategy(name, fused, workX, y, vectorWidth, tile, blocks, cached, stream, language);
+    private Strategy withWorkGroup(int x, int y) {
+        return new Strategy(name, fused, x, y, vectorWidth, tile, blocks, cached, stream, language);
     }
 
     /**

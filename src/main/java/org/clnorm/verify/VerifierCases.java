@@ -106,7 +106,9 @@ final class VerifierCases {
                     "4098x3 4098x17 1025x129",
                     // Columns around a stripe, and rows around a work-group's tile.
                     "63x127 64x128 65x129 127x31 128x32 129x33 255x6 256x16 257x15 5x255 2x256 3x257 13x207 3x4098",
-                    "2x4099 31x1031x1x1x1"),
+                    "2x4099 31x1031x1x1x1",
+                    // Short columns, of which a large device's units each have a work-group of many.
+                    "9x17024 3x17029"),
             placed(
                     CHANNELS_LAST,
                     "2x3x5 1x2x13 17x5x1 3x16x7x7 207x17x1x1 1x33x13x1 2x207x3x11 1x17x64x65 1x2x207x311 2x5x3x3x3",

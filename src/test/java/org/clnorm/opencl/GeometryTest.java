@@ -90,8 +90,10 @@ class GeometryTest {
     void of_anyView_hasSlicesWithinBounds() {
         forSegments((geometry, view) -> {
             assertThat(geometry.slices()).as("%s", view).isBetween(1, MOST_SLICES);
-            assertThat(geometry.stripes()).as("%s", view).isEqualTo(view.groups());
-            assertThat(geometry.workGroups()).as("%s", view).isEqualTo(geometry.slices() * view.groups());
+            int own = geometry.ownGroups();
+            assertThat(own).as("%s, a power of two", view).isEqualTo(Integer.highestOneBit(own));
+            assertThat(geometry.stripes()).as("%s", view).isEqualTo((view.groups() + own - 1) / own);
+            assertThat(geometry.workGroups()).as("%s", view).isEqualTo(geometry.slices() * geometry.stripes());
         });
         forColumns((geometry, strategyAndView) -> {
             assertThat(geometry.slices()).as("%s", strategyAndView).isBetween(1, MOST_SLICES);
@@ -203,6 +205,30 @@ class GeometryTest {
     }
 
     private record Choice(Strategy strategy, Columnar view) {}
+
+    @Test
+    void sideBySide_smallGroups_haveTeamsWithSomeVectorsToAnItemAndUnitsTheirWorkGroups() {
+        DeviceFacts facts = Facts.gpu(132);
+        Strategy wide = Strategy.named("gpu-split", facts);
+        Segmented instance = new Segmented(512, 1, 49, 512 * 49, new View.Blocks(64, 512 * 49, 1), 1);
+        Strategy narrow = wide.unaligned(facts, instance);
+
+        assertThat(Geometry.sideBySide(narrow, instance, 132))
+                .as("49 elements for 16 items of 256")
+                .isEqualTo(16);
+        assertThat(Geometry.sideBySide(wide, new Segmented(100_000, 1, 64, 6_400_000), 132))
+                .as("16 vectors, for no fewer than the 8 items that read a line together")
+                .isEqualTo(32);
+        assertThat(Geometry.sideBySide(wide, new Segmented(600, 1, 64, 38_400), 132))
+                .as("or units would have nothing to do while they wait")
+                .isEqualTo(1);
+        assertThat(Geometry.sideBySide(wide, new Segmented(100_000, 4, 256, 25_600_000), 132))
+                .as("an item has vectors enough")
+                .isEqualTo(4);
+        assertThat(Geometry.sideBySide(wide, new Segmented(3, 1, 64, 192, new View.Blocks(50_000, 192, 1), 1), 132))
+                .as("no more than a block has, and the power of two that they take")
+                .isEqualTo(4);
+    }
 
     private static void forSegments(BiConsumer<Geometry, Segmented> check) {
         SplittableRandom random = new SplittableRandom(1);

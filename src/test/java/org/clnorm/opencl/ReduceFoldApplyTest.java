@@ -110,6 +110,7 @@ class ReduceFoldApplyTest {
                         0L,
                         32L,
                         24,
+                        1,
                         32,
                         200,
                         24L * 200,

@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -13,8 +14,12 @@ import org.junit.jupiter.params.provider.CsvSource;
  * is not tested so is one line: the shuffle itself.
  */
 class SubgroupsTest {
-    /** Segments and, the other way round, columns; in registers their work-groups are of 64 and of 256. */
-    private static final Shape SHAPE = Shape.of(6, 8, 5, 5);
+    /**
+     * Segments and, the other way round, columns; one group to a work-group, teams of several sub-groups, and several teams
+     * to a sub-group, the last work-group with fewer.
+     */
+    private static final List<Shape> SHAPES =
+            List.of(Shape.of(6, 8, 5, 5), Shape.of(6, 70, 5, 5), Shape.of(3, 130, 2, 2));
 
     @ParameterizedTest
     @CsvSource({"gpu-cached,8", "gpu-split,32"})
@@ -29,12 +34,17 @@ class SubgroupsTest {
     }
 
     private static List<Integer> bits(OpenCl.Candidate device, Strategy strategy) {
-        try (OpenClBackend backend = device.openUnder(strategy);
-                TrainingStep first = new TrainingStep(backend, SHAPE, Layout.CHANNELS_FIRST, 1);
-                TrainingStep last = new TrainingStep(backend, SHAPE, Layout.CHANNELS_LAST, 1)) {
-            first.enqueue();
-            last.enqueue();
-            return List.of(first.bits(), last.bits());
+        List<Integer> bits = new ArrayList<>();
+        try (OpenClBackend backend = device.openUnder(strategy)) {
+            for (Shape shape : SHAPES) {
+                for (Layout layout : Layout.values()) {
+                    try (TrainingStep step = new TrainingStep(backend, shape, layout, 1)) {
+                        step.enqueue();
+                        bits.add(step.bits());
+                    }
+                }
+            }
         }
+        return bits;
     }
 }
