@@ -97,7 +97,14 @@ INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int
 INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c, int aligned) {
     vec v[TILE];
     EACH_OF(i, TILE) { v[i] = load_as(X, a.x + at[i]); }
-    EACH_OF(i, TILE) { v[i] = vector_normalized(v[i], at_elements(c, a.row, at[i])); }
+    EACH_OF(i, TILE) { v[i] = vector_standardized(v[i], c); }
+    if (ROWS && a.row.has_gamma && a.row.has_beta) { // the same roundings as vector_normalized
+        EACH_OF(i, TILE) { v[i] = fma(v[i], load(a.row.gamma + at[i]), load(a.row.beta + at[i])); }
+    } else if (ROWS && a.row.has_gamma) {
+        EACH_OF(i, TILE) { v[i] *= load(a.row.gamma + at[i]); }
+    } else if (ROWS && a.row.has_beta) {
+        EACH_OF(i, TILE) { v[i] += load(a.row.beta + at[i]); }
+    }
     if (a.residual) {
         EACH_OF(i, TILE) { v[i] += load_as(RES, a.residual + at[i]); }
     }
@@ -131,14 +138,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    forward_run(arrays, part, group);
+    forward_run(&arrays, &part, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
         FORWARD_ARGS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
-    forward_flat(arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
+    forward_flat(&arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 
 #if WG == 1
@@ -148,7 +155,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void apply_planes(
     long from = in_block * per_slice;
     long end = LONG_MIN_OF(RUNS_OF_BLOCK(rows) * groups * length, from + per_slice);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
-    forward_planes(arrays, from, end, groups, length, 1);
+    forward_planes(&arrays, from, end, groups, length, 1);
 }
 #endif
 

@@ -53,7 +53,9 @@ INLINE share share_of_stripe(int rows, int columns, int column) {
     return s;
 }
 
-ELEMENT_LOOP void load_forward(forward_loaded *in, forward_arrays a, share s) {
+ELEMENT_LOOP void load_forward(forward_loaded *in, const forward_arrays *arrays, const share *own) {
+    forward_arrays a = *arrays;
+    share s = *own;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             in[i] = forward_load(a, s.at[i]);
@@ -92,7 +94,10 @@ ELEMENT_LOOP lane_moments moments_of_share(const forward_loaded *in, int count, 
     return mine;
 }
 
-ELEMENT_LOOP void store_forward(forward_arrays a, share s, const forward_loaded *in, vector_coefficients c) {
+ELEMENT_LOOP void store_forward(
+        const forward_arrays *arrays, const share *own, const forward_loaded *in, vector_coefficients c) {
+    forward_arrays a = *arrays;
+    share s = *own;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             forward_store(a, s.at[i], in[i], c);
@@ -119,7 +124,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
     float unit = 1.0f;
     int again = 0;
     for (;;) {
-        load_forward(in, a, mine);
+        load_forward(in, &a, &mine);
         if (again) {
             put_in_units(in, (vec)(unit));
         }
@@ -134,9 +139,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
     }
     FOLDED;
     if (again) {
-        load_forward(in, a, mine);
+        load_forward(in, &a, &mine);
     }
-    store_forward(a, mine, in, every_lane(forward_of_group(a, group)));
+    store_forward(&a, &mine, in, every_lane(forward_of_group(a, group)));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_columnar(
@@ -157,7 +162,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     mine[0] = no_lane_moments((vec)(1.0f));
     int again = 0;
     for (;;) {
-        load_forward(in, a, own);
+        load_forward(in, &a, &own);
         if (again) {
             put_in_units(in, mine[0].unit);
         }
@@ -171,15 +176,17 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     fold_columns(f, mine, left, right);
     FOLDED;
     if (again) {
-        load_forward(in, a, own);
+        load_forward(in, &a, &own);
     }
     if (own.count > 0) {
-        store_forward(a, own, in, forward_of_columns(a, left));
+        store_forward(&a, &own, in, forward_of_columns(a, left));
     }
 }
 
 // The sums of a share, which from then on has dy' in the place of dy.
-ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs from) {
+ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, const share *own, const sums_inputs *inputs) {
+    share s = *own;
+    sums_inputs from = *inputs;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
@@ -202,7 +209,10 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, share s, sums_inputs f
     return mine;
 }
 
-ELEMENT_LOOP void store_backward(backward_arrays a, share s, const backward_loaded *in, vector_coefficients c) {
+ELEMENT_LOOP void store_backward(
+        const backward_arrays *arrays, const share *own, const backward_loaded *in, vector_coefficients c) {
+    backward_arrays a = *arrays;
+    share s = *own;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             store_as(DX, vector_backward(in[i].dy, in[i].x, a.frozen, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
@@ -229,12 +239,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
     arrays.row = from.row = ROW_AFFINE(whole.start, length);
     from.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     backward_loaded in[CACHED];
-    sums all = across_team_sums(across_sum_lanes(sums_of_share(in, mine, from), ALL_LANES), whole.items, room);
+    sums all = across_team_sums(across_sum_lanes(sums_of_share(in, &mine, &from), ALL_LANES), whole.items, room);
     if (is_first_of_team(whole)) {
         fold_group_sums(u, all, group);
     }
     FOLDED;
-    store_backward(arrays, mine, in, every_lane(backward_of_group(arrays, group)));
+    store_backward(&arrays, &mine, in, every_lane(backward_of_group(arrays, group)));
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_columnar(
@@ -254,12 +264,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     }
     backward_loaded in[CACHED];
     lane_sums mine[BLOCKS];
-    mine[0] = sums_of_share(in, own, from);
+    mine[0] = sums_of_share(in, &own, &from);
     across_column_sum_items(mine, room);
     fold_column_sums(u, mine, left, right);
     FOLDED;
     if (own.count > 0) {
         backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
-        store_backward(arrays, own, in, backward_of_columns(arrays, left));
+        store_backward(&arrays, &own, in, backward_of_columns(arrays, left));
     }
 }

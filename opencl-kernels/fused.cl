@@ -32,23 +32,19 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     int group = GROUP_IN(in_block);
     run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
     moments all;
-    float unit = 1.0f;
     for (;;) {
-        lane_moments body = no_lane_moments((vec)(unit));
-        lane_moments edge = no_lane_moments((vec)(unit));
-        moments_of_run(&body, &edge, in, whole);
-        all = across_team(moments_of_lanes(body, edge, whole), whole.items, room);
-        if (in.again || !teams_again(all, whole.items, least_of(f), &unit, units)) {
+        all = across_team(moments_of_run(&in, &whole), whole.items, room);
+        if (in.again || !teams_again(all, whole.items, least_of(f), &in.unit, units)) {
             break;
         }
         in.again = 1;
     }
     if (is_first_of_team(whole)) {
-        fold_group(f, all, unit, group);
+        fold_group(f, all, in.unit, group);
     }
     FOLDED;
     arrays.row = ROW_AFFINE(whole.start, length);
-    forward_run(arrays, whole, group);
+    forward_run(&arrays, &whole, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar(
@@ -68,7 +64,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_moments(mine, STRIPE);
     for (;;) {
-        moments_of_columns(mine, in, columns, left, right, ITEM_Y, rows);
+        moments_of_columns(mine, &in, columns, left, right, ITEM_Y, rows);
         across_column_items(mine, room);
         if (in.again || !columns_again(mine, right - left, least, units)) {
             break;
@@ -77,7 +73,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     }
     fold_columns(f, mine, left, right);
     FOLDED;
-    forward_stripe(arrays, rows - 1 - ITEM_Y, columns, left, right);
+    forward_stripe(&arrays, rows - 1 - ITEM_Y, columns, left, right);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented(
@@ -94,15 +90,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_segmented
     run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
     in.row = arrays.row = ROW_AFFINE(whole.start, length);
-    lane_sums body = no_lane_sums();
-    lane_sums edge = no_lane_sums();
-    sums_of_run(&body, &edge, in, whole);
-    sums all = across_team_sums(sums_of_lanes(body, edge, whole), whole.items, room);
+    sums all = across_team_sums(sums_of_run(&in, &whole), whole.items, room);
     if (is_first_of_team(whole)) {
         fold_group_sums(u, all, group);
     }
     FOLDED;
-    backward_run(arrays, whole, group);
+    backward_run(&arrays, &whole, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
@@ -119,9 +112,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     LOCAL_COLUMN_SUMS(room);
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, in, columns, left, right, ITEM_Y, rows);
+    sums_of_columns(mine, &in, columns, left, right, ITEM_Y, rows);
     across_column_sum_items(mine, room);
     fold_column_sums(u, mine, left, right);
     FOLDED;
-    backward_stripe(arrays, rows - 1 - ITEM_Y, columns, left, right);
+    backward_stripe(&arrays, rows - 1 - ITEM_Y, columns, left, right);
 }

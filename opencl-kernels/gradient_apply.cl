@@ -48,9 +48,9 @@ INLINE backward_arrays backward_of(
 
 INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     scalar_coefficients c = coefficients_of_group(a.coefficients, a.pitch, group);
-    c.grad_dy = a.coefficients[GRAD_DY * a.pitch + group];
-    c.grad_x = a.coefficients[GRAD_X * a.pitch + group];
-    c.grad_1 = a.coefficients[GRAD_1 * a.pitch + group];
+    c.grad_dy = one_coefficient(a.coefficients + GRAD_DY * a.pitch + group);
+    c.grad_x = one_coefficient(a.coefficients + GRAD_X * a.pitch + group);
+    c.grad_1 = one_coefficient(a.coefficients + GRAD_1 * a.pitch + group);
     return c;
 }
 
@@ -189,14 +189,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_seg
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
-    backward_run(arrays, part, group);
+    backward_run(&arrays, &part, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
         GRADIENT_INPUTS, BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
-    backward_flat(arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
+    backward_flat(&arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 
 #endif

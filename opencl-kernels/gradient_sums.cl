@@ -15,6 +15,7 @@
 #include "trees.clh"
 
 typedef lane_sums sums_numbers;
+typedef sums sums_found;
 
 typedef struct {
     const_array_of(DY) dy;
@@ -48,6 +49,8 @@ INLINE sums_inputs sums_inputs_of(
 }
 #define INPUTS_FROM(start) \
     sums_inputs_of(AT(dy) + (start), AT(x) + (start), AT(y) + (start), mask, coefficients, pitch)
+
+INLINE lane_sums sums_begin(sums_inputs in) { return no_lane_sums(); }
 
 INLINE void sums_at_column(sums_inputs *in, int column) {
     if (in->table) {
@@ -89,10 +92,6 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
 
 INLINE void sums_end(lane_sums *numbers) {}
 
-#define GATHERED sums
-#include "gather_template.clh"
-#undef GATHERED
-
 INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     sums all = across_sum_lanes(body, ALL_LANES);
     if (WG == 1) {
@@ -102,6 +101,10 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
     }
     return all;
 }
+
+#define GATHERED sums
+#include "gather_template.clh"
+#undef GATHERED
 
 // Of a group of few rows of `width` columns, directly; see moments_of_few_rows.
 INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int width) {
@@ -146,10 +149,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
     sums_inputs in = INPUTS_FROM(block * block_stride);
     in.row = ROW_AFFINE((long)group * length, length);
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
-    lane_sums body = no_lane_sums();
-    lane_sums edge = no_lane_sums();
-    sums_of_run(&body, &edge, in, part);
-    sums all = across_team_sums(sums_of_lanes(body, edge, part), part.items, room);
+    sums all = across_team_sums(sums_of_run(&in, &part), part.items, room);
     if (is_first_of_team(part)) {
         __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
         partial[0] = all.dy;
@@ -172,7 +172,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     lane_sums mine[BLOCKS];
     no_column_sums(mine, STRIPE);
-    sums_of_columns(mine, INPUTS_FROM(block * block_stride), groups, left, right, first + ITEM_Y, last);
+    sums_inputs in = INPUTS_FROM(block * block_stride);
+    sums_of_columns(mine, &in, groups, left, right, first + ITEM_Y, last);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS; b++) {

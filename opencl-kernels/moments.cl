@@ -14,6 +14,7 @@
 #include "trees.clh"
 
 typedef lane_moments moments_numbers;
+typedef moments moments_found;
 
 // `again` says whether this is the second look, for which the numbers have units. It is as long as a pointer: a call copies the
 // struct by eight bytes, and if four of them were written just now, that waits for every store before them, which past the
@@ -22,6 +23,7 @@ typedef struct {
     const_array_of(X) x;
     long ahead;
     long again;
+    float unit; // of a run
 } moments_inputs;
 
 INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
@@ -29,8 +31,11 @@ INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
     in.x = x;
     in.ahead = 0;
     in.again = 0;
+    in.unit = 1.0f;
     return in;
 }
+
+INLINE lane_moments moments_begin(moments_inputs in) { return no_lane_moments((vec)(in.unit)); }
 
 INLINE vec moments_look(moments_inputs in, vec x, vec unit) { return in.again ? in_units(x, unit) : x; }
 
@@ -74,14 +79,14 @@ INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step
 
 INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 
-#define GATHERED moments
-#include "gather_template.clh"
-#undef GATHERED
-
 INLINE moments moments_of_lanes(lane_moments body, lane_moments edge, run r) {
     moments all = across_all_lanes(body);
     return WG == 1 && r.length % VW > 0 ? join(all, across_edge(edge, r.length)) : all;
 }
+
+#define GATHERED moments
+#include "gather_template.clh"
+#undef GATHERED
 
 // Groups of few rows of `width` columns are gone over directly, in two passes, the second of which finds in the cache what
 // the first one read: columns on their own would be more numbers than there are elements.
@@ -144,19 +149,66 @@ INLINE void deviations_of_few_rows(
     }
 }
 
+// A group that is one short row, `most` vectors and an edge at most, stays in registers from its sum to its deviations. `most` is
+// a constant: SHORT_ROW for planes up to 8 x 8 and vectors of 16, LONGER_ROW for such of 14 x 14.
+#define SHORT_ROW 4
+#define LONGER_ROW 12
+INLINE void moments_of_short_row(
+        moments_inputs in, long at, int width, int most, vec unit, float *hi, float *lo, float *m2) {
+    const_array_of(X) p = in.x + at;
+    int whole = width / VW;
+    vec x[LONGER_ROW], edge = (vec)(0.0f), sums[2] = {edge, edge};
+    EACH_OF(i, most) {
+        if (i < whole) {
+            fetch_ahead(p + i * VW + in.ahead);
+            x[i] = moments_look(in, load_as(X, p + i * VW), unit);
+            sums[i % 2] += x[i];
+        }
+    }
+    ivec meant = of_edge(width);
+    if (whole * VW < width) {
+        fetch_ahead(p + whole * VW + in.ahead);
+        edge = lanes_of(moments_look(in, load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width)), unit), meant);
+    }
+    float mean = sum_lanes((sums[0] + sums[1]) + edge) * (1.0f / (float)width);
+    vec rest = (vec)(0.0f), squares = (vec)(0.0f);
+    if (whole * VW < width) {
+        rest = lanes_of(edge - (vec)(mean), meant);
+        squares = rest * rest;
+    }
+    EACH_OF(i, most) {
+        if (i < whole) {
+            vec d = x[i] - (vec)(mean);
+            rest += d;
+            squares = fma(d, d, squares);
+        }
+    }
+    *hi = mean;
+    *lo = sum_lanes(rest);
+    *m2 = sum_lanes(squares);
+}
+
 // The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
 // Each step is taken for all of them, so that no group waits for its own sums. Units are read in a second look only.
 ELEMENT_LOOP void moments_of_few_rows(
-        moments_inputs in, long at, int columns, int rows, int width, int held, float *hi, float *lo, float *m2,
+        const moments_inputs *inputs, long at, int columns, int rows, int width, int held, float *hi, float *lo, float *m2,
         const float *units) {
+    moments_inputs in = *inputs;
     float n = (float)(rows * width);
-    for (int g = 0; g < held; g++) {
+    int most = rows > 1 ? 0 : width < (SHORT_ROW + 1) * VW ? SHORT_ROW : width < (LONGER_ROW + 1) * VW ? LONGER_ROW : 0;
+    for (int g = 0; most == SHORT_ROW && g < held; g++) {
+        moments_of_short_row(in, at + g * width, width, SHORT_ROW, (vec)(units[g]), hi + g, lo + g, m2 + g);
+    }
+    for (int g = 0; most == LONGER_ROW && g < held; g++) {
+        moments_of_short_row(in, at + g * width, width, LONGER_ROW, (vec)(units[g]), hi + g, lo + g, m2 + g);
+    }
+    for (int g = 0; most == 0 && g < held; g++) {
         hi[g] = sum_lanes(sum_of_few_rows(in, at + g * width, columns, rows, width, (vec)(units[g])));
     }
-    for (int g = 0; g < held; g += VW) {
+    for (int g = 0; most == 0 && g < held; g += VW) {
         store_lanes(load_lanes(hi + g) / (vec)(n), hi + g);
     }
-    for (int g = 0; g < held; g++) {
+    for (int g = 0; most == 0 && g < held; g++) {
         vec rest, squares;
         deviations_of_few_rows(
                 in, at + g * width, columns, rows, width, (vec)(units[g]), (vec)(hi[g]), &rest, &squares);
@@ -184,13 +236,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     moments all;
-    float unit = 1.0f;
     for (;;) {
-        lane_moments body = no_lane_moments((vec)(unit));
-        lane_moments edge = no_lane_moments((vec)(unit));
-        moments_of_run(&body, &edge, in, part);
-        all = across_team(moments_of_lanes(body, edge, part), part.items, room);
-        if (in.again || !teams_again(all, part.items, least, &unit, units)) {
+        all = across_team(moments_of_run(&in, &part), part.items, room);
+        if (in.again || !teams_again(all, part.items, least, &in.unit, units)) {
             break;
         }
         in.again = 1;
@@ -200,7 +248,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
         partial[0] = all.n;
         partial[pitch] = all.hi;
         partial[2 * pitch] = all.lo;
-        partial[3 * pitch] = unit == 1.0f ? all.m2 : unit < 1.0f ? M2_OF_LARGE : M2_OF_SMALL;
+        partial[3 * pitch] = in.unit == 1.0f ? all.m2 : in.unit < 1.0f ? M2_OF_LARGE : M2_OF_SMALL;
         if (in.again) {
             partial[4 * pitch] = all.m2;
         }
@@ -223,7 +271,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     lane_moments mine[BLOCKS];
     no_column_moments(mine, STRIPE);
     for (;;) {
-        moments_of_columns(mine, in, groups, left, right, first + ITEM_Y, last);
+        moments_of_columns(mine, &in, groups, left, right, first + ITEM_Y, last);
         across_column_items(mine, room);
         if (in.again || !columns_again(mine, right - left, least, units)) {
             break;

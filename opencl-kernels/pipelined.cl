@@ -61,19 +61,17 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
             arrays.row = ROW_AFFINE(whole.start, length);
-            for (float unit = 1.0f;;) {
-                lane_moments body = no_lane_moments((vec)(unit)), edge = no_lane_moments((vec)(unit));
-                forward_run_and_gather(arrays, whole, applied, &body, &edge, in, next);
+            for (;;) {
+                moments all = forward_run_and_gather(&arrays, &whole, applied, &in, &next);
                 if (i >= coming) {
                     break;
                 }
-                moments all = moments_of_lanes(body, edge, next);
                 hi[i] = all.hi;
                 lo[i] = all.lo;
                 m2[i] = all.m2;
-                units[i] = unit;
-                unit = in.again ? 1.0f : second_unit_scalar(all.hi, all.m2, all.n * least);
-                in.again = unit != 1.0f;
+                units[i] = in.unit;
+                in.unit = in.again ? 1.0f : second_unit_scalar(all.hi, all.m2, all.n * least);
+                in.again = in.unit != 1.0f;
                 if (!in.again) {
                     break;
                 }
@@ -106,7 +104,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
             int right = min(left + stripe, LAST_COLUMN), held = (right - left) / width;
             for (in.again = 0;; in.again = 1) {
                 moments_of_few_rows(
-                        in, left, columns, (int)rows, width * pieces, held / pieces, hi, lo, m2, units);
+                        &in, left, columns, (int)rows, width * pieces, held / pieces, hi, lo, m2, units);
                 if (in.again || !groups_again(hi, m2, units, held / pieces, values * (float)pieces * least)) {
                     break;
                 }
@@ -119,7 +117,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
             }
             fold_held(f, hi, lo, m2, units, values, joined / pieces, left / width, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
-                forward_planes(arrays, row + left, row + right, groups, width, 0);
+                forward_planes(&arrays, row + left, row + right, groups, width, 0);
             }
         }
         return;
@@ -130,7 +128,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
     no_column_moments(mine, next_right - right);
     while (left < LAST_COLUMN) {
         forward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, next_right, rows, columns);
+                &arrays, left, right, table, mine, &in, right, next_right, rows, columns);
         int held = (next_right - right) / width;
         for (int b = 0; column_of(right, b) < next_right; b++) {
             int c = own_column(b, right, next_right) - right;
@@ -190,10 +188,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
                 in.c = every_lane(coefficients_of_group(coefficients, pitch, first + folded + i));
                 in.row = ROW_AFFINE(next.start, length);
             }
-            lane_sums body = no_lane_sums(), edge = no_lane_sums();
-            backward_run_and_gather(arrays, whole, applied, &body, &edge, in, next);
+            sums all = backward_run_and_gather(&arrays, &whole, applied, &in, &next);
             if (i < coming) {
-                sums all = sums_of_lanes(body, edge, next);
                 dy[i] = all.dy;
                 dyx[i] = all.dyx;
             }
@@ -227,7 +223,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
             }
             fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
-                backward_planes(arrays, row + left, row + right, groups, width, 0);
+                backward_planes(&arrays, row + left, row + right, groups, width, 0);
             }
         }
         return;
@@ -251,6 +247,6 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
         put_forward_columns(forward_table, right, next_right, width, coefficients, pitch);
         no_column_sums(mine, next_right - right);
         backward_stripe_and_gather(
-                arrays, left, right, table, mine, in, right, next_right, rows, columns);
+                &arrays, left, right, table, mine, &in, right, next_right, rows, columns);
     }
 }

@@ -39,9 +39,9 @@ INLINE void add_row(
 
 // A work-item's share of columns [.., right), as in gather_template.clh.
 ELEMENT_LOOP void add_rows(
-        lane_sums *mine, sums_inputs inputs, int columns, int left, int right, long first, long last,
+        lane_sums *mine, const sums_inputs *inputs, int columns, int left, int right, long first, long last,
         __global const float *coefficients, int pitch) {
-    sums_inputs in = inputs;
+    sums_inputs in = *inputs;
     for (long row = first; row < last; row += TILE * WY) {
         for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
             int column = column_of(left, b);
@@ -69,7 +69,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
     in.row = ROW_AFFINE(0, columns);
     lane_sums mine[BLOCKS];
     no_column_sums(mine, STRIPE);
-    add_rows(mine, in, columns, left, right, first + ITEM_Y, last, coefficients, pitch);
+    add_rows(mine, &in, columns, left, right, first + ITEM_Y, last, coefficients, pitch);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
         for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
@@ -121,9 +121,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
             row.items = 1;
             in.c = every_lane(coefficients_of_group(coefficients, pitch, first + i));
             in.row = ROW_AFFINE(row.start, columns);
-            lane_sums body = no_lane_sums(), edge = no_lane_sums();
-            sums_of_run(&body, &edge, in, row);
-            sums all = sums_of_lanes(body, edge, row);
+            sums all = sums_of_run(&in, &row);
             dy[i] = all.dy;
             dyx[i] = all.dyx;
         }

@@ -119,7 +119,7 @@ final class BenchCommand implements Callable<Integer> {
                         + " interval of 95 %% around its median. A row is slower or quicker only where the ratio's"
                         + " interval is farther from 1 than the control's, and that twice; wide is an interval of"
                         + " over 10 %%.",
-                "Takes about 4 seconds for each row, so choose some by --rows."
+                "Takes about 6 seconds for each row, so choose some by --rows."
             })
     private Path against;
 

@@ -46,10 +46,20 @@ record Results(DataType type, Map<Role, float[]> arrays) {
                 backend.fill(operand, elements, Float.NaN);
             }
         }
+        reset(backend, tensors.get(Role.RUNNING_MEAN, 0), 0);
+        reset(backend, tensors.get(Role.RUNNING_VARIANCE, 0), 1);
+        reset(backend, tensors.get(Role.RUNNING_COUNT, 0), 0);
         work.call(0);
         backend.finish();
         arrays.forEach((role, array) -> read(backend, tensors.get(role, 0), array));
         return new Results(workload.type(), arrays);
+    }
+
+    /** So that builds begin alike: batch renormalization's y depends on the running statistics, which each call moves. */
+    private static void reset(Backend backend, Operand running, float value) {
+        if (running != null) {
+            backend.fill(running, running.memory().elements(), value);
+        }
     }
 
     private static void read(Backend backend, Operand from, float[] to) {
