@@ -87,8 +87,14 @@ INLINE void forward_ahead(forward_arrays a, long at) {
 }
 
 INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int aligned) {
-    vec y = forward_result(a, forward_load(a, at), at_elements(c, a.row, at));
-    store_output_as(Y, y, a.y + at, aligned);
+    vec v = vector_normalized(load_as(X, a.x + at), at_elements(c, a.row, at));
+    if (a.residual) {
+        v += load_as(RES, a.residual + at);
+    }
+    if (a.lowest == 0.0f) {
+        v = vector_floored(v, 0.0f);
+    }
+    store_output_as(Y, v, a.y + at, aligned);
 }
 
 // A tile's vectors, for which what an argument decides is asked once. Its stores stand once, after all branches: compilers

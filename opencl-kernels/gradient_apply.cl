@@ -123,15 +123,23 @@ INLINE void backward_ahead(backward_arrays a, long at) {
     }
 }
 
+// What is the usual way is asked once; the store stands once, as in a tile.
 INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, int aligned) {
     c = at_elements(c, a.row, at);
-    backward_loaded in = backward_load(a, at);
-    vec dy = vector_masked(in.dy, in.x, in.y, MASK_OF(a.mask), c);
-    vec dx = vector_backward(dy, in.x, a.frozen, c);
-    store_output_as(DX, dx, a.dx + at, aligned);
-    if (a.dresidual) {
-        store_if_aligned_as(DRES, dy, a.dresidual + at);
+    vec dx;
+    if (a.frozen || a.dresidual) {
+        backward_loaded in = backward_load(a, at);
+        vec dy = vector_masked(in.dy, in.x, in.y, MASK_OF(a.mask), c);
+        dx = vector_backward(dy, in.x, a.frozen, c);
+        if (a.dresidual) {
+            store_if_aligned_as(DRES, dy, a.dresidual + at);
+        }
+    } else {
+        vec x = load_as(X, a.x + at);
+        vec y = MASK_OF(a.mask) == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
+        dx = vector_backward(vector_masked(load_dy(a.dy + at), x, y, MASK_OF(a.mask), c), x, 0, c);
     }
+    store_output_as(DX, dx, a.dx + at, aligned);
 }
 
 // A tile's vectors. Its stores stand once, after all branches: compilers make one of two equal stores at the ends of

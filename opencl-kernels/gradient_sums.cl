@@ -106,35 +106,51 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
 #include "gather_template.clh"
 #undef GATHERED
 
-// Of a group of few rows of `width` columns, directly; see moments_of_few_rows.
-INLINE sums sums_of_few_rows(sums_inputs in, long at, int columns, int rows, int width) {
-    int whole = width / VW * VW;
-    vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
-    for (int row = 0; row < rows; row++) {
-        long here = at + (long)row * columns;
-        for (int i = 0; i < whole; i += VW, here += VW) {
-            fetch_ahead(in.dy + here + in.ahead);
-            fetch_ahead(in.x + here + in.ahead);
-            vec x = load_as(X, in.x + here);
-            vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + here) : (vec)(0.0f);
-            vec masked = vector_masked(load_dy(in.dy + here), x, y, MASK_OF(in.mask), in.c);
-            dy += masked;
-            dyx = fma(masked, vector_deviation(x, in.c), dyx);
+// What a vector of a group of few rows adds, of which some lanes are meant.
+INLINE void add_of_few_rows(sums_inputs in, long at, int valid, ivec meant, vec *dy, vec *dyx) {
+    vec x = load_first_as(X, in.x + at, valid);
+    vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
+    vec masked = vector_masked(load_first_as(DY, in.dy + at, valid), x, y, MASK_OF(in.mask), in.c);
+    *dy += lanes_of(masked, meant);
+    *dyx += lanes_of(masked * vector_deviation(x, in.c), meant);
+}
+
+INLINE void add_whole_of_few_rows(sums_inputs in, long at, vec *dy, vec *dyx) {
+    fetch_ahead(in.dy + at + in.ahead);
+    fetch_ahead(in.x + at + in.ahead);
+    vec x = load_as(X, in.x + at);
+    vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + at) : (vec)(0.0f);
+    vec masked = vector_masked(load_dy(in.dy + at), x, y, MASK_OF(in.mask), in.c);
+    *dy += masked;
+    *dyx = fma(masked, vector_deviation(x, in.c), *dyx);
+}
+
+// The sums of `held` neighbouring groups, from group `first` and element `at` on, of few rows of `width` columns, directly; see
+// moments_of_few_rows.
+ELEMENT_LOOP void sums_of_few_rows(
+        const sums_inputs *inputs, long at, int columns, int rows, int width, int first, int held, float *sum_dy,
+        float *sum_dyx) {
+    sums_inputs in = *inputs;
+    int whole = width / VW;
+    for (int g = 0; g < held; g++, at += width) {
+        in.c = every_lane(coefficients_of_group(in.coefficients, in.pitch, first + g));
+        vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
+        for (int row = 0; row < rows; row++) {
+            long here = at + (long)row * columns;
+            int i = 0;
+            for (; i + 3 <= whole; i += 3) { // of a plane of 7 x 7 and vectors of 16, all
+                EACH_OF(v, 3) { add_whole_of_few_rows(in, here + (i + v) * VW, &dy, &dyx); }
+            }
+            for (; i < whole; i++) {
+                add_whole_of_few_rows(in, here + i * VW, &dy, &dyx);
+            }
+            if (whole * VW < width) {
+                add_of_few_rows(in, here + EDGE_AT(width), EDGE_VALID(width), of_edge(width), &dy, &dyx);
+            }
         }
-        if (whole < width) {
-            here = at + (long)row * columns + EDGE_AT(width);
-            int valid = EDGE_VALID(width);
-            vec x = load_first_as(X, in.x + here, valid);
-            vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + here, valid) : (vec)(0.0f);
-            vec masked = vector_masked(load_first_as(DY, in.dy + here, valid), x, y, MASK_OF(in.mask), in.c);
-            dy += lanes_of(masked, of_edge(width));
-            dyx += lanes_of(masked * vector_deviation(x, in.c), of_edge(width));
-        }
+        sum_dy[g] = sum_lanes(dy);
+        sum_dyx[g] = sum_lanes(dyx);
     }
-    sums all;
-    all.dy = sum_lanes(dy);
-    all.dyx = sum_lanes(dyx);
-    return all;
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(

@@ -215,12 +215,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
         in.ahead = stripe;
         for (int left = FIRST_COLUMN; left < LAST_COLUMN; left += stripe) {
             int right = min(left + stripe, LAST_COLUMN), first = left / width, held = (right - left) / width;
-            for (int g = 0; g < held; g++) {
-                in.c = every_lane(coefficients_of_group(coefficients, pitch, first + g));
-                sums all = sums_of_few_rows(in, left + g * width, columns, (int)rows, width);
-                dy[g] = all.dy;
-                dyx[g] = all.dyx;
-            }
+            sums_of_few_rows(&in, left, columns, (int)rows, width, first, held, dy, dyx);
             fold_held_sums(u, dy, dyx, scaled_dy, scaled_dyx, joined, first, held);
             for (long row = (rows - 1) * columns; row >= 0; row -= columns) {
                 backward_planes(&arrays, row + left, row + right, groups, width, 0);
