@@ -163,8 +163,8 @@ CALLED void fold_held_sums(
 
 // ==== Sums in memory ====
 
-// A work-group folds WX vectors of groups, as columns, a vector to a work-item: BLOCKS is 1. Adds up the slices' sums: an item takes slices ITEM_Y, ITEM_Y + WY and
-// so on, then the items of a column put theirs together.
+// A work-group folds WX vectors of groups, as columns, a vector to a work-item: BLOCKS is 1. Adds up the slices' sums: an
+// item takes slices ITEM_Y, ITEM_Y + WY and so on, then the items of a column put theirs together.
 INLINE void add_slices(
         lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
         __local vec *room) {

@@ -334,8 +334,8 @@ CALLED void fold_held(
 
 // ==== Slices, whose moments are in memory ====
 
-// A work-group folds WX vectors of groups, as columns, a vector to a work-item (BLOCKS is 1); its rows of items take the slices in turn. All groups have equally
-// many values in a slice.
+// A work-group folds WX vectors of groups, as columns, a vector to a work-item (BLOCKS is 1); its rows of
+// items take the slices in turn. All groups have equally many values in a slice.
 INLINE void join_slices(
         lane_moments *mine, __global const float *partials, int slices, int group, int groups, int pitch,
         __local vec *room) {

@@ -4,8 +4,8 @@
 //   moments_segmented  1         x            groups of contiguous runs are cut into slices
 //   moments_columnar   1         x            columns
 //
-// Output: partials[(slice * PARTIAL_ROWS + k) * pitch + group] of the block, k = count, mean hi, mean lo, M2, M2 in units. `least` is what
-// is added to the mean of squares before its root is taken.
+// Output: partials[(slice * PARTIAL_ROWS + k) * pitch + group] of the block, k = count, mean hi, mean lo, M2, M2 in
+// units. `least` is what is added to the mean of squares before its root is taken.
 
 #ifndef MOMENTS_CL
 #define MOMENTS_CL

@@ -49,9 +49,6 @@ record Geometry(
     /** Columns from which on a single work-item's slices are whole rows; WIDE_ROWS in groups.clh says why. */
     private static final int WIDE_ROWS = 1024;
 
-    /** Work-groups of a GPU's compute unit for which groups are left one to each: to wait for memory in one while others compute. */
-    private static final int TEAMS_FROM = 4;
-
     /** Vectors of a small group that a GPU's work-item takes: loads on their way at a time. */
     private static final int VECTORS_OF_TEAM_ITEM = 4;
 
@@ -115,7 +112,7 @@ record Geometry(
     static int sideBySide(Strategy strategy, View.Segmented view, int computeUnits) {
         long vectors = ceil(view.groupSize(), strategy.vectorWidth());
         long team = Math.max(LEAST_TEAM, ceil(vectors, VECTORS_OF_TEAM_ITEM));
-        long enough = view.allGroups() / ((long) Math.max(1, computeUnits) * TEAMS_FROM);
+        long enough = view.allGroups() / ((long) Math.max(1, computeUnits) * Strategy.GPU_GROUPS_PER_UNIT);
         long most = Math.min(Math.min(strategy.items() / team, enough), 2L * view.groups() - 1);
         return (int) Long.highestOneBit(Math.max(1, most));
     }

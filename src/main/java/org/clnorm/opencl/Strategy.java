@@ -70,7 +70,7 @@ public record Strategy(
     private static final int FEW_SLICES = 64;
 
     /** Work-groups of 256 items that a compute unit should have, to wait for memory in one while others compute. */
-    private static final int GPU_GROUPS_PER_UNIT = 4;
+    static final int GPU_GROUPS_PER_UNIT = 4;
 
     /** Of a GPU: neighbours of a row, and the elements of a 16-byte access. */
     private static final int GPU_WORK_X = 8;
