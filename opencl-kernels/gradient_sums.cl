@@ -131,21 +131,22 @@ ELEMENT_LOOP void sums_of_few_rows(
         const sums_inputs *inputs, long at, int columns, int rows, int width, int first, int held, float *sum_dy,
         float *sum_dyx) {
     sums_inputs in = *inputs;
-    int whole = width / VW;
+    const int edge = width / VW * VW;
+    const long elements = (long)rows * columns;
+    const ivec meant = of_edge(width);
     for (int g = 0; g < held; g++, at += width) {
         in.c = every_lane(coefficients_of_group(in.coefficients, in.pitch, first + g));
         vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
-        for (int row = 0; row < rows; row++) {
-            long here = at + (long)row * columns;
-            int i = 0;
-            for (; i + 3 <= whole; i += 3) { // of a plane of 7 x 7 and vectors of 16, all
-                EACH_OF(v, 3) { add_whole_of_few_rows(in, here + (i + v) * VW, &dy, &dyx); }
+        for (long row = at; row < at + elements; row += columns) {
+            long here = row;
+            for (; here + 3 * VW <= row + edge; here += 3 * VW) { // of a plane of 7 x 7 and vectors of 16, all
+                EACH_OF(v, 3) { add_whole_of_few_rows(in, here + v * VW, &dy, &dyx); }
             }
-            for (; i < whole; i++) {
-                add_whole_of_few_rows(in, here + i * VW, &dy, &dyx);
+            for (; here < row + edge; here += VW) {
+                add_whole_of_few_rows(in, here, &dy, &dyx);
             }
-            if (whole * VW < width) {
-                add_of_few_rows(in, here + EDGE_AT(width), EDGE_VALID(width), of_edge(width), &dy, &dyx);
+            if (edge < width) {
+                add_of_few_rows(in, row + EDGE_AT(width), EDGE_VALID(width), meant, &dy, &dyx);
             }
         }
         sum_dy[g] = sum_lanes(dy);
