@@ -133,20 +133,41 @@ final class GuardedArray implements AutoCloseable {
         content = read();
         boolean wasOutput = output;
         output = false;
-        for (int i = 0; i < content.length; i++) {
-            boolean inside = i >= offset && i < offset + count;
-            if (inside && wasOutput) {
-                if (complete && bits(content[i]) == bits(poisonOf(type))) {
-                    return Optional.of("element " + (i - offset) + " of " + name + " was not written");
-                }
-            } else if (bits(content[i]) != bits(before[i])) {
-                return Optional.of((inside
-                                ? "element " + (i - offset) + " of " + name + ", which is only to be read,"
-                                : distance(i) + " the " + count + " elements of " + name + ", memory")
-                        + " was overwritten with " + content[i]);
+        int end = offset + count;
+        int wrong = firstChange(before, 0, offset);
+        wrong = wrong < 0 ? firstChange(before, end, content.length) : wrong;
+        if (wrong >= 0) {
+            return Optional.of(
+                    distance(wrong) + " the " + count + " elements of " + name + ", memory" + overwritten(wrong));
+        }
+        if (!wasOutput) {
+            wrong = firstChange(before, offset, end);
+            return wrong < 0
+                    ? Optional.empty()
+                    : Optional.of("element " + (wrong - offset) + " of " + name + ", which is only to be read,"
+                            + overwritten(wrong));
+        }
+        int poison = bits(poisonOf(type));
+        for (int i = offset; complete && i < end; i++) {
+            if (bits(content[i]) == poison) {
+                return Optional.of("element " + (i - offset) + " of " + name + " was not written");
             }
         }
         return Optional.empty();
+    }
+
+    /** The first element that is not what it was, or -1. */
+    private int firstChange(float[] before, int from, int to) {
+        for (int i = from; i < to; i++) {
+            if (bits(content[i]) != bits(before[i])) {
+                return i;
+            }
+        }
+        return -1;
+    }
+
+    private String overwritten(int i) {
+        return " was overwritten with " + content[i];
     }
 
     private String distance(int i) {

@@ -231,8 +231,8 @@ class VerifierCasesTest {
     void all_groupsWithStatisticsOfTheirOwn_haveMoreThanOneValueInTraining() {
         assertThat(VerifierCases.all())
                 .filteredOn(c -> !(c.normalization().grouping() instanceof Grouping.Rows) && c.mode().training)
-                .allMatch(c -> IntStream.range(0, c.groups().groups())
-                        .allMatch(group -> c.groups().valuesOf(group) > 1));
+                .extracting(VerifierCase::groups)
+                .allMatch(all -> IntStream.range(0, all.groups()).allMatch(group -> all.valuesOf(group) > 1));
     }
 
     private static String kind(VerifierCase c) {
