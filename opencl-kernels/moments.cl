@@ -46,9 +46,7 @@ INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
         tile[i] = load_as(X, in.x + at[i]);
     }
     if (in.again) {
-        for (int i = 0; i < TILE; i++) {
-            tile[i] = in_units(tile[i], to->unit);
-        }
+        EACH_OF(i, TILE) { tile[i] = in_units(tile[i], to->unit); }
     }
     add_tile(to, tile);
 }
