@@ -131,7 +131,7 @@ ELEMENT_LOOP void sums_of_few_rows(
         const sums_inputs *inputs, long at, int columns, int rows, int width, int first, int held, float *sum_dy,
         float *sum_dyx) {
     sums_inputs in = *inputs;
-    const int edge = width / VW * VW;
+    const int whole = width / VW * VW; // elements of whole vectors
     const long elements = (long)rows * columns;
     const ivec meant = of_edge(width);
     for (int g = 0; g < held; g++, at += width) {
@@ -139,13 +139,13 @@ ELEMENT_LOOP void sums_of_few_rows(
         vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
         for (long row = at; row < at + elements; row += columns) {
             long here = row;
-            for (; here + 3 * VW <= row + edge; here += 3 * VW) { // of a plane of 7 x 7 and vectors of 16, all
+            for (; here + 3 * VW <= row + whole; here += 3 * VW) { // of a plane of 7 x 7 and vectors of 16, all
                 EACH_OF(v, 3) { add_whole_of_few_rows(in, here + v * VW, &dy, &dyx); }
             }
-            for (; here < row + edge; here += VW) {
+            for (; here < row + whole; here += VW) {
                 add_whole_of_few_rows(in, here, &dy, &dyx);
             }
-            if (edge < width) {
+            if (whole < width) {
                 add_of_few_rows(in, row + EDGE_AT(width), EDGE_VALID(width), meant, &dy, &dyx);
             }
         }
