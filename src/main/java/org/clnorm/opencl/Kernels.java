@@ -30,8 +30,11 @@ final class Kernels {
 
     private record KernelKey(String name, String options) {}
 
-    /** What PoCL's compiler says when a file of its cache was taken away under it. */
-    private static final String LOST_RACE = "unable to rename temporary";
+    /** What PoCL's compiler says when a temporary file of its own was deleted under it. */
+    private static final String LOST_FILE = "unable to rename temporary";
+
+    /** How often at most a program is built that loses its file. */
+    private static final int BUILDS = 4;
 
     /** From this many work-items on, PoCL compiles a kernel to machine code for itself. */
     private static final long LARGE_GRID = 0xFFFF;
@@ -66,7 +69,6 @@ final class Kernels {
     /** What every program is built with, whatever its macros. */
     private final String rounding;
 
-    private final Runnable afterCompiling;
     private final BinaryCache cache;
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
     /** Of those that were compiled. */
@@ -75,13 +77,11 @@ final class Kernels {
     private int compiled;
     private long compiling;
 
-    /** @param afterCompiling called when a compilation is over, well or not */
-    Kernels(cl_context context, cl_device_id device, String deviceName, Runnable afterCompiling, BinaryCache cache) {
+    Kernels(cl_context context, cl_device_id device, String deviceName, BinaryCache cache) {
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
         this.rounding = OpenCl.roundingOption(device);
-        this.afterCompiling = afterCompiling;
         this.cache = cache;
     }
 
@@ -204,7 +204,6 @@ final class Kernels {
                     ? CL.clBuildProgram(program[0], 1, devices, options, null, null)
                     : status[0];
         });
-        afterCompiling.run();
         if (built == CL.CL_SUCCESS) {
             log.debug(
                     "Took {} with {} from the cache in {} ms", file, options, (System.nanoTime() - start) / 1_000_000);
@@ -244,7 +243,6 @@ final class Kernels {
                             Pointer.to(Pointer.to(binary[0])),
                             null);
         });
-        afterCompiling.run();
         if (status == CL.CL_SUCCESS && size[0] > 0) {
             return binary[0];
         }
@@ -263,18 +261,19 @@ final class Kernels {
     }
 
     /**
-     * Compiles a source text; {@code file} is its name in messages. Where the driver says that another process was in the
-     * way, it does so once more: two that compile the same at the same time may meet in PoCL's cache.
+     * Compiles a source text; {@code file} is its name in messages. Where a temporary file was deleted meanwhile, it does so
+     * again: PoCL's compiler deletes them when a signal of the JVM's reaches it, which {@link SignalHandlers} ends.
      */
     cl_program build(String file, String text, String options) {
-        try {
-            return buildOnce(file, text, options);
-        } catch (KernelBuildException e) {
-            if (!e.getMessage().contains(LOST_RACE)) {
-                throw e;
+        for (int left = BUILDS - 1; ; left--) {
+            try {
+                return buildOnce(file, text, options);
+            } catch (KernelBuildException e) {
+                if (left == 0 || !e.getMessage().contains(LOST_FILE)) {
+                    throw e;
+                }
+                log.debug("Building {} again, as its temporary file was deleted", file);
             }
-            log.debug("Building {} again, as another process was in the way", file);
-            return buildOnce(file, text, options);
         }
     }
 
@@ -283,14 +282,15 @@ final class Kernels {
         cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {text}, null, status);
         OpenClException.check(status[0], "Creating a program from " + file);
         long start = System.nanoTime();
-        int built = OpenClException.statusOf(
-                () -> CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null));
-        afterCompiling.run();
+        int[] built = new int[1];
+        SignalHandlers.keepDuring(() -> built[0] = OpenClException.statusOf(
+                () -> CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options, null, null)));
         compiling += System.nanoTime() - start;
-        if (built != CL.CL_SUCCESS) {
+        if (built[0] != CL.CL_SUCCESS) {
             String buildLog = log(program);
             CL.clReleaseProgram(program);
-            throw new KernelBuildException(file, options, deviceName, CL.stringFor_errorCode(built) + "\n" + buildLog);
+            throw new KernelBuildException(
+                    file, options, deviceName, CL.stringFor_errorCode(built[0]) + "\n" + buildLog);
         }
         compiled++;
         log.debug("Built {} with {} in {} ms", file, options, (System.nanoTime() - start) / 1_000_000);

@@ -124,13 +124,18 @@ public final class OpenCl {
         if (!isLoaded()) {
             return List.of();
         }
+        List<Candidate> found = new ArrayList<>();
+        SignalHandlers.keepDuring(() -> list(found));
+        return found;
+    }
+
+    private static void list(List<Candidate> found) {
         int[] count = new int[1];
         if (statusOf(() -> CL.clGetPlatformIDs(0, null, count)) != CL.CL_SUCCESS || count[0] == 0) {
-            return List.of();
+            return;
         }
         cl_platform_id[] platforms = new cl_platform_id[count[0]];
         OpenClException.check(CL.clGetPlatformIDs(platforms.length, platforms, null), "Listing platforms");
-        List<Candidate> found = new ArrayList<>();
         for (int p = 0; p < platforms.length; p++) {
             // A platform without devices answers with an error; the others are still there.
             cl_platform_id platform = platforms[p];
@@ -144,7 +149,6 @@ public final class OpenCl {
                 found.add(new Candidate(p + ":" + d, platforms[p], ids[d]));
             }
         }
-        return found;
     }
 
     /** The best of the candidates that match a selector, or of all for null: a GPU, an accelerator, a CPU. */

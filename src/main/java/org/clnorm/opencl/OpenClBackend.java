@@ -68,7 +68,6 @@ public final class OpenClBackend implements Backend {
     private final StrategyChoice choice;
     private final Kernels kernels;
     private final Transfers transfers;
-    private final Runnable afterCompiling;
     /** The buffers that memory is open over. Guarded by itself. */
     private final Map<cl_mem, OpenClMemory.Root> buffers = new HashMap<>();
 
@@ -110,11 +109,7 @@ public final class OpenClBackend implements Backend {
                 facts, fixed, tuned.orElse(StrategyTable.EMPTY).before(StrategyTable.DEFAULTS));
         this.info =
                 OpenCl.infoOf(facts, fixed == null ? Strategy.describeChoice(facts, tuned.isPresent()) : fixed.name());
-        if (facts.isPocl()) {
-            CompilerSignals.beforeCompiling();
-        }
-        this.afterCompiling = facts.isPocl() ? CompilerSignals::afterCompiling : () -> {};
-        this.kernels = new Kernels(context, device, facts.name(), afterCompiling, cache);
+        this.kernels = new Kernels(context, device, facts.name(), cache);
         this.transfers = new Transfers(queue, facts.isOclgrind());
     }
 
@@ -808,7 +803,6 @@ public final class OpenClBackend implements Backend {
         if (first) {
             if (facts.isPocl()) {
                 await(); // it compiles on a thread of its own
-                afterCompiling.run();
                 firstLaunches += System.nanoTime() - start;
             }
             kernels.ran(kernel);

@@ -252,19 +252,19 @@ final class ArchitectureTest {
 
     /** What a user of the library gets; the other packages need dependencies that are optional in the build. */
     @Test
-    void library_asItIs_needsJoclAndSlf4jOnly() {
+    void library_asItIs_needsJoclJnaAndSlf4jOnly() {
         check(classes()
                 .that()
                 .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
                 .should()
                 .onlyDependOnClassesThat()
-                .resideInAnyPackage("java..", "sun.misc", "org.jocl..", "org.slf4j..", ALL));
+                .resideInAnyPackage("java..", "com.sun.jna..", "org.jocl..", "org.slf4j..", ALL));
         check(noClasses()
                 .that()
                 .resideOutsideOfPackage(OPENCL)
                 .should()
                 .dependOnClassesThat()
-                .resideInAPackage("sun..")
+                .resideInAnyPackage("sun..", "com.sun..")
                 .because("only the signals that an OpenCL compiler takes over have no other interface"));
     }
 

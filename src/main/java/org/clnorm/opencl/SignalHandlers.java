@@ -1,0 +1,159 @@
+package org.clnorm.opencl;
+
+import com.sun.jna.Memory;
+import com.sun.jna.Native;
+import com.sun.jna.Platform;
+import com.sun.jna.Pointer;
+import java.util.concurrent.CountDownLatch;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
+
+/**
+ * Keeps the JVM's signal handlers where a driver puts its own in their place.
+ *
+ * <p>PoCL compiles with LLVM inside the process. When its devices are first asked for, LLVM takes over SIGSEGV and most
+ * other signals, to delete its temporary files when the process dies, and PoCL takes SIGFPE, so that a kernel may divide by
+ * zero. HotSpot raises both on purpose. At the first safepoint, then, LLVM deletes the files of a program that is being
+ * built, which fails, and puts the JVM's handlers back until the next build; a second thread's SIGSEGV at that moment ends
+ * the process without a word. And a division of integers by zero in Java throws nothing.
+ *
+ * <p>LLVM believes that it has the handlers until one of them was called. So it is enough to put the JVM's back once, and
+ * fast. What is left is the moment until that is done; where a safepoint falls into it, the next build is the next try.
+ * Java that is started with libjsig.so preloaded needs none of this.
+ */
+final class SignalHandlers {
+    private static final Logger log = LoggerFactory.getLogger(SignalHandlers.class);
+
+    /** The signals of POSIX; those above are for real time, and no driver's. */
+    private static final int SIGNALS = 31;
+
+    /** As everywhere. */
+    private static final int SIGSEGV = 11;
+
+    /** C's SIG_DFL. */
+    private static final long DEFAULT = 0;
+
+    /** More than {@code struct sigaction} has anywhere. Its first member is the handler. */
+    private static final int ACTION_BYTES = 256;
+
+    /** A driver that takes no handler in so many calls takes none. */
+    private static final int CALLS = 8;
+
+    /** How many calls are still watched: none once a handler for SIGSEGV was replaced before it was called. */
+    private static volatile int callsLeft = CALLS;
+
+    private final Pointer[] before = new Pointer[SIGNALS + 1];
+    private final CountDownLatch isWatching = new CountDownLatch(1);
+    private volatile boolean isOver;
+
+    private SignalHandlers() {
+        for (int signal = 1; signal <= SIGNALS; signal++) {
+            before[signal] = new Memory(ACTION_BYTES);
+            C.sigaction(signal, null, before[signal]);
+        }
+    }
+
+    /** Calls into drivers that may take signal handlers, and puts back what they took. */
+    static void keepDuring(Runnable call) {
+        if (callsLeft == 0 || !C.IS_NEEDED) {
+            call.run();
+        } else {
+            keep(call);
+        }
+    }
+
+    /** One after another, or one would take for the JVM's what another is about to put back. */
+    private static synchronized void keep(Runnable call) {
+        callsLeft = Math.max(0, callsLeft - 1);
+        SignalHandlers handlers = new SignalHandlers();
+        Thread watch = start(handlers::watch);
+        awaitUninterruptibly(handlers.isWatching::await);
+        try {
+            call.run();
+        } finally {
+            handlers.isOver = true;
+            awaitUninterruptibly(watch::join);
+            handlers.putAllBack();
+        }
+    }
+
+    private static Thread start(Runnable runnable) {
+        Thread thread = new Thread(runnable, "clnorm-signal-handlers");
+        thread.setDaemon(true);
+        thread.start();
+        return thread;
+    }
+
+    /** SIGSEGV cannot wait until the call is over, which takes a millisecond more. */
+    private void watch() {
+        Pointer now = new Memory(ACTION_BYTES);
+        do {
+            putBack(SIGSEGV, now);
+            isWatching.countDown();
+        } while (!isOver);
+    }
+
+    private void putAllBack() {
+        Pointer now = new Memory(ACTION_BYTES);
+        for (int signal = 1; signal <= SIGNALS; signal++) {
+            putBack(signal, now);
+        }
+    }
+
+    private void putBack(int signal, Pointer now) {
+        long wanted = before[signal].getLong(0);
+        if (C.sigaction(signal, null, now) != 0 || now.getLong(0) == wanted) {
+            return;
+        }
+        // The default is there for a moment while a handler that is to run once runs: LLVM has then given up what it
+        // took.
+        boolean wasCalled = now.getLong(0) == DEFAULT;
+        if (C.sigaction(signal, before[signal], null) == 0 && signal == SIGSEGV && !wasCalled) {
+            callsLeft = 0;
+        }
+    }
+
+    private interface Wait {
+        void await() throws InterruptedException;
+    }
+
+    private static void awaitUninterruptibly(Wait wait) {
+        boolean isInterrupted = false;
+        while (true) {
+            try {
+                wait.await();
+                break;
+            } catch (InterruptedException e) {
+                isInterrupted = true;
+            }
+        }
+        if (isInterrupted) {
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    /** The C library's, by JNA. */
+    private static final class C {
+        static final boolean IS_NEEDED = !isPreloaded() && register();
+
+        private static boolean isPreloaded() {
+            String preloaded = System.getenv("LD_PRELOAD");
+            return preloaded != null && preloaded.contains("libjsig");
+        }
+
+        private static boolean register() {
+            if (Platform.isWindows()) {
+                return false;
+            }
+            try {
+                Native.register(C.class, Platform.C_LIBRARY_NAME);
+                return true;
+            } catch (LinkageError | RuntimeException e) {
+                log.debug("The JVM's signal handlers cannot be kept: {}", e.toString());
+                return false;
+            }
+        }
+
+        static native int sigaction(int signal, Pointer action, Pointer before);
+    }
+}
