@@ -9,6 +9,8 @@ import java.nio.FloatBuffer;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -284,7 +286,14 @@ class OpenClBackendTest {
         }
     }
 
+    /** What each case gives on a backend of its own, by strategy: two tests ask, and opening one takes its while. */
+    private static final Map<String, List<Integer>> ALONE = new ConcurrentHashMap<>();
+
     private static List<Integer> alone(String strategy) {
+        return ALONE.computeIfAbsent(strategy, OpenClBackendTest::computeAlone);
+    }
+
+    private static List<Integer> computeAlone(String strategy) {
         List<Integer> alone = new ArrayList<>();
         for (int i = 0; i < CASES.size(); i++) {
             try (OpenClBackend on = DefaultDevice.open(strategy);
