@@ -2,7 +2,6 @@ package org.clnorm;
 
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -99,10 +98,7 @@ public final class Device implements AutoCloseable {
         List<DeviceCandidate> candidates = new ArrayList<>();
         for (OpenCl.Candidate candidate : found) {
             boolean isDefault = candidate == chosen;
-            Map<String, String> facts = new LinkedHashMap<>();
-            facts.put("index", candidate.index());
-            facts.putAll(candidate.facts().toMap());
-            candidates.add(new DeviceCandidate(candidate.info(), facts, isDefault, isDefault ? why : ""));
+            candidates.add(new DeviceCandidate(candidate.info(), candidate.inWords(), isDefault, isDefault ? why : ""));
         }
         boolean fallBack = isReference(selector) || found.isEmpty();
         try (Backend reference = new ReferenceBackend()) {

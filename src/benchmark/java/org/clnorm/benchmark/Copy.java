@@ -2,7 +2,7 @@ package org.clnorm.benchmark;
 
 import java.nio.FloatBuffer;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.Strategy;
 
 /** A copy of x by the OpenCL device: what the memory allows. */
 final class Copy implements Peer {

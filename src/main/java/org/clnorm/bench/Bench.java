@@ -4,10 +4,10 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import org.clnorm.backend.Operand;
-import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Strategy;
 
 /**
  * Times passes on a device against copies of the same device.

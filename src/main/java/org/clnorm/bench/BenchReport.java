@@ -10,7 +10,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.plan.DeviceFacts;
 
 /**
  * What a run found out, and where.

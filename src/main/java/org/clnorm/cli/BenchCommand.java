@@ -25,7 +25,7 @@ import org.clnorm.bench.against.ComparisonReport;
 import org.clnorm.bench.against.Verdict;
 import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.Strategy;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;

@@ -28,6 +28,7 @@ import java.util.Optional;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.clnorm.files.Draft;
+import org.clnorm.plan.DeviceFacts;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

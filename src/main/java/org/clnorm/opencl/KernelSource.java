@@ -7,6 +7,7 @@ import java.util.HashSet;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
+import org.clnorm.plan.KernelCatalogue;
 
 /**
  * The OpenCL C sources on the class path, with {@code #include} resolved here: a jar has no include folder. A file stands

@@ -5,6 +5,8 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.Launch;
 import org.jocl.CL;
 import org.jocl.CLException;
 import org.jocl.Pointer;

@@ -5,6 +5,7 @@ import static org.clnorm.opencl.OpenClException.statusOf;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -12,6 +13,8 @@ import java.util.Optional;
 import java.util.stream.Collectors;
 import org.clnorm.DeviceInfo;
 import org.clnorm.backend.Backend;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Strategy;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -50,6 +53,14 @@ public final class OpenCl {
         /** What is known of it. */
         public DeviceFacts facts() {
             return facts;
+        }
+
+        /** Its index and what is known of it besides {@link #info}, for a person to read. */
+        public Map<String, String> inWords() {
+            Map<String, String> words = new LinkedHashMap<>();
+            words.put("index", index);
+            words.putAll(facts.toMap());
+            return words;
         }
 
         /** Who it is, with the strategy that it would get. */

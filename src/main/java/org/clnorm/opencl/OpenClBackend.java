@@ -34,6 +34,16 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.plan.Coefficients;
+import org.clnorm.plan.Copy;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.PassKind;
+import org.clnorm.plan.Passes;
+import org.clnorm.plan.Place;
+import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyChoice;
+import org.clnorm.plan.StrategyTable;
 import org.clnorm.view.View;
 import org.jocl.CL;
 import org.jocl.Pointer;
@@ -538,7 +548,7 @@ public final class OpenClBackend implements Backend {
     }
 
     private SavedStatistics newSavedStatistics(int groups, int blocks) {
-        long elements = (long) OpenClSavedStatistics.ROWS * OpenClSavedStatistics.pitch(groups, blocks);
+        long elements = (long) Coefficients.ROWS * Coefficients.pitch(groups, blocks);
         Plans plans = newPlans();
         OpenClMemory memory;
         try {
@@ -606,7 +616,7 @@ public final class OpenClBackend implements Backend {
     public ChannelMoments moments(ReduceForward pass) {
         OpenClSavedStatistics room = (OpenClSavedStatistics) pass.room();
         run(Passes.MOMENTS, pass, room.plans(), choice.split(Pass.FORWARD, pass.shape(), pass.layout()));
-        double[][] rows = readRows(room, OpenClSavedStatistics.MEAN_HI, 4); // hi, lo, M2, the unit they are in
+        double[][] rows = readRows(room, Coefficients.MEAN_HI, 4); // hi, lo, M2, the unit they are in
         double[] mean = rows[0];
         double[] squares = rows[2];
         Arrays.setAll(mean, c -> (mean[c] + rows[1][c]) / rows[3][c]);
@@ -634,7 +644,7 @@ public final class OpenClBackend implements Backend {
             estimate[c] *= unit[c] * unit[c];
         }
         synchronized (lock) {
-            writeRows(saved, OpenClSavedStatistics.MEAN_HI, mean, rest, variance, estimate, unit);
+            writeRows(saved, Coefficients.MEAN_HI, mean, rest, variance, estimate, unit);
             run(Passes.COMBINED, pass, saved.plans(), null);
         }
     }
@@ -643,7 +653,7 @@ public final class OpenClBackend implements Backend {
     public GradientSums gradientSums(ReduceBackward pass) {
         OpenClSavedStatistics saved = (OpenClSavedStatistics) pass.saved();
         run(Passes.SUMS, pass, saved.plans(), choice.split(Pass.BACKWARD, pass.shape(), pass.layout()));
-        double[][] rows = readRows(saved, OpenClSavedStatistics.UNIT, 3);
+        double[][] rows = readRows(saved, Coefficients.UNIT, 3);
         double[] dyx = rows[2];
         Arrays.setAll(dyx, c -> dyx[c] / rows[0][c]);
         return new GradientSums(pass.shape().batch() * pass.shape().spatial(), rows[1], dyx);
@@ -664,7 +674,7 @@ public final class OpenClBackend implements Backend {
             ownDyx[c] = Math.scalb(ownDyx[c], -(int) exponent[c]);
         }
         synchronized (lock) {
-            writeRows(saved, OpenClSavedStatistics.GRAD_DY, pass.own().dy(), ownDyx, dy, dyx, exponent);
+            writeRows(saved, Coefficients.GRAD_DY, pass.own().dy(), ownDyx, dy, dyx, exponent);
             run(
                     Passes.COMBINED_GRADIENT,
                     pass,
@@ -684,7 +694,7 @@ public final class OpenClBackend implements Backend {
 
     /** Of one block; its groups only. */
     private double[][] readRows(OpenClSavedStatistics saved, int first, int count) {
-        int pitch = OpenClSavedStatistics.pitch(saved.groups(), 1);
+        int pitch = Coefficients.pitch(saved.groups(), 1);
         FloatBuffer numbers = FloatBuffer.allocate(count * pitch);
         read(saved.row(first), numbers);
         double[][] rows = new double[count][saved.groups()];
@@ -697,7 +707,7 @@ public final class OpenClBackend implements Backend {
     }
 
     private void writeRows(OpenClSavedStatistics saved, int first, double[]... rows) {
-        int pitch = OpenClSavedStatistics.pitch(saved.groups(), 1);
+        int pitch = Coefficients.pitch(saved.groups(), 1);
         FloatBuffer numbers = FloatBuffer.allocate(rows.length * pitch);
         for (int row = 0; row < rows.length; row++) {
             for (int group = 0; group < saved.groups(); group++) {
@@ -708,12 +718,12 @@ public final class OpenClBackend implements Backend {
     }
 
     private void checkFinite(OpenClSavedStatistics saved) {
-        int pitch = OpenClSavedStatistics.pitch(saved.groups(), saved.blocks());
-        float[] means = readRow(saved, OpenClSavedStatistics.MEAN, pitch);
-        float[] variances = readRow(saved, OpenClSavedStatistics.VARIANCE, pitch);
-        float[] units = readRow(saved, OpenClSavedStatistics.UNIT, pitch);
+        int pitch = Coefficients.pitch(saved.groups(), saved.blocks());
+        float[] means = readRow(saved, Coefficients.MEAN, pitch);
+        float[] variances = readRow(saved, Coefficients.VARIANCE, pitch);
+        float[] units = readRow(saved, Coefficients.UNIT, pitch);
         for (int i = 0; i < pitch; i++) {
-            int group = i % OpenClSavedStatistics.blockPitch(saved.groups());
+            int group = i % Coefficients.blockPitch(saved.groups());
             double variance = variances[i] / ((double) units[i] * units[i]);
             if (group < saved.groups() && !(Float.isFinite(means[i]) && Float.isFinite((float) variance))) {
                 throw new NonFiniteException(group, means[i], variance);

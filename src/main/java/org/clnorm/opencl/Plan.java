@@ -4,6 +4,11 @@ import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.DataType;
 import org.clnorm.backend.Operand;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.PassKind;
+import org.clnorm.plan.Place;
+import org.clnorm.plan.ReduceFoldApply;
+import org.clnorm.plan.Strategy;
 import org.clnorm.view.View;
 
 /** The launches of a pass, ready to be enqueued again and again. Used under the backend's lock. */

@@ -3,6 +3,7 @@ package org.clnorm.opencl;
 import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Operand;
+import org.clnorm.plan.PassKind;
 
 /** The plans of a layer, the last used first. Used under the backend's lock. */
 final class Plans {

@@ -8,6 +8,7 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Iterator;
 import java.util.function.Consumer;
+import org.clnorm.plan.DeviceFacts;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;

@@ -9,6 +9,9 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 import java.util.Optional;
 import org.clnorm.files.WholeFile;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyTable;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

@@ -4,11 +4,11 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
-import org.clnorm.opencl.DeviceFacts;
-import org.clnorm.opencl.Pass;
-import org.clnorm.opencl.Strategy;
-import org.clnorm.opencl.StrategyTable;
-import org.clnorm.opencl.StrategyTable.Pattern;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyTable;
+import org.clnorm.plan.StrategyTable.Pattern;
 import org.clnorm.view.View;
 
 /** What could be the fastest for a pass over a view: first the forms, then the best form with other parameters. */

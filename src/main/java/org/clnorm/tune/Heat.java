@@ -1,8 +1,8 @@
 package org.clnorm.tune;
 
 import java.util.Map;
-import org.clnorm.opencl.Pass;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.Strategy;
 
 /**
  * What came of one pass over one shape.

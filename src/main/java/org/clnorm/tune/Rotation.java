@@ -11,7 +11,7 @@ import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.bench.Operands;
-import org.clnorm.opencl.Pass;
+import org.clnorm.plan.Pass;
 
 /**
  * The tensors of a rung, in as many sets as exceed the caches, so that every call reads from memory what it would there.

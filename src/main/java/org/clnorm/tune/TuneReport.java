@@ -9,14 +9,14 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
-import org.clnorm.opencl.DeviceFacts;
-import org.clnorm.opencl.Pass;
-import org.clnorm.opencl.Strategy;
-import org.clnorm.opencl.StrategyTable;
-import org.clnorm.opencl.StrategyTable.Condition;
-import org.clnorm.opencl.StrategyTable.Pattern;
-import org.clnorm.opencl.StrategyTable.Range;
-import org.clnorm.opencl.StrategyTable.Row;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyTable;
+import org.clnorm.plan.StrategyTable.Condition;
+import org.clnorm.plan.StrategyTable.Pattern;
+import org.clnorm.plan.StrategyTable.Range;
+import org.clnorm.plan.StrategyTable.Row;
 import org.clnorm.view.View;
 
 /**

@@ -11,11 +11,11 @@ import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Stream;
 import org.clnorm.backend.Backend;
-import org.clnorm.opencl.DeviceFacts;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.opencl.Pass;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.Strategy;
 import org.clnorm.verify.OutputCheck;
 import org.clnorm.view.View;
 

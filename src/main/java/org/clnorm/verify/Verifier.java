@@ -18,12 +18,12 @@ import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.clnorm.DataType;
-import org.clnorm.opencl.DeviceFacts;
-import org.clnorm.opencl.KernelCatalogue;
-import org.clnorm.opencl.KernelCatalogue.Entry;
-import org.clnorm.opencl.KernelCatalogue.Step;
 import org.clnorm.opencl.OpenCl;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue.Entry;
+import org.clnorm.plan.KernelCatalogue.Step;
+import org.clnorm.plan.Strategy;
 import org.clnorm.verify.VerifierQueue.Task;
 import org.clnorm.verify.VerifyReport.Row;
 

@@ -13,7 +13,7 @@ import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import org.clnorm.DataType;
 import org.clnorm.backend.Backend;
-import org.clnorm.opencl.KernelCatalogue.Entry;
+import org.clnorm.plan.KernelCatalogue.Entry;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.verify.CaseResult.Share;
 import org.clnorm.verify.VerifierCase.Data;

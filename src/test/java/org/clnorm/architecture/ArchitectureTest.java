@@ -36,7 +36,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Who may know whom:
  *
- * <pre>cli → example, tune, verify, bench → layers (the root package) → opencl, reference → backend, view → vocabulary</pre>
+ * <pre>cli → example, tune, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary</pre>
  *
  * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
  * renamed does not take its rule with it.
@@ -45,6 +45,7 @@ final class ArchitectureTest {
     private static final String ALL = "org.clnorm..";
     private static final String ROOT = "org.clnorm";
     private static final String OPENCL = "org.clnorm.opencl..";
+    private static final String PLAN = "org.clnorm.plan..";
     private static final String REFERENCE = "org.clnorm.reference..";
     private static final String BACKEND = "org.clnorm.backend..";
     private static final String VIEW = "org.clnorm.view..";
@@ -157,7 +158,7 @@ final class ArchitectureTest {
                 .that()
                 .resideInAnyPackage(OPENCL, REFERENCE)
                 .should()
-                .dependOnClassesThat(oursOutside(OPENCL, REFERENCE, BACKEND, VIEW, FILES)));
+                .dependOnClassesThat(oursOutside(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, FILES)));
     }
 
     @Test
@@ -172,6 +173,18 @@ final class ArchitectureTest {
                 .resideInAnyPackage("java..", ALL));
     }
 
+    /** It decides, and is tested without a device. */
+    @Test
+    void plan_asItIs_knowsWhereGroupsLieAndNoDevice() {
+        check(noClasses().that().resideInAPackage(PLAN).should().dependOnClassesThat(oursOutside(PLAN, BACKEND, VIEW)));
+        check(classes()
+                .that()
+                .resideInAPackage(PLAN)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", ALL));
+    }
+
     @Test
     void layers_asTheyAre_knowNoTools() {
         check(noClasses()
@@ -179,7 +192,7 @@ final class ArchitectureTest {
                 .resideInAPackage(ROOT)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(VIEW, FOLDING, DIAGNOSTICS, IO, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
+                .resideInAnyPackage(PLAN, VIEW, FOLDING, DIAGNOSTICS, IO, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
     }
 
     @Test
@@ -236,7 +249,7 @@ final class ArchitectureTest {
                 .resideInAPackage(EXAMPLE)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(OPENCL, REFERENCE, BACKEND, VIEW, IO, VERIFY, BENCH, TUNE)
+                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, IO, VERIFY, BENCH, TUNE)
                 .because("its readers are to do the same, and have nothing else"));
     }
 
@@ -255,7 +268,7 @@ final class ArchitectureTest {
     void library_asItIs_needsJoclJnaAndSlf4jOnly() {
         check(classes()
                 .that()
-                .resideInAnyPackage(ROOT, OPENCL, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
+                .resideInAnyPackage(ROOT, OPENCL, PLAN, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
                 .should()
                 .onlyDependOnClassesThat()
                 .resideInAnyPackage("java..", "com.sun.jna..", "org.jocl..", "org.slf4j..", ALL));

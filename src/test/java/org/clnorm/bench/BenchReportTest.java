@@ -15,7 +15,7 @@ import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
-import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.plan.DeviceFacts;
 import org.junit.jupiter.api.Test;
 import org.w3c.dom.Document;
 import org.w3c.dom.Element;

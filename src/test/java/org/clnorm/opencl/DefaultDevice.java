@@ -3,6 +3,7 @@ package org.clnorm.opencl;
 import java.util.List;
 import java.util.stream.Stream;
 import org.clnorm.Device;
+import org.clnorm.plan.Strategy;
 import org.jocl.CL;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_context;

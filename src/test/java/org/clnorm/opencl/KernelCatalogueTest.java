@@ -14,7 +14,9 @@ import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
-import org.clnorm.opencl.KernelCatalogue.Entry;
+import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue.Entry;
+import org.clnorm.plan.Strategy;
 import org.junit.jupiter.api.Test;
 
 class KernelCatalogueTest {

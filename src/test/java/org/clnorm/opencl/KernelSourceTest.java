@@ -11,7 +11,8 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.clnorm.opencl.KernelCatalogue.Entry;
+import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue.Entry;
 import org.junit.jupiter.api.Test;
 
 class KernelSourceTest {

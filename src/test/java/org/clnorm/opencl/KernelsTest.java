@@ -5,7 +5,10 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.ArrayList;
 import java.util.List;
-import org.clnorm.opencl.KernelCatalogue.Entry;
+import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue.Entry;
+import org.clnorm.plan.Launch;
+import org.clnorm.plan.Strategy;
 import org.jocl.CL;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;

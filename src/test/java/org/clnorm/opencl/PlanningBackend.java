@@ -26,6 +26,17 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
+import org.clnorm.plan.Copy;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Launch;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.PassKind;
+import org.clnorm.plan.Passes;
+import org.clnorm.plan.Place;
+import org.clnorm.plan.ReduceFoldApply;
+import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyChoice;
+import org.clnorm.plan.StrategyTable;
 import org.clnorm.view.View;
 
 /** A device that is not here: it plans passes as {@link OpenClBackend} does, and runs none. */

@@ -14,6 +14,7 @@ import org.clnorm.Shape;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.RunningStatistics;
+import org.clnorm.plan.Strategy;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;

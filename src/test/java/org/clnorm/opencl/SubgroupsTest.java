@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.plan.Strategy;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 

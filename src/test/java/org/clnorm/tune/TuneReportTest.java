@@ -7,11 +7,11 @@ import java.util.Map;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
-import org.clnorm.opencl.DeviceFacts;
-import org.clnorm.opencl.Pass;
-import org.clnorm.opencl.Strategy;
-import org.clnorm.opencl.StrategyTable;
-import org.clnorm.opencl.StrategyTable.Row;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyTable;
+import org.clnorm.plan.StrategyTable.Row;
 import org.clnorm.view.View;
 import org.junit.jupiter.api.Test;
 

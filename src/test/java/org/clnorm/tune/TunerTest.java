@@ -29,8 +29,8 @@ import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.opencl.Pass;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.Pass;
+import org.clnorm.plan.Strategy;
 import org.junit.jupiter.api.Test;
 
 class TunerTest {

@@ -20,10 +20,10 @@ import org.clnorm.Layout;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
-import org.clnorm.opencl.DeviceFacts;
-import org.clnorm.opencl.KernelCatalogue;
-import org.clnorm.opencl.KernelCatalogue.Entry;
-import org.clnorm.opencl.Strategy;
+import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue.Entry;
+import org.clnorm.plan.Strategy;
 import org.junit.jupiter.api.Test;
 
 /** That docs/support.md says what the cases of the verifier, the catalogue of kernels and the strategies say. */

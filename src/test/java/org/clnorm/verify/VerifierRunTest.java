@@ -31,7 +31,7 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.SavedStatistics;
-import org.clnorm.opencl.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.reference.ReferenceBackend;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;

@@ -16,7 +16,7 @@ import java.util.stream.Stream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipException;
 import java.util.zip.ZipFile;
-import org.clnorm.opencl.KernelCatalogue;
+import org.clnorm.plan.KernelCatalogue;
 
 /**
  * A build of this library that can be loaded beside this one, any number of times: this build itself, this build with the

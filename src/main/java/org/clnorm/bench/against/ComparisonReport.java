@@ -12,7 +12,7 @@ import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
 import org.clnorm.bench.BenchReport;
-import org.clnorm.opencl.DeviceFacts;
+import org.clnorm.plan.DeviceFacts;
 
 /**
  * What a comparison found out, and where.

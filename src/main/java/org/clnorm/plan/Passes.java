@@ -1,9 +1,9 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
-import static org.clnorm.opencl.Argument.arguments;
-import static org.clnorm.opencl.Argument.named;
-import static org.clnorm.opencl.ReduceFoldApply.Direction.BACKWARD;
-import static org.clnorm.opencl.ReduceFoldApply.Direction.FORWARD;
+import static org.clnorm.plan.Argument.arguments;
+import static org.clnorm.plan.Argument.named;
+import static org.clnorm.plan.ReduceFoldApply.Direction.BACKWARD;
+import static org.clnorm.plan.ReduceFoldApply.Direction.FORWARD;
 
 import java.util.List;
 import java.util.stream.Stream;
@@ -24,15 +24,15 @@ import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.RunningStatistics;
 import org.clnorm.backend.SavedStatistics;
-import org.clnorm.opencl.ReduceFoldApply.Steps;
+import org.clnorm.plan.ReduceFoldApply.Steps;
 import org.clnorm.view.View;
 
 /** The passes of all normalizations: each is a view and the arguments of a fold, whose formulas are in folds.clh. */
-final class Passes {
+public final class Passes {
     private static final List<Place> ROW_AFFINE = List.of(Place.ROW_GAMMA, Place.ROW_BETA);
 
     /** Forward with the batch's statistics. It leaves the running ones alone where the host looks at the batch's first. */
-    static final PassKind<ForwardTraining> TRAINING = new PassKind<>(
+    public static final PassKind<ForwardTraining> TRAINING = new PassKind<>(
             Pass.FORWARD,
             pass -> view(pass.normalization(), pass.shape(), pass.layout()),
             pass -> byElement(pass.normalization()),
@@ -42,7 +42,7 @@ final class Passes {
             Passes::steps);
 
     /** The update of the running statistics alone, from what {@link #TRAINING} left. */
-    static final PassKind<ForwardTraining> TRACKING = new PassKind<>(
+    public static final PassKind<ForwardTraining> TRACKING = new PassKind<>(
             Pass.FORWARD,
             TRAINING.view(),
             TRAINING.byElement(),
@@ -55,7 +55,7 @@ final class Passes {
             (pass, over) -> new Steps(track(pass, over)));
 
     /** Forward with given statistics. */
-    static final PassKind<ForwardInference> INFERENCE = new PassKind<>(
+    public static final PassKind<ForwardInference> INFERENCE = new PassKind<>(
             Pass.INFERENCE,
             pass -> given(pass.normalization(), pass.shape(), pass.layout()),
             pass -> false,
@@ -65,7 +65,7 @@ final class Passes {
             Passes::steps);
 
     /** Backward, of either. */
-    static final PassKind<Backward> GRADIENT = new PassKind<>(
+    public static final PassKind<Backward> GRADIENT = new PassKind<>(
             Pass.BACKWARD,
             pass -> pass.frozen()
                     ? given(pass.normalization(), pass.shape(), pass.layout())
@@ -77,7 +77,7 @@ final class Passes {
             Passes::steps);
 
     /** The moments of x, which stay in the coefficients. */
-    static final PassKind<ReduceForward> MOMENTS = new PassKind<>(
+    public static final PassKind<ReduceForward> MOMENTS = new PassKind<>(
             Pass.FORWARD,
             pass -> View.batch(pass.shape(), pass.layout()),
             pass -> false,
@@ -90,7 +90,7 @@ final class Passes {
             (pass, over) -> over.reduced(FORWARD, List.of(named("least", 0f)), ""));
 
     /** Forward with moments that are in the coefficients. */
-    static final PassKind<ForwardCombined> COMBINED = new PassKind<>(
+    public static final PassKind<ForwardCombined> COMBINED = new PassKind<>(
             Pass.INFERENCE,
             Passes::viewOrOneRow,
             pass -> false,
@@ -100,7 +100,7 @@ final class Passes {
             Passes::steps);
 
     /** The sums of a backward pass, which stay in the coefficients. */
-    static final PassKind<ReduceBackward> SUMS = new PassKind<>(
+    public static final PassKind<ReduceBackward> SUMS = new PassKind<>(
             Pass.BACKWARD,
             pass -> View.batch(pass.shape(), pass.layout()),
             pass -> false,
@@ -120,7 +120,7 @@ final class Passes {
             });
 
     /** Backward with sums that are in the coefficients. */
-    static final PassKind<BackwardCombined> COMBINED_GRADIENT = new PassKind<>(
+    public static final PassKind<BackwardCombined> COMBINED_GRADIENT = new PassKind<>(
             Pass.BACKWARD,
             pass -> View.batch(pass.shape(), pass.layout()),
             pass -> false,
@@ -139,7 +139,7 @@ final class Passes {
     }
 
     /** What a normalization of the tensor itself goes over. */
-    static View view(Normalization normalization, Shape shape, Layout layout) {
+    public static View view(Normalization normalization, Shape shape, Layout layout) {
         if (normalization.grouping() instanceof Grouping.Channels channels) {
             return View.channels(shape, layout, Math.toIntExact(shape.channels() / channels.groups()));
         }
@@ -216,7 +216,7 @@ final class Passes {
         forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
         (byElement ? Place.ROW_GAMMA : Place.GAMMA).put(pass.gamma(), places);
         (byElement ? Place.ROW_BETA : Place.BETA).put(pass.beta(), places);
-        ((OpenClSavedStatistics) pass.saved())
+        ((Coefficients) pass.saved())
                 .keep(pass.epsilon(), byElement ? pass.gamma() : null, byElement ? pass.beta() : null);
         running(pass.running(), places);
     }
@@ -249,8 +249,8 @@ final class Passes {
         Place.DGAMMA.put(pass.dgamma(), places);
         Place.DBETA.put(pass.dbeta(), places);
         if (byElement(pass.normalization())) {
-            Place.ROW_GAMMA.put(((OpenClSavedStatistics) pass.saved()).rowGamma(), places);
-            Place.ROW_BETA.put(((OpenClSavedStatistics) pass.saved()).rowBeta(), places);
+            Place.ROW_GAMMA.put(((Coefficients) pass.saved()).rowGamma(), places);
+            Place.ROW_BETA.put(((Coefficients) pass.saved()).rowBeta(), places);
         }
     }
 
@@ -280,7 +280,7 @@ final class Passes {
     }
 
     private static void coefficients(SavedStatistics saved, Operand[] places) {
-        Place.COEFFICIENTS.put(((OpenClSavedStatistics) saved).coefficients(), places);
+        Place.COEFFICIENTS.put(((Coefficients) saved).coefficients(), places);
     }
 
     /** Whether the fold updates the running statistics: not where the host looks first, or several blocks enter. */
@@ -345,7 +345,7 @@ final class Passes {
                 affineStride(Normalization.BATCH, over.view()),
                 named("parts", 0),
                 named("accumulate", flag(pass.accumulate())),
-                epsilon(((OpenClSavedStatistics) pass.saved()).epsilon()),
+                epsilon(((Coefficients) pass.saved()).epsilon()),
                 named("count", 1f),
                 named("last_count", 1f),
                 statistic(Normalization.BATCH),
@@ -387,7 +387,7 @@ final class Passes {
                 affineStride(normalization, view),
                 named("parts", flag(parts)),
                 named("accumulate", flag(pass.accumulate())),
-                epsilon(((OpenClSavedStatistics) pass.saved()).epsilon()),
+                epsilon(((Coefficients) pass.saved()).epsilon()),
                 sharedCounts(view),
                 statistic(normalization),
                 named("joined", view.joined()),

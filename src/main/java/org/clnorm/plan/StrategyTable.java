@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.io.IOException;
 import java.io.InputStream;
@@ -254,7 +254,7 @@ public record StrategyTable(List<Row> rows) {
      *
      * @throws IllegalArgumentException for a line that is no row; the message has its number and what is wrong
      */
-    static StrategyTable parse(String text) {
+    public static StrategyTable parse(String text) {
         List<Row> rows = new ArrayList<>();
         int number = 0;
         for (String line : text.split("\n", -1)) {

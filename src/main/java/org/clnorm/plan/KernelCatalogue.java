@@ -1,12 +1,12 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
-import static org.clnorm.opencl.KernelCatalogue.Step.APPLY;
-import static org.clnorm.opencl.KernelCatalogue.Step.CACHED;
-import static org.clnorm.opencl.KernelCatalogue.Step.COPY;
-import static org.clnorm.opencl.KernelCatalogue.Step.FOLD;
-import static org.clnorm.opencl.KernelCatalogue.Step.FUSED;
-import static org.clnorm.opencl.KernelCatalogue.Step.PIPELINED;
-import static org.clnorm.opencl.KernelCatalogue.Step.REDUCE;
+import static org.clnorm.plan.KernelCatalogue.Step.APPLY;
+import static org.clnorm.plan.KernelCatalogue.Step.CACHED;
+import static org.clnorm.plan.KernelCatalogue.Step.COPY;
+import static org.clnorm.plan.KernelCatalogue.Step.FOLD;
+import static org.clnorm.plan.KernelCatalogue.Step.FUSED;
+import static org.clnorm.plan.KernelCatalogue.Step.PIPELINED;
+import static org.clnorm.plan.KernelCatalogue.Step.REDUCE;
 
 import java.util.List;
 import java.util.Map;
@@ -229,7 +229,7 @@ public final class KernelCatalogue {
         return view instanceof View.Segmented ? "_segmented" : "_columnar";
     }
 
-    static Entry entry(String name) {
+    public static Entry entry(String name) {
         Entry entry = BY_NAME.get(name);
         if (entry == null) {
             throw new IllegalArgumentException("No kernel is named '" + name + "'");

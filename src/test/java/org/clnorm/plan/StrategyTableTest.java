@@ -1,12 +1,12 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
-import org.clnorm.opencl.StrategyTable.Pattern;
-import org.clnorm.opencl.StrategyTable.Range;
-import org.clnorm.opencl.StrategyTable.Row;
+import org.clnorm.plan.StrategyTable.Pattern;
+import org.clnorm.plan.StrategyTable.Range;
+import org.clnorm.plan.StrategyTable.Row;
 import org.clnorm.view.View;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;

@@ -1,15 +1,15 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
-import static org.clnorm.opencl.Argument.arguments;
-import static org.clnorm.opencl.Argument.named;
-import static org.clnorm.opencl.Place.COEFFICIENTS;
-import static org.clnorm.opencl.Place.DRESIDUAL;
-import static org.clnorm.opencl.Place.DX;
-import static org.clnorm.opencl.Place.DY;
-import static org.clnorm.opencl.Place.PARTIALS;
-import static org.clnorm.opencl.Place.RESIDUAL;
-import static org.clnorm.opencl.Place.X;
-import static org.clnorm.opencl.Place.Y;
+import static org.clnorm.plan.Argument.arguments;
+import static org.clnorm.plan.Argument.named;
+import static org.clnorm.plan.Place.COEFFICIENTS;
+import static org.clnorm.plan.Place.DRESIDUAL;
+import static org.clnorm.plan.Place.DX;
+import static org.clnorm.plan.Place.DY;
+import static org.clnorm.plan.Place.PARTIALS;
+import static org.clnorm.plan.Place.RESIDUAL;
+import static org.clnorm.plan.Place.X;
+import static org.clnorm.plan.Place.Y;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -23,7 +23,7 @@ import org.clnorm.view.View;
  *
  * @param affineByElement whether groups are rows, and γ and β go by their elements
  */
-record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean affineByElement) {
+public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean affineByElement) {
     /** The kernels of a direction, and what they go over. */
     enum Direction {
         FORWARD(
@@ -89,7 +89,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      *
      * @param partials floats that its launches leave to each other
      */
-    record Steps(List<Launch> launches, long partials) {
+    public record Steps(List<Launch> launches, long partials) {
         Steps(Launch... launches) {
             this(List.of(launches), 0);
         }
@@ -106,7 +106,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      * Whether vectors lie as a strategy needs them: a single work-item's may lie anywhere, others' at multiples of their
      * width. Asked in each step; it allocates nothing.
      */
-    static boolean isAligned(View view, Strategy strategy, List<Place> tensors, Operand[] places) {
+    public static boolean isAligned(View view, Strategy strategy, List<Place> tensors, Operand[] places) {
         int width = strategy.vectorWidth();
         if (strategy.items() == 1 || width == 1) {
             return true;
@@ -270,10 +270,10 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     Launch sumParts(int accumulate) {
         return sumParts(
                 COEFFICIENTS,
-                (long) OpenClSavedStatistics.GRAD_GAMMA * pitch(),
-                (long) OpenClSavedStatistics.GRAD_BETA * pitch(),
+                (long) Coefficients.GRAD_GAMMA * pitch(),
+                (long) Coefficients.GRAD_BETA * pitch(),
                 blocks(),
-                OpenClSavedStatistics.blockPitch(view.groups()),
+                Coefficients.blockPitch(view.groups()),
                 view.groups(),
                 accumulate);
     }
@@ -303,7 +303,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
         View.Segmented rows = (View.Segmented) view;
         View.Columnar matrix = new View.Columnar(rows.length(), rows.groups(), 1);
         Geometry geometry = Geometry.of(strategy, matrix, computeUnits);
-        int pitch = OpenClSavedStatistics.pitch(matrix);
+        int pitch = Coefficients.pitch(matrix);
         return new Steps(
                 List.of(
                         launch(
@@ -332,7 +332,7 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
      */
     Steps rowGradients(List<Argument> fold, List<Argument> pointwise, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
-        int pitch = OpenClSavedStatistics.pitch(rows.length(), 1);
+        int pitch = Coefficients.pitch(rows.length(), 1);
         int perSlice = Geometry.rowsPerSlice(strategy, rows, computeUnits);
         int slices = (rows.groups() + perSlice - 1) / perSlice;
         return new Steps(
@@ -474,6 +474,6 @@ record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean a
     }
 
     private int pitch() {
-        return OpenClSavedStatistics.pitch(view);
+        return Coefficients.pitch(view);
     }
 }

@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.util.List;
 import java.util.Objects;
@@ -11,14 +11,14 @@ import org.clnorm.DataType;
  * @param macros those of the pass, besides the strategy's
  * @param arguments in the kernel's order
  */
-record Launch(String kernel, Strategy strategy, String macros, long workGroups, List<Argument> arguments) {
+public record Launch(String kernel, Strategy strategy, String macros, long workGroups, List<Argument> arguments) {
     /**
      * The same with the macros that say how its tensors are stored; the most usual way needs none. A tensor that is not
      * there is as those are that are, where these are alike: whether it is there makes no binary more.
      *
      * @param types by place; null where there is no tensor
      */
-    Launch storing(DataType[] types) {
+    public Launch storing(DataType[] types) {
         List<Place> tensors = arguments.stream()
                 .map(Argument::value)
                 .filter(value -> value instanceof Place place && place.storage() != null)
@@ -40,12 +40,12 @@ record Launch(String kernel, Strategy strategy, String macros, long workGroups, 
     }
 
     /** The compiler's options, which together with the kernel's name tell its binary from all others. */
-    String options() {
+    public String options() {
         return strategy.options(KernelCatalogue.entry(kernel).geometry()) + macros;
     }
 
     /** Work-items in all. */
-    long items() {
+    public long items() {
         return workGroups * strategy.items();
     }
 }

@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import org.clnorm.view.View;
 
@@ -15,7 +15,7 @@ import org.clnorm.view.View;
  * @param flatSlices work-groups of the apply step of a columnar view
  * @param flatPerSlice elements each of them takes
  */
-record Geometry(
+public record Geometry(
         int slices,
         int stripes,
         int ownGroups,
@@ -64,7 +64,7 @@ record Geometry(
     /** The partials' 4 floats per slice and group are to be no more than this, 1 MB, or a hundredth of the tensor. */
     private static final long SMALL_PARTIALS = 1 << 18;
 
-    static Geometry of(Strategy strategy, View view, int computeUnits) {
+    public static Geometry of(Strategy strategy, View view, int computeUnits) {
         int wanted = (int) ceil(
                 (long) Math.max(1, computeUnits) * GROUPS_PER_UNIT,
                 view.blocks().count());
@@ -100,7 +100,7 @@ record Geometry(
 
     private static long mostSlices(View view) {
         long floats = Math.max(SMALL_PARTIALS, view.elements() / 100);
-        return Math.max(1, floats / (5L * OpenClSavedStatistics.pitch(view)));
+        return Math.max(1, floats / (5L * Coefficients.pitch(view)));
     }
 
     private static Geometry segmented(View.Segmented view, int slices, int ownGroups, int segmentsPerSlice, int chunk) {
@@ -239,7 +239,7 @@ record Geometry(
     }
 
     /** Work-groups of the reduce step, and of the apply step of a segmented view. */
-    int workGroups() {
+    public int workGroups() {
         return Math.multiplyExact(slices, stripes);
     }
 

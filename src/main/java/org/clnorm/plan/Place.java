@@ -1,13 +1,13 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import org.clnorm.backend.Operand;
 
 /**
  * What kernels call the memory that they work on. Which memory it is may change from one call of a pass to the next.
- * {@link #COEFFICIENTS} are what a pass leaves to the next ({@link OpenClSavedStatistics}), {@link #PARTIALS} what the
+ * {@link #COEFFICIENTS} are what a pass leaves to the next ({@link Coefficients}), {@link #PARTIALS} what the
  * reduce step leaves to the fold step.
  */
-enum Place {
+public enum Place {
     X("X"),
     RESIDUAL("RES"),
     Y("Y"),
@@ -49,17 +49,17 @@ enum Place {
     }
 
     /** Whether kernels take a buffer and an offset; else they take a buffer. */
-    boolean hasOffset() {
+    public boolean hasOffset() {
         return this != COEFFICIENTS && this != PARTIALS;
     }
 
     /** Puts an operand there; null when it is absent. */
-    void put(Operand operand, Operand[] places) {
+    public void put(Operand operand, Operand[] places) {
         places[ordinal()] = operand;
     }
 
     /** The operand there, or null. */
-    Operand of(Operand[] places) {
+    public Operand of(Operand[] places) {
         return places[ordinal()];
     }
 }

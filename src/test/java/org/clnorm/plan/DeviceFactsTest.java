@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;

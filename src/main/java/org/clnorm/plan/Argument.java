@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.util.List;
 import java.util.Locale;
@@ -11,9 +11,9 @@ import java.util.stream.Stream;
  * @param value an Integer, Long or Float is the value of an int, long or float; a {@link Place} is a buffer, and its offset
  *     where it has one
  */
-record Argument(String name, Object value) {
+public record Argument(String name, Object value) {
     /** Throws an IllegalArgumentException where no kernel can have such a value. */
-    Argument {
+    public Argument {
         if (!(value instanceof Integer || value instanceof Long || value instanceof Float || value instanceof Place)) {
             throw new IllegalArgumentException(name + " is " + value + ", which is no argument of a kernel");
         }

@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -80,7 +80,7 @@ public record Strategy(
     private static final Pattern VERSION = Pattern.compile("^OpenCL (\\d+)\\.");
 
     /** OpenCL C 1.2, without sub-groups. */
-    static final String PLAIN_LANGUAGE = "-cl-std=CL1.2 -DSUBGROUPS=0";
+    public static final String PLAIN_LANGUAGE = "-cl-std=CL1.2 -DSUBGROUPS=0";
 
     /** Work-items in a work-group. */
     public int items() {
@@ -93,7 +93,7 @@ public record Strategy(
     }
 
     /** The macros of kernels, with their values. */
-    Map<String, Integer> macros() {
+    public Map<String, Integer> macros() {
         Map<String, Integer> macros = new LinkedHashMap<>();
         macros.put("VW", vectorWidth);
         macros.put("WX", workX);
@@ -195,7 +195,7 @@ public record Strategy(
     }
 
     /** What {@link #choose} may choose on a device, as the command {@code devices} shows it. */
-    static String describeChoice(DeviceFacts facts, boolean tuned) {
+    public static String describeChoice(DeviceFacts facts, boolean tuned) {
         String family = facts.kind() != DeviceInfo.Kind.CPU
                 ? "gpu-cached, "
                 : forCopies(facts).name.replaceFirst("-.*", "");
@@ -261,7 +261,7 @@ public record Strategy(
      * The same for a view some of whose vectors do not start at a multiple of their width: neighbouring work-items take
      * neighbouring elements instead, so that every access stays one piece of memory.
      */
-    Strategy unaligned(DeviceFacts facts, View view) {
+    public Strategy unaligned(DeviceFacts facts, View view) {
         if (!isCached()) {
             return narrow();
         }
@@ -298,7 +298,7 @@ public record Strategy(
      * The same for a fold step over so many slices: a work-group per group need not be much larger, since there may be
      * thousands of groups. Its shape is the same whatever that of the other steps, so that they share its binary.
      */
-    Strategy forFold(int slices) {
+    public Strategy forFold(int slices) {
         if (items() == 1) {
             return this;
         }
@@ -385,7 +385,7 @@ public record Strategy(
     }
 
     /** The same in another version of OpenCL C. */
-    Strategy withLanguage(String language) {
+    public Strategy withLanguage(String language) {
         return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 

@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -10,9 +10,9 @@ import org.clnorm.view.View;
  * @param fixed the one that a user asked for, or null
  * @param table what is chosen by where none was asked for
  */
-record StrategyChoice(DeviceFacts facts, Strategy fixed, StrategyTable table) {
+public record StrategyChoice(DeviceFacts facts, Strategy fixed, StrategyTable table) {
     /** For a pass over a view. */
-    Strategy forPass(Pass pass, View view) {
+    public Strategy forPass(Pass pass, View view) {
         if (fixed == null) {
             return Strategy.choose(facts, pass, view, table);
         }
@@ -21,13 +21,13 @@ record StrategyChoice(DeviceFacts facts, Strategy fixed, StrategyTable table) {
     }
 
     /** For a batch's pass, one whose steps are launches of their own. */
-    Strategy split(Pass pass, Shape shape, Layout layout) {
+    public Strategy split(Pass pass, Shape shape, Layout layout) {
         Strategy strategy = forPass(pass, View.batch(shape, layout));
         return strategy.fused() ? strategy.split(facts) : strategy;
     }
 
     /** For work that has no groups. */
-    Strategy forCopies() {
+    public Strategy forCopies() {
         return fixed != null ? fixed : Strategy.forCopies(facts);
     }
 }

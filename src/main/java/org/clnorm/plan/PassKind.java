@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.util.List;
 import java.util.function.BiConsumer;
@@ -7,7 +7,7 @@ import java.util.function.BiPredicate;
 import java.util.function.Function;
 import java.util.function.Predicate;
 import org.clnorm.backend.Operand;
-import org.clnorm.opencl.ReduceFoldApply.Steps;
+import org.clnorm.plan.ReduceFoldApply.Steps;
 import org.clnorm.view.View;
 
 /**
@@ -22,7 +22,7 @@ import org.clnorm.view.View;
  * @param place puts the operands that a pass has in their places; allocates nothing
  * @param steps the launches
  */
-record PassKind<P>(
+public record PassKind<P>(
         Pass chosenBy,
         Function<P, View> view,
         Predicate<P> byElement,

@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.util.LinkedHashMap;
 import java.util.Locale;
@@ -29,15 +29,15 @@ public record DeviceFacts(
         long maxAllocationBytes,
         String extensions) {
     /** The environment variable whose value goes to {@link #as}. */
-    static final String AS_VARIABLE = "CLNORM_TREAT_AS";
+    public static final String AS_VARIABLE = "CLNORM_TREAT_AS";
 
     private static final Pattern AS = Pattern.compile("(gpu|cpu|accelerator)(?::([1-9]\\d{0,5}))?");
 
     /** PoCL's name for itself. */
-    static final String POCL = "Portable Computing Language";
+    public static final String POCL = "Portable Computing Language";
 
     /** Whether the platform is PoCL, which compiles with LLVM in this process. */
-    boolean isPocl() {
+    public boolean isPocl() {
         return platform.equals(POCL);
     }
 
@@ -45,7 +45,7 @@ public record DeviceFacts(
      * Whether the platform is Oclgrind, a simulator that finds races and invalid accesses. It must not be called from two
      * threads at a time, not even for different objects; JOCL waits in a thread of its own for whatever does not block.
      */
-    boolean isOclgrind() {
+    public boolean isOclgrind() {
         return platform.equals("Oclgrind");
     }
 
@@ -57,7 +57,7 @@ public record DeviceFacts(
      *     device says
      * @throws IllegalArgumentException for anything else
      */
-    DeviceFacts as(String what) {
+    public DeviceFacts as(String what) {
         if (what == null || what.isBlank()) {
             return this;
         }

@@ -1,15 +1,15 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
-import static org.clnorm.opencl.Argument.named;
+import static org.clnorm.plan.Argument.named;
 
 import java.util.List;
 import org.clnorm.backend.Operand;
-import org.clnorm.opencl.ReduceFoldApply.Steps;
+import org.clnorm.plan.ReduceFoldApply.Steps;
 import org.clnorm.view.View;
 
 /** A copy of so many elements. Its view is of whole lines, the last of which may be a part of one. */
-record Copy(Operand from, Operand to, long count, Strategy strategy) {
-    static final PassKind<Copy> KIND = new PassKind<>(
+public record Copy(Operand from, Operand to, long count, Strategy strategy) {
+    public static final PassKind<Copy> KIND = new PassKind<>(
             null,
             copy -> new View.Columnar(16, (copy.count + 15) / 16, 1),
             copy -> false,

@@ -1,4 +1,4 @@
-package org.clnorm.opencl;
+package org.clnorm.plan;
 
 import java.util.List;
 import org.clnorm.DeviceInfo.Kind;
@@ -16,12 +16,12 @@ public final class Facts {
     }
 
     /** As NVIDIA's driver has it, without sub-groups. */
-    static DeviceFacts h200() {
+    public static DeviceFacts h200() {
         return withLanguage("OpenCL 3.0 CUDA", "cl_khr_global_int32_base_atomics cl_khr_fp64 cl_nv_pragma_unroll");
     }
 
     /** A GPU of 132 units. */
-    static DeviceFacts withLanguage(String version, String extensions) {
+    public static DeviceFacts withLanguage(String version, String extensions) {
         return new DeviceFacts(
                 Kind.GPU,
                 "a GPU's platform",
@@ -39,20 +39,20 @@ public final class Facts {
                 extensions);
     }
 
-    static DeviceFacts rusticl() {
+    public static DeviceFacts rusticl() {
         return of(Kind.CPU, "rusticl", 8, 1, 1024);
     }
 
-    static DeviceFacts oclgrind() {
+    public static DeviceFacts oclgrind() {
         return of(Kind.CPU, "Oclgrind", 1, 1, 1024);
     }
 
-    static DeviceFacts withWorkGroup(int maxWorkGroup) {
+    public static DeviceFacts withWorkGroup(int maxWorkGroup) {
         return of(Kind.GPU, "a GPU's platform", 16, 1, maxWorkGroup);
     }
 
     /** One of each sort. */
-    static List<DeviceFacts> all() {
+    public static List<DeviceFacts> all() {
         return List.of(
                 cpu(1, 4),
                 cpu(2, 16),
