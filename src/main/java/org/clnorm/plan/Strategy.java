@@ -3,6 +3,7 @@ package org.clnorm.plan;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
@@ -18,9 +19,8 @@ import org.clnorm.view.View;
  * a table of what was measured; the results are the same to within rounding under all of them, and each runs on every
  * device that {@link #all} lists it for.
  *
- * @param name how a person selects it
- * @param fused whether a pass is one launch, each work-group having whole groups to itself, or three (reduce, fold,
- *     apply) with the groups cut into slices
+ * @param family what kind of device it is made for
+ * @param form into which launches a pass is divided
  * @param workX work-items of a work-group along contiguous elements
  * @param workY work-items across them, in columnar views; a segmented view has them all along the segments
  * @param vectorWidth lanes of a work-item's vector
@@ -32,8 +32,8 @@ import org.clnorm.view.View;
  * @param language the compiler's options for the version of OpenCL C, and what it has besides
  */
 public record Strategy(
-        String name,
-        boolean fused,
+        Family family,
+        Form form,
         int workX,
         int workY,
         int vectorWidth,
@@ -42,6 +42,24 @@ public record Strategy(
         int cached,
         boolean stream,
         String language) {
+    /** What kind of device a strategy is made for; either runs on the other kind. */
+    public enum Family {
+        /** One work-item to a work-group, the device's native vectors, no barriers. */
+        CPU,
+        /** Neighbouring work-items on neighbouring 16-byte vectors, trees in local memory or sub-groups. */
+        GPU
+    }
+
+    /** Into which launches a pass is divided. */
+    public enum Form {
+        /** One launch: each work-group has whole groups to itself, and reads x again to apply. */
+        FUSED,
+        /** Three, reduce, fold and apply, with the groups cut into slices. */
+        SPLIT,
+        /** One launch, and what a work-group read stays in its registers. */
+        CACHED
+    }
+
     /** The name that leaves the choice to a {@link StrategyTable}. */
     public static final String AUTO = "auto";
 
@@ -81,6 +99,16 @@ public record Strategy(
 
     /** OpenCL C 1.2, without sub-groups. */
     public static final String PLAIN_LANGUAGE = "-cl-std=CL1.2 -DSUBGROUPS=0";
+
+    /** How a person selects it: its family and its form. */
+    public String name() {
+        return (family + "-" + form).toLowerCase(Locale.ROOT);
+    }
+
+    /** Whether a pass is one launch. */
+    public boolean fused() {
+        return form != Form.SPLIT;
+    }
 
     /** Work-items in a work-group. */
     public int items() {
@@ -155,8 +183,8 @@ public record Strategy(
         List<Strategy> all = new ArrayList<>();
         boolean gpuFamily = facts.maxWorkGroup() >= 8;
         if (!gpuFamily || !isLlvmpipe(facts) && facts.kind() != DeviceInfo.Kind.GPU) {
-            all.add(new Strategy("cpu-fused", true, 1, 1, width, 8, 1024 / width, 0, true, PLAIN_LANGUAGE));
-            all.add(new Strategy("cpu-split", false, 1, 1, width, 8, 8, 0, true, PLAIN_LANGUAGE));
+            all.add(new Strategy(Family.CPU, Form.FUSED, 1, 1, width, 8, 1024 / width, 0, true, PLAIN_LANGUAGE));
+            all.add(new Strategy(Family.CPU, Form.SPLIT, 1, 1, width, 8, 8, 0, true, PLAIN_LANGUAGE));
         }
         int workY = facts.maxWorkGroup() >= USUAL_ITEMS
                 ? USUAL_ITEMS / 8
@@ -164,10 +192,10 @@ public record Strategy(
         if (gpuFamily) {
             String language = languageOf(facts);
             if (facts.maxWorkGroup() >= LEAST_CACHED_ITEMS) {
-                all.add(new Strategy("gpu-cached", true, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 8, false, language));
+                all.add(new Strategy(Family.GPU, Form.CACHED, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 8, false, language));
             }
-            all.add(new Strategy("gpu-fused", true, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
-            all.add(new Strategy("gpu-split", false, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
+            all.add(new Strategy(Family.GPU, Form.FUSED, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
+            all.add(new Strategy(Family.GPU, Form.SPLIT, GPU_WORK_X, workY, GPU_VECTOR, 4, 1, 0, false, language));
         }
         return all;
     }
@@ -180,10 +208,17 @@ public record Strategy(
     public static Strategy named(String name, DeviceFacts facts) {
         List<Strategy> all = all(facts);
         return all.stream()
-                .filter(strategy -> strategy.name.equalsIgnoreCase(name))
+                .filter(strategy -> strategy.name().equalsIgnoreCase(name))
                 .findFirst()
                 .orElseThrow(() -> new IllegalArgumentException("No strategy is named '" + name + "'. There are: "
                         + AUTO + ", " + all.stream().map(Strategy::name).collect(Collectors.joining(", "))));
+    }
+
+    private static Strategy of(Family family, Form form, DeviceFacts facts) {
+        return all(facts).stream()
+                .filter(strategy -> strategy.family == family && strategy.form == form)
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException(facts.name() + " has no " + family + " " + form));
     }
 
     /**
@@ -196,10 +231,10 @@ public record Strategy(
 
     /** What {@link #choose} may choose on a device, as the command {@code devices} shows it. */
     public static String describeChoice(DeviceFacts facts, boolean tuned) {
-        String family = facts.kind() != DeviceInfo.Kind.CPU
+        String first = facts.kind() != DeviceInfo.Kind.CPU
                 ? "gpu-cached, "
-                : forCopies(facts).name.replaceFirst("-.*", "");
-        return AUTO + " (" + family + "-fused or -split by shape" + (tuned ? ", as tuned here)" : ")");
+                : forCopies(facts).family.name().toLowerCase(Locale.ROOT);
+        return AUTO + " (" + first + "-fused or -split by shape" + (tuned ? ", as tuned here)" : ")");
     }
 
     /** The strategy for a pass over a view, by the first row of a table that matches. */
@@ -223,13 +258,14 @@ public record Strategy(
         if (!isCached()) {
             return this;
         }
-        Strategy fused = named("gpu-fused", facts);
-        return holding(facts, view).orElseGet(() -> fused.fits(facts, view) ? fused : named("gpu-split", facts));
+        Strategy fused = of(Family.GPU, Form.FUSED, facts);
+        return holding(facts, view)
+                .orElseGet(() -> fused.fits(facts, view) ? fused : of(Family.GPU, Form.SPLIT, facts));
     }
 
     /** The one of its family whose steps are launches of their own. */
     Strategy split(DeviceFacts facts) {
-        return named(name.replaceFirst("-.*", "-split"), facts).withStream(stream);
+        return of(family, Form.SPLIT, facts).withStream(stream);
     }
 
     /**
@@ -238,7 +274,7 @@ public record Strategy(
      */
     private boolean joins(View view) {
         boolean neighbours = items() == 1 && view.joined() != View.ACROSS_BLOCKS && view.joined() <= stripe();
-        return !fused || view.joined() == 1 || neighbours;
+        return !fused() || view.joined() == 1 || neighbours;
     }
 
     /**
@@ -265,15 +301,15 @@ public record Strategy(
         if (!isCached()) {
             return narrow();
         }
-        Strategy fused = named("gpu-fused", facts);
+        Strategy fused = of(Family.GPU, Form.FUSED, facts);
         return narrow().holding(facts, view)
-                .orElseGet(() -> (fused.fits(facts, view) ? fused : named("gpu-split", facts)).narrow());
+                .orElseGet(() -> (fused.fits(facts, view) ? fused : of(Family.GPU, Form.SPLIT, facts)).narrow());
     }
 
     /** The same by single elements, as many of them on their way; and, in registers, half of them in twice the places. */
     private Strategy narrow() {
         int x = Math.min(workX * vectorWidth, items());
-        return new Strategy(name, fused, x, items() / x, 1, tile * vectorWidth, blocks, 2 * cached, stream, language);
+        return new Strategy(family, form, x, items() / x, 1, tile * vectorWidth, blocks, 2 * cached, stream, language);
     }
 
     private boolean holds(View view) {
@@ -304,8 +340,8 @@ public record Strategy(
         }
         int most = slices <= FEW_SLICES ? FEW_SLICES : USUAL_ITEMS;
         return new Strategy(
-                name,
-                fused,
+                family,
+                form,
                 GPU_WORK_X,
                 Math.max(1, Math.min(items(), most) / GPU_WORK_X),
                 GPU_VECTOR,
@@ -317,7 +353,7 @@ public record Strategy(
     }
 
     private Strategy withWorkGroup(int x, int y) {
-        return new Strategy(name, fused, x, y, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, x, y, vectorWidth, tile, blocks, cached, stream, language);
     }
 
     /**
@@ -325,7 +361,7 @@ public record Strategy(
      * it comes back, and that needs enough groups to occupy every compute unit. Always, if not fused.
      */
     boolean fits(DeviceFacts facts, View view) {
-        if (!fused) {
+        if (!fused()) {
             return true;
         }
         if (!joins(view)) {
@@ -351,7 +387,7 @@ public record Strategy(
      * sixteen of them are 49 whole lines.
      */
     View reshape(View view) {
-        return fused && items() == 1
+        return fused() && items() == 1
                 ? smallPlanes(view)
                         .filter(planes -> (long) planes.width() * planes.joined() <= Geometry.mostStripe(this, planes))
                         .map(View.class::cast)
@@ -381,21 +417,21 @@ public record Strategy(
 
     /** The same with stores through the cache, or past it. */
     public Strategy withStream(boolean stream) {
-        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 
     /** The same in another version of OpenCL C. */
     public Strategy withLanguage(String language) {
-        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 
     /** The same with so many vectors in registers. */
     public Strategy withTile(int tile) {
-        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 
     /** The same with so many vectors of a row. */
     public Strategy withBlocks(int blocks) {
-        return new Strategy(name, fused, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
     }
 }

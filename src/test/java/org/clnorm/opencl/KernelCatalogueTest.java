@@ -57,7 +57,7 @@ class KernelCatalogueTest {
                 .map(entry -> KernelSource.read(entry.source()))
                 .reduce("", String::concat);
 
-        assertThat(new Strategy("any", true, 1, 1, 1, 1, 1, 1, true, "")
+        assertThat(new Strategy(Strategy.Family.GPU, Strategy.Form.CACHED, 1, 1, 1, 1, 1, 1, true, "")
                         .macros()
                         .keySet())
                 .as("each is tested below")

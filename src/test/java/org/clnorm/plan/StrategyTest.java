@@ -417,7 +417,8 @@ class StrategyTest {
 
     @Test
     void macros_strategy_areAllDefined() {
-        Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
+        Strategy strategy =
+                new Strategy(Strategy.Family.GPU, Strategy.Form.CACHED, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
 
         assertThat(strategy.macros())
                 .isEqualTo(Map.of("VW", 4, "WX", 8, "WY", 32, "TILE", 5, "BLOCKS", 6, "CACHED", 7, "STREAM", 1));
@@ -426,7 +427,8 @@ class StrategyTest {
 
     @Test
     void options_kernelThatObeysFewMacros_areTheSameForStrategiesThatDifferInOthers() {
-        Strategy strategy = new Strategy("any", true, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
+        Strategy strategy =
+                new Strategy(Strategy.Family.GPU, Strategy.Form.CACHED, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
 
         assertThat(strategy.options(Set.of("WX", "VW", "RELU"))).isEqualTo("-cl-std=CL1.2 -DVW=4 -DWX=8");
         assertThat(strategy.withStream(false).options(Set.of("VW"))).isEqualTo(strategy.options(Set.of("VW")));
