@@ -3,10 +3,10 @@ package org.clnorm;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Supplier;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Gate;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.SavedStatistics;
 
 /**
  * All that a layer owns on its device, and the way in to it: a call on the layer {@linkplain #enter enters} and is alone
@@ -18,16 +18,18 @@ final class Belongings implements AutoCloseable {
     private final Gate gate = new Gate(this::release);
     private final List<Tensor> vectors = new ArrayList<>();
     private final List<Lease> parts = new ArrayList<>();
+    private final PreparedPasses passes;
     /** Read by threads that are not in. */
     private volatile Room room;
 
-    private SavedStatistics scratch;
+    private Coefficients scratch;
     /** Who is in. A thread that reads this by itself finds itself, or others of whom it is not to know. */
     private Thread user;
 
     /** @param what the layer is, for messages */
-    Belongings(Object layer, Device device, String what) {
+    Belongings(Object layer, Device device, Options options, String what) {
         this.device = device;
+        this.passes = new PreparedPasses(device.backend(), options);
         this.lease = device.lease().of(layer, what, true, this::close);
     }
 
@@ -84,12 +86,14 @@ final class Belongings implements AutoCloseable {
         return new Parameter(name, vector(name, shape), vector("gradient of " + name, shape));
     }
 
-    Running running(Shape shape, Options options) {
+    Running running(Shape shape) {
         return new Running(
-                vector("running mean", shape),
-                vector("running variance", shape),
-                vector("number of batches", shape),
-                options);
+                vector("running mean", shape), vector("running variance", shape), vector("number of batches", shape));
+    }
+
+    /** The passes that it has prepared. */
+    PreparedPasses passes() {
+        return passes;
     }
 
     /** Room for a pass: the room that is there, or a new one, which takes its place only in {@link #settle}. */
@@ -112,9 +116,9 @@ final class Belongings implements AutoCloseable {
     }
 
     /** Room for moments that go to the host, beside the room of the last pass. */
-    SavedStatistics scratch(int channels) {
+    Coefficients scratch(int channels) {
         if (scratch == null) {
-            scratch = device.backend().newSavedStatistics(channels);
+            scratch = device.backend().newCoefficients(channels);
         }
         return scratch;
     }
@@ -161,6 +165,7 @@ final class Belongings implements AutoCloseable {
         if (scratch != null) {
             scratch.close();
         }
+        passes.close();
         parts.forEach(Lease::close);
     }
 }

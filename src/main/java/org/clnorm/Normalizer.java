@@ -12,18 +12,14 @@ import java.util.Optional;
 import java.util.function.Consumer;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
-import org.clnorm.backend.Backward;
-import org.clnorm.backend.BackwardCombined;
-import org.clnorm.backend.ForwardCombined;
-import org.clnorm.backend.ForwardInference;
-import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.ReduceBackward;
-import org.clnorm.backend.ReduceForward;
-import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
 
 /**
  * What all normalization layers have in common. A layer computes
@@ -118,10 +114,8 @@ public abstract sealed class Normalizer implements AutoCloseable
     /** What was summed for its backward pass; null when nothing was. */
     private Summed summed;
 
-    // The last passes, each used again as long as the operands stay the same.
-    private ForwardTraining trainingPass;
-    private ForwardInference inferencePass;
-    private Backward backwardPass;
+    /** Those of the call that is in. */
+    private final Operands operands = new Operands();
 
     /**
      * A layer in training mode.
@@ -133,11 +127,11 @@ public abstract sealed class Normalizer implements AutoCloseable
         this.what = what;
         this.device = device;
         this.options = options;
-        this.own = new Belongings(this, device, what);
+        this.own = new Belongings(this, device, options, what);
         try {
             this.gamma = options.scale ? own.parameter("weight", affine) : null;
             this.beta = options.shift ? own.parameter("bias", affine) : null;
-            this.running = options.runningAverage.isTracked() ? own.running(affine, options) : null;
+            this.running = options.runningAverage.isTracked() ? own.running(affine) : null;
             initialize();
         } catch (RuntimeException e) {
             own.lease().close();
@@ -290,9 +284,7 @@ public abstract sealed class Normalizer implements AutoCloseable
         forwarded = false;
         combined = null;
         forgetSums();
-        trainingPass = null;
-        inferencePass = null;
-        backwardPass = null;
+        operands.clear();
         Memo last = memo;
         memo = null;
         if (last != null) {
@@ -417,18 +409,17 @@ public abstract sealed class Normalizer implements AutoCloseable
         shifted = perSample && affine.shift() != null;
         if (room != null) {
             own.settle(room);
-            Operand scale = perSample ? operandOf(affine.scale()) : valueOf(gamma);
-            Operand shift = perSample ? operandOf(affine.shift()) : valueOf(beta);
+            ChannelMoments mixed = adapted ? mixed(momentsOf(x)) : null;
+            putForward(x, residual, y, affine);
             if (given != null) {
-                normalizeBy(given, x, operandOf(residual), y.operand(), scale, shift, room);
+                normalizeBy(given, x, room);
             } else if (adapted) {
-                ChannelMoments mixed = mixed(momentsOf(x));
-                device.backend().forward(by(mixed, x, operandOf(residual), y.operand(), scale, shift, room, null));
+                combine(mixed, RunningVariance.BIASED, x, room);
             } else if (frozen) {
-                inferencePass = inference(inferencePass, x, operandOf(residual), y.operand(), scale, shift, room);
-                device.backend().forward(inferencePass);
+                operands.put(Role.MEAN, running.mean.operand()).put(Role.VARIANCE, running.variance.operand());
+                prepared(PassKind.INFERENCE, now, x).run(operands, room.saved());
             } else {
-                normalizeByItself(x, operandOf(residual), y.operand(), scale, shift, room);
+                normalizeByItself(now, x, room);
             }
         }
         if (memo == null) {
@@ -444,10 +435,26 @@ public abstract sealed class Normalizer implements AutoCloseable
         forwarded = true;
     }
 
-    private void normalizeByItself(Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
+    private void putForward(Tensor x, Tensor residual, Tensor y, SampleAffine affine) {
+        operands.clear()
+                .put(Role.X, x.operand())
+                .put(Role.RESIDUAL, operandOf(residual))
+                .put(Role.Y, y.operand())
+                .put(Role.GAMMA, affine == null ? valueOf(gamma) : operandOf(affine.scale()))
+                .put(Role.BETA, affine == null ? valueOf(beta) : operandOf(affine.shift()));
+    }
+
+    /** The pass of a kind over tensors like x and the operands. */
+    private PreparedPass prepared(PassKind kind, Normalization normalization, Tensor x) {
+        return own.passes().get(kind, normalization, x.shape(), x.layout(), operands);
+    }
+
+    private void normalizeByItself(Normalization now, Tensor x, Room room) {
         boolean update = training && updates();
-        trainingPass = training(trainingPass, x, residual, y, scale, shift, room, update ? running.operands : null);
-        device.backend().forward(trainingPass);
+        if (update) {
+            running.putTo(operands);
+        }
+        prepared(PassKind.TRAINING, now, x).run(operands, room.saved());
         if (update) {
             running.count();
         }
@@ -457,15 +464,23 @@ public abstract sealed class Normalizer implements AutoCloseable
         return running != null && running.isTracking() && observer == null;
     }
 
-    private void normalizeBy(
-            ChannelMoments given, Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
+    private void normalizeBy(ChannelMoments given, Tensor x, Room room) {
         if (options.nonFinite == NonFinitePolicy.THROW) {
             checkFinite(given);
         }
-        device.backend().forward(by(given, x, residual, y, scale, shift, room, updates() ? running.operands : null));
-        if (updates()) {
+        boolean update = updates();
+        if (update) {
+            running.putTo(operands);
+        }
+        combine(given, update ? options.runningVariance : RunningVariance.BIASED, x, room);
+        if (update) {
             running.count();
         }
+    }
+
+    private void combine(ChannelMoments moments, RunningVariance estimate, Tensor x, Room room) {
+        room.saved().writeMoments(moments, estimate);
+        prepared(PassKind.COMBINED, Normalization.BATCH, x).run(operands, room.saved());
     }
 
     /** As float32, in which statistics are kept. */
@@ -477,31 +492,6 @@ public abstract sealed class Normalizer implements AutoCloseable
                 throw new NonFiniteException(c, mean[c], variance[c]);
             }
         }
-    }
-
-    private ForwardCombined by(
-            ChannelMoments moments,
-            Tensor x,
-            Operand residual,
-            Operand y,
-            Operand scale,
-            Operand shift,
-            Room room,
-            RunningStatistics update) {
-        return new ForwardCombined(
-                x.shape(),
-                x.layout(),
-                x.operand(),
-                residual,
-                y,
-                options.activation,
-                scale,
-                shift,
-                options.epsilon,
-                moments,
-                room.saved(),
-                update,
-                options.nonFinite);
     }
 
     /** The running statistics with a batch's at its weight; the variances are averaged as the means are. */
@@ -520,111 +510,18 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     /** The moments of each channel of x, which has been checked; waits. */
     final ChannelMoments momentsOf(Tensor x) {
-        Shape shape = x.shape();
-        int channels = Math.toIntExact(shape.channels());
-        return shape.elements() == 0
-                ? ChannelMoments.empty(channels)
-                : device.backend().moments(new ReduceForward(shape, x.layout(), x.operand(), own.scratch(channels)));
+        int channels = Math.toIntExact(x.shape().channels());
+        if (x.shape().elements() == 0) {
+            return ChannelMoments.empty(channels);
+        }
+        Coefficients scratch = own.scratch(channels);
+        operands.clear().put(Role.X, x.operand());
+        prepared(PassKind.MOMENTS, Normalization.BATCH, x).run(operands, scratch);
+        return scratch.readMoments(perChannel(x));
     }
 
-    /**
-     * The last pass, if it has these operands, or a new one. An operand is a tensor's own, so that its identity is the
-     * tensor's; asking for it checks that the tensor is open.
-     */
-    private ForwardTraining training(
-            ForwardTraining last,
-            Tensor x,
-            Operand residual,
-            Operand y,
-            Operand scale,
-            Operand shift,
-            Room room,
-            RunningStatistics update) {
-        return last != null
-                        && last.normalization() == normalization
-                        && last.x() == x.operand()
-                        && last.residual() == residual
-                        && last.y() == y
-                        && last.gamma() == scale
-                        && last.beta() == shift
-                        && last.saved() == room.saved()
-                        && last.running() == update
-                ? last
-                : new ForwardTraining(
-                        normalization,
-                        x.shape(),
-                        x.layout(),
-                        x.operand(),
-                        residual,
-                        y,
-                        options.activation,
-                        scale,
-                        shift,
-                        options.epsilon,
-                        room.saved(),
-                        update,
-                        options.nonFinite);
-    }
-
-    private ForwardInference inference(
-            ForwardInference last, Tensor x, Operand residual, Operand y, Operand scale, Operand shift, Room room) {
-        return last != null
-                        && last.normalization() == normalization
-                        && last.x() == x.operand()
-                        && last.residual() == residual
-                        && last.y() == y
-                        && last.gamma() == scale
-                        && last.beta() == shift
-                        && last.mean() == running.mean.operand()
-                        && last.variance() == running.variance.operand()
-                        && last.saved() == room.saved()
-                ? last
-                : new ForwardInference(
-                        normalization,
-                        x.shape(),
-                        x.layout(),
-                        x.operand(),
-                        residual,
-                        y,
-                        options.activation,
-                        scale,
-                        shift,
-                        options.epsilon,
-                        running.mean.operand(),
-                        running.variance.operand(),
-                        room.saved());
-    }
-
-    private Backward gradient(
-            Backward last, Tensor dy, Operand y, Operand dx, Operand dresidual, Operand dscale, Operand dshift) {
-        Room room = own.room();
-        return last != null
-                        && last.normalization() == normalization
-                        && last.frozen() == memo.frozen
-                        && last.dy() == dy.operand()
-                        && last.x() == memo.x.operand()
-                        && last.y() == y
-                        && last.saved() == room.saved()
-                        && last.dx() == dx
-                        && last.dresidual() == dresidual
-                        && last.dgamma() == dscale
-                        && last.dbeta() == dshift
-                ? last
-                : new Backward(
-                        normalization,
-                        dy.shape(),
-                        dy.layout(),
-                        memo.frozen,
-                        dy.operand(),
-                        memo.x.operand(),
-                        y,
-                        options.activation,
-                        room.saved(),
-                        dx,
-                        dresidual,
-                        dscale,
-                        dshift,
-                        options.accumulateGradients);
+    private static long perChannel(Tensor x) {
+        return x.shape().batch() * x.shape().spatial();
     }
 
     /**
@@ -694,17 +591,18 @@ public abstract sealed class Normalizer implements AutoCloseable
         checkGradient(dy);
         checkCombined("gradientSums", true);
         forgetSums();
-        GradientSums sums = dy.shape().elements() == 0
-                ? GradientSums.empty(combined.channels())
-                : device.backend()
-                        .gradientSums(new ReduceBackward(
-                                dy.shape(),
-                                dy.layout(),
-                                dy.operand(),
-                                memo.x.operand(),
-                                needsY() ? memo.y.operand() : null,
-                                options.activation,
-                                own.room().saved()));
+        GradientSums sums;
+        if (dy.shape().elements() == 0) {
+            sums = GradientSums.empty(combined.channels());
+        } else {
+            operands.clear()
+                    .put(Role.DY, dy.operand())
+                    .put(Role.X, memo.x.operand())
+                    .put(Role.Y, needsY() ? memo.y.operand() : null);
+            prepared(PassKind.SUMS, Normalization.BATCH, dy)
+                    .run(operands, own.room().saved());
+            sums = own.room().saved().readSums(perChannel(dy));
+        }
         summed = new Summed(dy, dy.watch(), sums);
         return sums;
     }
@@ -777,33 +675,26 @@ public abstract sealed class Normalizer implements AutoCloseable
                     + " another backward, or retainForward after it to go back through it more than once");
         }
 
-        if (dy.shape().elements() > 0 && all != null) {
-            device.backend()
-                    .backward(new BackwardCombined(
-                            dy.shape(),
-                            dy.layout(),
-                            dy.operand(),
-                            memo.x.operand(),
-                            needsY ? memo.y.operand() : null,
-                            options.activation,
-                            own.room().saved(),
-                            summed.sums,
-                            all,
-                            dx.operand(),
-                            operandOf(dresidual),
-                            gradientOf(gamma),
-                            gradientOf(beta),
-                            options.accumulateGradients));
-        } else if (dy.shape().elements() > 0) {
-            backwardPass = gradient(
-                    backwardPass,
-                    dy,
-                    needsY ? memo.y.operand() : null,
-                    dx.operand(),
-                    operandOf(dresidual),
-                    conditional ? operandOf(dscale) : gradientOf(gamma),
-                    conditional ? operandOf(dshift) : gradientOf(beta));
-            device.backend().backward(backwardPass);
+        if (dy.shape().elements() > 0) {
+            operands.clear()
+                    .put(Role.DY, dy.operand())
+                    .put(Role.X, memo.x.operand())
+                    .put(Role.Y, needsY ? memo.y.operand() : null)
+                    .put(Role.DX, dx.operand())
+                    .put(Role.DRESIDUAL, operandOf(dresidual))
+                    .put(Role.DGAMMA, conditional ? operandOf(dscale) : gradientOf(gamma))
+                    .put(Role.DBETA, conditional ? operandOf(dshift) : gradientOf(beta));
+            if (isAffineByElement()) {
+                operands.put(Role.GAMMA, valueOf(gamma)).put(Role.BETA, valueOf(beta));
+            }
+            Coefficients saved = own.room().saved();
+            if (all != null) {
+                saved.writeSums(summed.sums, all);
+                prepared(PassKind.COMBINED_BACKWARD, Normalization.BATCH, dy).run(operands, saved);
+            } else {
+                PassKind kind = memo.frozen ? PassKind.FROZEN_BACKWARD : PassKind.BACKWARD;
+                prepared(kind, normalization, dy).run(operands, saved);
+            }
         } else if (!options.accumulateGradients) {
             zeroGradients(dscale, dshift);
         }
@@ -894,6 +785,11 @@ public abstract sealed class Normalizer implements AutoCloseable
 
     private LayerState state() {
         return new LayerState(parameterStream().toList(), running, running == null ? 0 : running.batches());
+    }
+
+    /** How it was built. */
+    final Options options() {
+        return options;
     }
 
     /** What is done with what is not finite. */
@@ -987,7 +883,7 @@ public abstract sealed class Normalizer implements AutoCloseable
             unchanged("y", memo.y, memo.yWatch);
             memo.y.check("y", Memory.Access.INPUT);
         }
-        if (normalization.grouping() instanceof Grouping.Rows rows && rows.affineByElement()) {
+        if (isAffineByElement()) {
             if (gamma != null) {
                 unchanged("weight", gamma.value(), gammaWatch);
             }
@@ -997,6 +893,11 @@ public abstract sealed class Normalizer implements AutoCloseable
         }
         like("dy", dy, "x", memo.x);
         dy.check("dy", Memory.Access.INPUT);
+    }
+
+    /** Whether a backward pass reads γ and β again. */
+    private boolean isAffineByElement() {
+        return normalization.grouping().affineByElement();
     }
 
     /** Whether the activation's mask is had from y, and not from x. */

@@ -76,11 +76,11 @@ public final class PopulationStatistics {
         }
 
         /** Channels without values stay as they are. */
-        void into(Running running) {
+        void into(Running running, RunningVariance estimate) {
             float[] newMean = running.mean().download();
             float[] newVariance = running.variance().download();
             float[] newAbsorbed = running.absorbed().download();
-            boolean unbiased = running.operands.estimate() == RunningVariance.UNBIASED;
+            boolean unbiased = estimate == RunningVariance.UNBIASED;
             for (int c = 0; c < counts.length; c++) {
                 if (counts[c] > 0) {
                     newMean[c] = (float) mean[c];
@@ -198,7 +198,7 @@ public final class PopulationStatistics {
         int number = 0;
         for (Map.Entry<BatchNorm, Population> each : populations.entrySet()) {
             each.getKey().checkOpen();
-            boolean unbiased = each.getKey().running().operands.estimate() == RunningVariance.UNBIASED;
+            boolean unbiased = each.getKey().options().runningVariance == RunningVariance.UNBIASED;
             Population population = each.getValue();
             boolean lone = Arrays.stream(population.counts).anyMatch(count -> count == 1);
             if (population.batches == 0 || unbiased && lone) {
@@ -207,7 +207,8 @@ public final class PopulationStatistics {
             }
             number++;
         }
-        populations.forEach((layer, population) -> layer.alone(() -> population.into(layer.running())));
+        populations.forEach((layer, population) ->
+                layer.alone(() -> population.into(layer.running(), layer.options().runningVariance)));
     }
 
     /** Of how many layers. */

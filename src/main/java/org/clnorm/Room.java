@@ -1,8 +1,8 @@
 package org.clnorm;
 
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
-import org.clnorm.backend.SavedStatistics;
 
 /**
  * Room for what a forward pass leaves to its backward pass.
@@ -16,7 +16,7 @@ record Room(
         Normalization normalization,
         Shape shape,
         Layout layout,
-        SavedStatistics saved,
+        Coefficients saved,
         Lease lease,
         Tensor mean,
         Tensor invstd)
@@ -24,9 +24,9 @@ record Room(
 
     /** @param layer what it is a part of */
     static Room make(Lease layer, Device device, Normalization normalization, Shape shape, Layout layout) {
-        SavedStatistics saved = normalization.equals(Normalization.BATCH)
-                ? device.backend().newSavedStatistics(Math.toIntExact(shape.channels()))
-                : device.backend().newSavedStatistics(normalization, shape, layout);
+        Coefficients saved = normalization.equals(Normalization.BATCH)
+                ? device.backend().newCoefficients(Math.toIntExact(shape.channels()))
+                : device.backend().newCoefficients(normalization, shape, layout);
         Lease lease = layer.part("saved statistics", saved::close);
         if (!isShown(normalization.grouping())) {
             return new Room(normalization, shape, layout, saved, lease, null, null);
@@ -52,7 +52,7 @@ record Room(
         }
     }
 
-    /** See {@link SavedStatistics#mean}. */
+    /** See {@link Coefficients#mean}. */
     private static boolean isShown(Grouping grouping) {
         return grouping instanceof Grouping.Rows || grouping instanceof Grouping.Batch batch && !batch.isVirtual();
     }

@@ -1,27 +1,27 @@
 package org.clnorm;
 
-import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.Role;
 
 /** A layer's running statistics, of shape (C) each, and how many batches they have seen. */
 final class Running implements LayerState.Tracked {
     final Tensor mean;
     final Tensor variance;
-    final RunningStatistics operands;
-
     private final Tensor absorbed;
     private long batches;
     private boolean tracking = true;
 
-    Running(Tensor mean, Tensor variance, Tensor absorbed, Options options) {
+    Running(Tensor mean, Tensor variance, Tensor absorbed) {
         this.mean = mean;
         this.variance = variance;
         this.absorbed = absorbed;
-        this.operands = new RunningStatistics(
-                mean.operand(),
-                variance.operand(),
-                absorbed.operand(),
-                options.runningAverage,
-                options.runningVariance);
+    }
+
+    /** Makes them operands that a pass updates. */
+    void putTo(Operands operands) {
+        operands.put(Role.RUNNING_MEAN, mean.operand())
+                .put(Role.RUNNING_VARIANCE, variance.operand())
+                .put(Role.ABSORBED, absorbed.operand());
     }
 
     void reset() {

@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
 import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
+import org.clnorm.backend.Role;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -94,9 +95,9 @@ final class NormalizerBuilderTest {
             try (LayerNorm norm = builder.build(device)) {
                 norm.forward(x).close();
             }
-            assertThat(recorder.training().epsilon()).isEqualTo(1e-5);
-            assertThat(recorder.training().gamma()).isNotNull();
-            assertThat(recorder.training().activation()).isEqualTo(Activation.NONE);
+            assertThat(recorder.training().spec().epsilon()).isEqualTo(1e-5);
+            assertThat(recorder.training().operand(Role.GAMMA)).isNotNull();
+            assertThat(recorder.training().spec().activation()).isEqualTo(Activation.NONE);
         }
     }
 

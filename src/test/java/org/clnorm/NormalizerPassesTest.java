@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.List;
+import org.clnorm.Recorder.Call;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
@@ -11,12 +12,13 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Renormalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.Role;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
-/** The records that layers hand to their backend. */
+/** The passes that layers have their backend do. */
 final class NormalizerPassesTest {
     private static final Shape SHAPE = TestLayer.SHAPE;
     private static final Layout FIRST = Layout.CHANNELS_FIRST;
@@ -59,49 +61,66 @@ final class NormalizerPassesTest {
         try (Normalizer norm = layer.build(device)) {
             norm.forward(x, residual, y);
             norm.backward(dy, dx, dresidual);
-            ForwardTraining forward = recorder.training();
-            assertThat(forward.normalization()).isEqualTo(expected(layer));
-            assertThat(forward.shape()).isEqualTo(SHAPE);
-            assertThat(forward.layout()).isEqualTo(FIRST);
-            assertThat(forward.x()).isSameAs(x.operand());
-            assertThat(forward.residual()).isSameAs(residual.operand());
-            assertThat(forward.y()).isSameAs(y.operand());
+            Call<ForwardTraining> forward = recorder.training();
+            assertThat(forward.spec().normalization()).isEqualTo(expected(layer));
+            assertThat(forward.spec().shape()).isEqualTo(SHAPE);
+            assertThat(forward.spec().layout()).isEqualTo(FIRST);
+            assertThat(forward.operand(Role.X)).isSameAs(x.operand());
+            assertThat(forward.operand(Role.RESIDUAL)).isSameAs(residual.operand());
+            assertThat(forward.operand(Role.Y)).isSameAs(y.operand());
             Operand gamma = norm.gamma().map(p -> p.value().operand()).orElse(null);
             Operand beta = norm.beta().map(p -> p.value().operand()).orElse(null);
-            assertThat(forward.gamma()).isSameAs(gamma);
-            assertThat(forward.beta()).isSameAs(beta);
-            assertThat(forward.running() != null).isEqualTo(layer == TestLayer.BATCH);
-            long affine = expected(layer).grouping().affine(SHAPE, FIRST);
+            assertThat(forward.operand(Role.GAMMA)).isSameAs(gamma);
+            assertThat(forward.operand(Role.BETA)).isSameAs(beta);
+            assertThat(forward.spec().running() != null).isEqualTo(layer == TestLayer.BATCH);
+            for (Role role : List.of(Role.RUNNING_MEAN, Role.RUNNING_VARIANCE, Role.ABSORBED)) {
+                assertThat(forward.operand(role) != null).as("%s", role).isEqualTo(layer == TestLayer.BATCH);
+            }
+            Grouping grouping = expected(layer).grouping();
+            long affine = grouping.affine(SHAPE, FIRST);
             assertThat(norm.parameters())
                     .allSatisfy(p -> assertThat(p.value().shape().elements()).isEqualTo(affine));
 
-            Backward backward = recorder.backward();
-            assertThat(backward.normalization()).isSameAs(forward.normalization());
-            assertThat(backward.saved()).isSameAs(forward.saved());
-            assertThat(backward.frozen()).isFalse();
-            assertThat(backward.x()).isSameAs(x.operand());
-            assertThat(backward.y()).isNull();
-            assertThat(backward.dx()).isSameAs(dx.operand());
-            assertThat(backward.dresidual()).isSameAs(dresidual.operand());
-            assertThat(backward.dgamma())
+            Call<Backward> backward = recorder.backward();
+            assertThat(backward.spec().normalization()).isEqualTo(forward.spec().normalization());
+            assertThat(backward.spec().epsilon()).isEqualTo(forward.spec().epsilon());
+            assertThat(backward.spec().frozen()).isFalse();
+            assertThat(backward.coefficients()).isSameAs(forward.coefficients());
+            assertThat(backward.operand(Role.DY)).isSameAs(dy.operand());
+            assertThat(backward.operand(Role.X)).isSameAs(x.operand());
+            assertThat(backward.operand(Role.Y)).isNull();
+            assertThat(backward.operand(Role.DX)).isSameAs(dx.operand());
+            assertThat(backward.operand(Role.DRESIDUAL)).isSameAs(dresidual.operand());
+            boolean byElement = grouping.affineByElement();
+            assertThat(backward.operand(Role.GAMMA))
+                    .as("of others, γ and β are in the coefficients")
+                    .isSameAs(byElement ? gamma : null);
+            assertThat(backward.operand(Role.BETA)).isSameAs(byElement ? beta : null);
+            assertThat(backward.operand(Role.DGAMMA))
                     .isSameAs(norm.gamma().map(p -> p.gradient().operand()).orElse(null));
-            assertThat(backward.dbeta())
+            assertThat(backward.operand(Role.DBETA))
                     .isSameAs(norm.beta().map(p -> p.gradient().operand()).orElse(null));
         }
     }
 
     @ParameterizedTest
     @EnumSource(TestLayer.class)
-    void step_again_handsOverTheSameRecords(TestLayer layer) {
+    void step_again_runsTheSamePreparedPasses(TestLayer layer) {
         try (Normalizer norm = layer.build(device)) {
             for (int i = 0; i < 3; i++) {
                 norm.forward(x, residual, y);
                 norm.backward(dy, dx, dresidual);
             }
-            assertThat(recorder.trainings).hasSize(3).allSatisfy(pass -> assertThat(pass)
-                    .isSameAs(recorder.training()));
-            assertThat(recorder.backwards).hasSize(3).allSatisfy(pass -> assertThat(pass)
-                    .isSameAs(recorder.backward()));
+            assertThat(recorder.trainings).hasSize(3).containsOnly(recorder.training());
+            assertThat(recorder.backwards).hasSize(3).containsOnly(recorder.backward());
+            norm.forward(dy, dresidual, dx);
+            norm.backward(x, y, residual);
+            assertThat(recorder.backward().operand(Role.DX))
+                    .as("the memory is that of the call")
+                    .isSameAs(y.operand());
+            assertThat(recorder.prepared)
+                    .as("one forward, one backward, whatever the memory")
+                    .hasSize(2);
         }
     }
 
@@ -126,7 +145,8 @@ final class NormalizerPassesTest {
             assertThat(norm.isTraining()).isFalse();
             norm.forward(x, y);
             assertThat(recorder.inferences).isEmpty();
-            assertThat(recorder.trainings.get(1)).isSameAs(recorder.trainings.get(0));
+            assertThat(recorder.prepared).hasSize(1);
+            assertThat(recorder.trainings.get(1)).isEqualTo(recorder.trainings.get(0));
         }
     }
 
@@ -143,15 +163,9 @@ final class NormalizerPassesTest {
                 assertThat(parameter.isFrozen()).isTrue();
                 norm.backward(dy, dx);
                 boolean isGamma = parameter.name().equals("weight");
-                assertThat(
-                                isGamma
-                                        ? recorder.backward().dgamma()
-                                        : recorder.backward().dbeta())
+                assertThat(recorder.backward().operand(isGamma ? Role.DGAMMA : Role.DBETA))
                         .isNull();
-                assertThat(
-                                isGamma
-                                        ? recorder.backward().dbeta()
-                                        : recorder.backward().dgamma())
+                assertThat(recorder.backward().operand(isGamma ? Role.DBETA : Role.DGAMMA))
                         .as("the other one is not frozen")
                         .isSameAs(norm.parameters().stream()
                                 .filter(other -> other != parameter)
@@ -161,7 +175,7 @@ final class NormalizerPassesTest {
                 parameter.unfreeze();
             }
             norm.forward(x, y);
-            assertThat(recorder.training().gamma())
+            assertThat(recorder.training().operand(Role.GAMMA))
                     .as("a frozen γ is used like any")
                     .isSameAs(norm.gamma().map(p -> p.value().operand()).orElse(null));
         }
@@ -206,18 +220,19 @@ final class NormalizerPassesTest {
                 norm.forward(x, residual, y);
                 norm.backward(dy, dx);
                 boolean plain = norm == weight || norm == length;
-                assertThat(recorder.training().activation()).isEqualTo(plain ? Activation.NONE : Activation.RELU);
-                assertThat(recorder.backward().y()).isSameAs(plain ? null : y.operand());
-                assertThat(recorder.backward().accumulate()).isEqualTo(norm != length);
+                assertThat(recorder.training().spec().activation())
+                        .isEqualTo(plain ? Activation.NONE : Activation.RELU);
+                assertThat(recorder.backward().operand(Role.Y)).isSameAs(plain ? null : y.operand());
+                assertThat(recorder.backward().spec().accumulate()).isEqualTo(norm != length);
             }
             assertThat(recorder.trainings)
-                    .extracting(ForwardTraining::epsilon)
+                    .extracting(call -> call.spec().epsilon())
                     .containsExactly(0.5, 0.25, 0.125, 0.5, 0.5, 0.5);
             assertThat(List.of(group, layer, rms, length))
                     .allMatch(norm -> norm.gamma().isEmpty());
             assertThat(List.of(instance, layer, rms, weight, length))
                     .allMatch(norm -> norm.beta().isEmpty());
-            ForwardTraining ofInstance = recorder.trainings.get(1);
+            ForwardTraining ofInstance = recorder.trainings.get(1).spec();
             assertThat(ofInstance.policy()).isEqualTo(NonFinitePolicy.SKIP_RUNNING_UPDATE);
             assertThat(ofInstance.running().average()).isEqualTo(RunningAverage.cumulative());
             assertThat(ofInstance.running().estimate()).isEqualTo(RunningVariance.BIASED);
@@ -235,16 +250,16 @@ final class NormalizerPassesTest {
                 L2Norm length = L2Norm.builder().build(device)) {
             for (Normalizer norm : List.of(batch, group, instance, layer, rms, weight, length)) {
                 norm.forward(x, y);
-                assertThat(recorder.training().activation()).isEqualTo(Activation.NONE);
-                assertThat(recorder.training().policy()).isEqualTo(NonFinitePolicy.PROPAGATE);
+                assertThat(recorder.training().spec().activation()).isEqualTo(Activation.NONE);
+                assertThat(recorder.training().spec().policy()).isEqualTo(NonFinitePolicy.PROPAGATE);
                 assertThat(norm.gamma().isPresent()).isEqualTo(norm != length);
                 assertThat(norm.beta().isPresent())
                         .isEqualTo(!List.of(rms, weight, length).contains(norm));
             }
             assertThat(recorder.trainings)
-                    .extracting(ForwardTraining::epsilon)
+                    .extracting(call -> call.spec().epsilon())
                     .containsExactly(1e-5, 1e-5, 1e-5, 1e-5, 0x1p-23, 0.0, 1e-12);
-            assertThat(recorder.training().normalization().grouping()).isEqualTo(new Grouping.Rows(1, true));
+            assertThat(recorder.training().spec().normalization().grouping()).isEqualTo(new Grouping.Rows(1, true));
         }
     }
 
@@ -287,19 +302,19 @@ final class NormalizerPassesTest {
                 .runningAverage(RunningAverage.exponential(0.1))
                 .build(device)) {
             norm.forward(x, y);
-            assertThat(recorder.training().running().mean())
+            assertThat(recorder.training().operand(Role.RUNNING_MEAN))
                     .isSameAs(norm.runningMean().orElseThrow().operand());
             assertThat(norm.batchesTracked()).isEqualTo(1);
             norm.eval();
             norm.forward(x, x);
-            assertThat(recorder.inference().normalization()).isEqualTo(Normalization.BATCH);
-            assertThat(recorder.inference().variance())
+            assertThat(recorder.inference().spec().normalization()).isEqualTo(Normalization.BATCH);
+            assertThat(recorder.inference().operand(Role.VARIANCE))
                     .isSameAs(norm.runningVariance().orElseThrow().operand());
-            assertThat(recorder.inference().saved().groups()).isEqualTo(4);
+            assertThat(recorder.inference().coefficients().groups()).isEqualTo(4);
             norm.forward(x, y);
             norm.backward(dy, dx);
-            assertThat(recorder.backward().frozen()).isTrue();
-            assertThat(recorder.backward().normalization()).isEqualTo(Normalization.BATCH);
+            assertThat(recorder.backward().spec().frozen()).isTrue();
+            assertThat(recorder.backward().spec().normalization()).isEqualTo(Normalization.BATCH);
             norm.train();
             norm.reset();
             assertThat(norm.batchesTracked()).isZero();
@@ -320,16 +335,16 @@ final class NormalizerPassesTest {
                 norm.trackRunning(false);
                 assertThat(norm.isTrackingRunning()).isFalse();
                 norm.forward(x, y);
-                assertThat(recorder.training().running()).isNull();
+                assertThat(recorder.training().spec().running()).isNull();
                 assertThat(norm.batchesTracked()).isZero();
                 norm.trackRunning(true);
                 norm.forward(x, y);
-                assertThat(recorder.training().running()).isNotNull();
+                assertThat(recorder.training().spec().running()).isNotNull();
                 assertThat(norm.batchesTracked()).isEqualTo(1);
                 norm.trackRunning(false);
                 norm.eval();
                 norm.forward(x, y);
-                assertThat(recorder.inference().mean())
+                assertThat(recorder.inference().operand(Role.MEAN))
                         .as("which statistics normalize is another switch")
                         .isSameAs(norm.runningMean().orElseThrow().operand());
             }
@@ -344,20 +359,20 @@ final class NormalizerPassesTest {
         try (BatchNorm norm = BatchNorm.builder(4).virtualBatch(1).build(device);
                 BatchNorm large = BatchNorm.builder(4).virtualBatch(2).build(device)) {
             norm.forward(x, y);
-            assertThat(recorder.training().normalization()).isEqualTo(virtual);
-            assertThat(recorder.training().saved().groups()).isEqualTo(8);
-            assertThat(recorder.training().running()).isNotNull();
+            assertThat(recorder.training().spec().normalization()).isEqualTo(virtual);
+            assertThat(recorder.training().coefficients().groups()).isEqualTo(8);
+            assertThat(recorder.training().spec().running()).isNotNull();
             assertThatThrownBy(norm::savedMean)
                     .isInstanceOf(IllegalStateException.class)
                     .hasMessageContaining("virtual batches");
             norm.backward(dy, dx);
-            assertThat(recorder.backward().normalization()).isEqualTo(virtual);
+            assertThat(recorder.backward().spec().normalization()).isEqualTo(virtual);
             norm.eval();
             norm.forward(x, y);
-            assertThat(recorder.inference().normalization()).isEqualTo(Normalization.BATCH);
+            assertThat(recorder.inference().spec().normalization()).isEqualTo(Normalization.BATCH);
             assertThat(norm.savedMean().shape()).isEqualTo(Shape.of(4));
             large.forward(x, y);
-            assertThat(recorder.training().normalization())
+            assertThat(recorder.training().spec().normalization())
                     .as("a batch that is not cut up is a batch")
                     .isEqualTo(Normalization.BATCH);
         }
@@ -367,7 +382,7 @@ final class NormalizerPassesTest {
                 .build(device)) {
             norm.eval();
             norm.forward(x, y);
-            assertThat(recorder.training().normalization())
+            assertThat(recorder.training().spec().normalization())
                     .as("evaluation knows no virtual batches")
                     .isEqualTo(Normalization.BATCH);
         }
@@ -381,11 +396,11 @@ final class NormalizerPassesTest {
             for (int i = 0; i < 5; i++) {
                 norm.forward(x, y);
                 norm.backward(dy, dx);
-                assertThat(recorder.backward().normalization())
-                        .isSameAs(recorder.training().normalization());
+                assertThat(recorder.backward().spec().normalization())
+                        .isEqualTo(recorder.training().spec().normalization());
             }
             assertThat(recorder.trainings)
-                    .extracting(pass -> pass.normalization().renormalization())
+                    .extracting(call -> call.spec().normalization().renormalization())
                     .containsExactly(
                             new Renormalization(1, 0),
                             new Renormalization(1, 0),
@@ -393,11 +408,11 @@ final class NormalizerPassesTest {
                             new Renormalization(3, 5),
                             new Renormalization(3, 5));
             assertThat(recorder.trainings.get(4))
-                    .as("bounds that no longer move make no new records")
-                    .isSameAs(recorder.trainings.get(3));
-            assertThat(recorder.trainings).allSatisfy(pass -> {
-                assertThat(pass.running()).isNotNull();
-                assertThat(pass.saved()).isSameAs(recorder.training().saved());
+                    .as("bounds that no longer move need no other pass")
+                    .isEqualTo(recorder.trainings.get(3));
+            assertThat(recorder.trainings).allSatisfy(call -> {
+                assertThat(call.spec().running()).isNotNull();
+                assertThat(call.coefficients()).isSameAs(recorder.training().coefficients());
             });
             assertThat(norm.savedMean().shape()).isEqualTo(Shape.of(4));
             assertThatThrownBy(() -> norm.trackRunning(false))
@@ -406,7 +421,7 @@ final class NormalizerPassesTest {
             norm.trackRunning(true);
             norm.eval();
             norm.forward(x, y);
-            assertThat(recorder.inference().normalization()).isEqualTo(Normalization.BATCH);
+            assertThat(recorder.inference().spec().normalization()).isEqualTo(Normalization.BATCH);
         }
     }
 

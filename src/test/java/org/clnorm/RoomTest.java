@@ -56,7 +56,7 @@ final class RoomTest {
             assertThat(recorder.rooms.get(1).closed).isTrue();
             assertThat(mean.isClosed()).isTrue();
             assertThat(norm.savedMean().shape()).isEqualTo(Shape.of(20));
-            assertThat(recorder.training().saved()).isSameAs(recorder.rooms.get(2));
+            assertThat(recorder.training().coefficients()).isSameAs(recorder.rooms.get(2));
             forward(norm, last);
             assertThat(recorder.openRooms()).as("one for each layer").isEqualTo(2);
         }
@@ -86,7 +86,7 @@ final class RoomTest {
             assertThatThrownBy(() -> norm.forward(large)).isSameAs(recorder.noRoom);
             assertThat(norm.savedMean().shape()).isEqualTo(Shape.of(8));
             norm.backward(y, dx);
-            assertThat(recorder.backward().saved()).isSameAs(recorder.rooms.get(0));
+            assertThat(recorder.backward().coefficients()).isSameAs(recorder.rooms.get(0));
             recorder.noRoom = null;
             forward(norm, large);
             assertThat(recorder.rooms).hasSize(2);

@@ -8,6 +8,7 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
+import org.clnorm.backend.Role;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
@@ -55,33 +56,33 @@ final class SampleAffineTest {
         Normalization expected = new Normalization(grouping, Statistic.CENTERED, true, null);
         norm.forward(x, null, y, both);
         norm.retainForward();
-        assertThat(recorder.training().normalization()).isEqualTo(expected);
-        assertThat(recorder.training().gamma()).isSameAs(scale.operand());
-        assertThat(recorder.training().beta()).isSameAs(shift.operand());
-        assertThat(recorder.training().saved())
+        assertThat(recorder.training().spec().normalization()).isEqualTo(expected);
+        assertThat(recorder.training().operand(Role.GAMMA)).isSameAs(scale.operand());
+        assertThat(recorder.training().operand(Role.BETA)).isSameAs(shift.operand());
+        assertThat(recorder.training().coefficients())
                 .isInstanceOfSatisfying(Recorder.Room.class, room -> assertThat(room.normalization)
                         .isEqualTo(expected));
         norm.backward(dy, dx, null, gradients);
-        assertThat(recorder.backward().normalization()).isEqualTo(expected);
-        assertThat(recorder.backward().dgamma()).isSameAs(dscale.operand());
-        assertThat(recorder.backward().dbeta()).isSameAs(dshift.operand());
+        assertThat(recorder.backward().spec().normalization()).isEqualTo(expected);
+        assertThat(recorder.backward().operand(Role.DGAMMA)).isSameAs(dscale.operand());
+        assertThat(recorder.backward().operand(Role.DBETA)).isSameAs(dshift.operand());
         norm.backward(dy, dx, null, new SampleAffine(null, dshift));
-        assertThat(recorder.backward().dgamma()).isNull();
+        assertThat(recorder.backward().operand(Role.DGAMMA)).isNull();
         norm.backward(dy, dx);
-        assertThat(recorder.backward().dgamma())
+        assertThat(recorder.backward().operand(Role.DGAMMA))
                 .as("the layer's gradients stay as they are")
                 .isNull();
-        assertThat(recorder.backward().dbeta()).isNull();
+        assertThat(recorder.backward().operand(Role.DBETA)).isNull();
         norm.forward(x, null, y, new SampleAffine(null, shift));
-        assertThat(recorder.training().gamma())
+        assertThat(recorder.training().operand(Role.GAMMA))
                 .as("nor is the layer's γ used with a shift alone")
                 .isNull();
         norm.forward(x, y);
-        assertThat(recorder.training().normalization().perSample()).isFalse();
-        assertThat(recorder.training().gamma())
+        assertThat(recorder.training().spec().normalization().perSample()).isFalse();
+        assertThat(recorder.training().operand(Role.GAMMA))
                 .isSameAs(norm.gamma().orElseThrow().value().operand());
         norm.backward(dy, dx);
-        assertThat(recorder.backward().dgamma())
+        assertThat(recorder.backward().operand(Role.DGAMMA))
                 .isSameAs(norm.gamma().orElseThrow().gradient().operand());
     }
 
@@ -98,14 +99,15 @@ final class SampleAffineTest {
     }
 
     @Test
-    void step_again_handsOverTheSameRecordsAndAllocatesNothing() {
+    void step_again_runsTheSamePreparedPassesAndAllocatesNothing() {
         try (GroupNorm norm = GroupNorm.builder(2, 4).build(device)) {
             for (int i = 0; i < 2; i++) {
                 norm.forward(x, null, y, both);
                 norm.backward(dy, dx, null, gradients);
             }
-            assertThat(recorder.trainings.get(1)).isSameAs(recorder.trainings.get(0));
-            assertThat(recorder.backwards.get(1)).isSameAs(recorder.backwards.get(0));
+            assertThat(recorder.prepared).as("one forward, one backward").hasSize(2);
+            assertThat(recorder.trainings.get(1)).isEqualTo(recorder.trainings.get(0));
+            assertThat(recorder.backwards.get(1)).isEqualTo(recorder.backwards.get(0));
             recorder.keeps = false;
             BatchNormSteadyTest.assertNoAllocation("conditional", device, () -> {
                 norm.forward(x, null, y, both);
@@ -119,9 +121,9 @@ final class SampleAffineTest {
         try (BatchNorm norm = BatchNorm.builder(4).build(device)) {
             norm.eval();
             norm.forward(x, null, x, both);
-            assertThat(recorder.inference().normalization())
+            assertThat(recorder.inference().spec().normalization())
                     .isEqualTo(new Normalization(Grouping.batch(), Statistic.CENTERED, true, null));
-            assertThat(recorder.inference().gamma()).isSameAs(scale.operand());
+            assertThat(recorder.inference().operand(Role.GAMMA)).isSameAs(scale.operand());
             assertThat(norm.savedMean().shape()).isEqualTo(Shape.of(4));
         }
     }

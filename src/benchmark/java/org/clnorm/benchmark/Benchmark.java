@@ -134,12 +134,13 @@ final class Benchmark implements Callable<Integer> {
         Files.createDirectories(BUILT);
         Arena.writePattern(pattern);
         try (OpenClBackend backend = (OpenClBackend) candidate.open(null);
+                Clnorm clnorm = new Clnorm(backend, 1);
+                Clnorm queued = new Clnorm(backend, 20);
                 JavaLoop loop = new JavaLoop(threads);
                 Guest limits = guest(Part.LIMITS, Report.LIMIT, LIMITS, pattern);
                 Guest dl4j = guest(Part.DL4J, Report.DL4J, dl4jCommand(), pattern)) {
             Copy streamed = new Copy(backend, true);
-            List<Peer> peers = new ArrayList<>(
-                    List.of(new Clnorm(backend, 1), new Clnorm(backend, 20), new Copy(backend, false), streamed));
+            List<Peer> peers = new ArrayList<>(List.of(clnorm, queued, new Copy(backend, false), streamed));
             if (parts.contains(Part.PYTORCH)) {
                 peers.add(new PyTorch(threads));
             }

@@ -1,17 +1,26 @@
 package org.clnorm.benchmark;
 
 import java.nio.FloatBuffer;
+import java.util.ArrayList;
+import java.util.List;
 import org.clnorm.Activation;
+import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
 import org.clnorm.bench.Norm;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.opencl.OpenClBackend;
@@ -20,6 +29,7 @@ import org.clnorm.opencl.OpenClBackend;
 final class Clnorm implements Peer {
     private final OpenClBackend backend;
     private final int queued;
+    private final List<Calls> made = new ArrayList<>();
 
     /** @param queued calls that are enqueued before one wait */
     Clnorm(OpenClBackend backend, int queued) {
@@ -43,126 +53,141 @@ final class Clnorm implements Peer {
 
     @Override
     public Call prepare(Task task, Sets sets) {
-        int count = sets.count();
-        Runnable[] calls = new Runnable[count];
-        Norm norm = task.norm();
-        Operand gamma = norm.hasScale() ? vector(task.gamma()) : null;
-        Operand beta = norm.hasShift() ? vector(task.beta()) : null;
-        Operand dgamma = norm.hasScale() ? vector(task.gamma()) : null;
-        Operand dbeta = norm.hasShift() ? vector(task.beta()) : null;
-        RunningStatistics running = !norm.hasRunning()
-                ? null
-                : new RunningStatistics(
-                        vector(task.runningMean()),
-                        vector(task.runningVariance()),
-                        vector(new float[task.channels()]),
-                        RunningAverage.exponential(Task.MOMENTUM),
-                        RunningVariance.UNBIASED);
-        SavedStatistics saved = backend.newSavedStatistics(
-                norm.normalization(task.shape()), task.shape(), task.form().layout());
-        Activation activation = task.relu() ? Activation.RELU : Activation.NONE;
-        for (int set = 0; set < count; set++) {
-            calls[set] = call(task, sets, set, activation, gamma, beta, dgamma, dbeta, running, saved);
-        }
-        return new Call() {
-            @Override
-            public void run(int set) {
-                calls[set].run();
-                backend.finish();
-            }
-
-            @Override
-            public void run(int first, int times, Sets all) {
-                for (int i = 0; i < times; i++) {
-                    calls[(first + i) % calls.length].run();
-                    if ((i + 1) % queued == 0) {
-                        backend.finish();
-                    }
-                }
-                backend.finish();
-            }
-
-            @Override
-            public float[] result() {
-                run(0);
-                float[] result = new float[sets.elements()];
-                backend.read(sets.arena().deviceOutput(sets.y(0)), FloatBuffer.wrap(result));
-                return result;
-            }
-        };
+        Calls calls = new Calls(task, sets);
+        made.add(calls);
+        return calls;
     }
 
-    private Runnable call(
-            Task task,
-            Sets sets,
-            int set,
-            Activation activation,
-            Operand gamma,
-            Operand beta,
-            Operand dgamma,
-            Operand dbeta,
-            RunningStatistics running,
-            SavedStatistics saved) {
-        Arena arena = sets.arena();
-        Normalization normalization = task.norm().normalization(task.shape());
-        Operand x = arena.deviceInput(sets.x(set));
-        boolean backward = task.direction() == Direction.BACKWARD;
-        Operand residual = task.residual() ? arena.deviceInput(sets.residual(set)) : null;
-        ForwardTraining forward = new ForwardTraining(
-                normalization,
-                task.shape(),
-                task.form().layout(),
-                x,
-                backward ? null : residual,
-                arena.deviceOutput(sets.y(set)),
-                activation,
-                gamma,
-                beta,
-                Task.EPSILON,
-                saved,
-                running,
-                NonFinitePolicy.PROPAGATE);
-        return switch (task.direction()) {
-            case FORWARD -> () -> backend.forward(forward);
-            case INFERENCE -> {
-                ForwardInference inference = new ForwardInference(
-                        normalization,
-                        task.shape(),
-                        task.form().layout(),
-                        x,
-                        residual,
-                        forward.y(),
-                        activation,
-                        gamma,
-                        beta,
-                        Task.EPSILON,
-                        running.mean(),
-                        running.variance(),
-                        saved);
-                yield () -> backend.forward(inference);
+    @Override
+    public void close() {
+        made.forEach(Calls::close);
+    }
+
+    /** A task's calls, one for each set of tensors; nothing is made for a call. */
+    private final class Calls implements Call {
+        private final Task task;
+        private final Sets sets;
+        private final Normalization normalization;
+        /** γ, β and what else all sets have in common. */
+        private final Operands vectors = new Operands();
+
+        private final Operands[] operands;
+        private final PreparedPass pass;
+        private final Coefficients coefficients;
+
+        Calls(Task task, Sets sets) {
+            this.task = task;
+            this.sets = sets;
+            Norm norm = task.norm();
+            normalization = norm.normalization(task.shape());
+            if (norm.hasScale()) {
+                vectors.put(Role.GAMMA, vector(task.gamma())).put(Role.DGAMMA, vector(task.gamma()));
             }
-            case BACKWARD -> {
-                if (set == 0) {
-                    backend.forward(forward); // all sets go by the statistics of the first
+            if (norm.hasShift()) {
+                vectors.put(Role.BETA, vector(task.beta())).put(Role.DBETA, vector(task.beta()));
+            }
+            if (norm.hasRunning()) {
+                vectors.put(Role.RUNNING_MEAN, vector(task.runningMean()))
+                        .put(Role.RUNNING_VARIANCE, vector(task.runningVariance()))
+                        .put(Role.ABSORBED, vector(new float[task.channels()]));
+            }
+            operands = new Operands[sets.count()];
+            for (int set = 0; set < operands.length; set++) {
+                operands[set] = operands(task.direction(), set);
+            }
+            pass = backend.prepare(spec(task.direction(), operands[0].types()));
+            coefficients = backend.newCoefficients(
+                    normalization, task.shape(), task.form().layout());
+            if (task.direction() == Direction.BACKWARD) {
+                Operands forward = operands(Direction.FORWARD, 0); // all sets go by the statistics of the first
+                backend.run(spec(Direction.FORWARD, forward.types()), forward, coefficients);
+            }
+        }
+
+        private Operands operands(Direction direction, int set) {
+            Arena arena = sets.arena();
+            Operands of = new Operands().put(Role.X, arena.deviceInput(sets.x(set)));
+            if (direction == Direction.BACKWARD) {
+                if (normalization.grouping().affineByElement()) {
+                    of.put(Role.GAMMA, vectors.get(Role.GAMMA)).put(Role.BETA, vectors.get(Role.BETA));
                 }
-                Backward pass = new Backward(
-                        normalization,
-                        task.shape(),
-                        task.form().layout(),
-                        false,
-                        arena.deviceInput(sets.dy(set)),
-                        x,
-                        task.residual() ? arena.deviceInput(sets.formerY(set)) : null,
-                        activation,
-                        saved,
-                        arena.deviceOutput(sets.dx(set)),
-                        task.residual() ? arena.deviceOutput(sets.dresidual(set)) : null,
-                        dgamma,
-                        dbeta,
-                        false);
-                yield () -> backend.backward(pass);
+                if (task.residual()) {
+                    of.put(Role.Y, arena.deviceInput(sets.formerY(set)))
+                            .put(Role.DRESIDUAL, arena.deviceOutput(sets.dresidual(set)));
+                }
+                return of.put(Role.DY, arena.deviceInput(sets.dy(set)))
+                        .put(Role.DX, arena.deviceOutput(sets.dx(set)))
+                        .put(Role.DGAMMA, vectors.get(Role.DGAMMA))
+                        .put(Role.DBETA, vectors.get(Role.DBETA));
             }
-        };
+            if (task.residual() && task.direction() != Direction.BACKWARD) {
+                of.put(Role.RESIDUAL, arena.deviceInput(sets.residual(set)));
+            }
+            of.put(Role.Y, arena.deviceOutput(sets.y(set)))
+                    .put(Role.GAMMA, vectors.get(Role.GAMMA))
+                    .put(Role.BETA, vectors.get(Role.BETA));
+            Operand mean = vectors.get(Role.RUNNING_MEAN);
+            Operand variance = vectors.get(Role.RUNNING_VARIANCE);
+            return direction == Direction.INFERENCE
+                    ? of.put(Role.MEAN, mean).put(Role.VARIANCE, variance)
+                    : of.put(Role.RUNNING_MEAN, mean)
+                            .put(Role.RUNNING_VARIANCE, variance)
+                            .put(Role.ABSORBED, vectors.get(Role.ABSORBED));
+        }
+
+        private PassSpec spec(Direction direction, OperandTypes types) {
+            Shape shape = task.shape();
+            Layout layout = task.form().layout();
+            Activation activation = task.relu() ? Activation.RELU : Activation.NONE;
+            return switch (direction) {
+                case FORWARD ->
+                    new ForwardTraining(
+                            normalization,
+                            shape,
+                            layout,
+                            types,
+                            activation,
+                            Task.EPSILON,
+                            task.norm().hasRunning()
+                                    ? new RunningUpdate(
+                                            RunningAverage.exponential(Task.MOMENTUM), RunningVariance.UNBIASED)
+                                    : null,
+                            NonFinitePolicy.PROPAGATE);
+                case INFERENCE -> new ForwardInference(normalization, shape, layout, types, activation, Task.EPSILON);
+                case BACKWARD ->
+                    new Backward(normalization, shape, layout, types, false, activation, Task.EPSILON, false);
+            };
+        }
+
+        @Override
+        public void run(int set) {
+            pass.run(operands[set], coefficients);
+            backend.finish();
+        }
+
+        @Override
+        public void run(int first, int times, Sets all) {
+            for (int i = 0; i < times; i++) {
+                pass.run(operands[(first + i) % operands.length], coefficients);
+                if ((i + 1) % queued == 0) {
+                    backend.finish();
+                }
+            }
+            backend.finish();
+        }
+
+        @Override
+        public float[] result() {
+            run(0);
+            float[] result = new float[sets.elements()];
+            backend.read(sets.arena().deviceOutput(sets.y(0)), FloatBuffer.wrap(result));
+            return result;
+        }
+
+        void close() {
+            pass.close();
+            coefficients.close();
+        }
     }
 
     private Operand vector(float[] values) {

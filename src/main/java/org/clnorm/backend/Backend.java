@@ -2,10 +2,8 @@ package org.clnorm.backend;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
-import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
-import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 
@@ -47,35 +45,20 @@ public interface Backend extends AutoCloseable {
     void finish();
 
     /** Room for what batch normalization's forward pass over so many channels leaves to its backward pass. */
-    SavedStatistics newSavedStatistics(int channels);
+    Coefficients newCoefficients(int channels);
 
     /** The same for any normalization of tensors of one shape and layout. */
-    SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout);
+    Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout);
 
-    /**
-     * A forward pass with the batch's own statistics.
-     *
-     * @throws org.clnorm.NonFiniteException under that policy, before any running statistics changed
-     */
-    void forward(ForwardTraining pass);
+    /** Makes ready for a pass: what of it does not depend on the memory that it is done on. */
+    PreparedPass prepare(PassSpec pass);
 
-    /** A forward pass with given statistics. */
-    void forward(ForwardInference pass);
-
-    /** A backward pass. */
-    void backward(Backward pass);
-
-    /** The moments of x; waits. */
-    ChannelMoments moments(ReduceForward pass);
-
-    /** A forward pass with moments that were combined from several parts of a batch. */
-    void forward(ForwardCombined pass);
-
-    /** The sums of a backward pass; waits. */
-    GradientSums gradientSums(ReduceBackward pass);
-
-    /** A backward pass with sums that were combined from several parts of a batch. */
-    void backward(BackwardCombined pass);
+    /** Does a pass once. */
+    default void run(PassSpec pass, Operands operands, Coefficients coefficients) {
+        try (PreparedPass prepared = prepare(pass)) {
+            prepared.run(operands, coefficients);
+        }
+    }
 
     @Override
     void close();

@@ -19,61 +19,23 @@ import org.clnorm.Shape;
  * without a mean have no term in dβ; that of {@code LENGTH} has Σ dy'·x̂ without the division by m, and none where the
  * length was below ε. Of batch renormalization, r and d count as constants: dx has γ·r for γ, and dγ = Σ dy'·(x̂·r + d).
  *
+ * <p>Operands: dy and x; the forward pass's y, when it had a residual and an activation (the mask cannot be had
+ * from x then; without a residual it is had from y too, if y is given); γ and β as they were in the forward pass, where they go by the element of a row (others are in the
+ * coefficients); dx, which may be dy; dresidual or none, which may be dy, but not dx; dγ and dβ, each or none where it is
+ * not wanted.
+ *
  * @param normalization that of the forward pass
- * @param frozen whether the forward pass was a {@link ForwardInference}
- * @param y the forward pass's output; needed, and not null, when there was a residual and an activation: only then can
- *     the mask not be had from x
- * @param saved what the forward pass left
- * @param dx written; may be dy
- * @param dresidual written, or null; may be dy, but not dx
- * @param dgamma written, or null when not wanted
- * @param dbeta written, or null when not wanted
+ * @param frozen whether the statistics were given to the forward pass
+ * @param epsilon that of the forward pass
  * @param accumulate whether dγ and dβ are added to what is there
  */
 public record Backward(
         Normalization normalization,
         Shape shape,
         Layout layout,
+        OperandTypes operands,
         boolean frozen,
-        Operand dy,
-        Operand x,
-        Operand y,
         Activation activation,
-        SavedStatistics saved,
-        Operand dx,
-        Operand dresidual,
-        Operand dgamma,
-        Operand dbeta,
-        boolean accumulate) {
-    /** Of batch normalization. */
-    public Backward(
-            Shape shape,
-            Layout layout,
-            boolean frozen,
-            Operand dy,
-            Operand x,
-            Operand y,
-            Activation activation,
-            SavedStatistics saved,
-            Operand dx,
-            Operand dresidual,
-            Operand dgamma,
-            Operand dbeta,
-            boolean accumulate) {
-        this(
-                Normalization.BATCH,
-                shape,
-                layout,
-                frozen,
-                dy,
-                x,
-                y,
-                activation,
-                saved,
-                dx,
-                dresidual,
-                dgamma,
-                dbeta,
-                accumulate);
-    }
-}
+        double epsilon,
+        boolean accumulate)
+        implements PassSpec {}

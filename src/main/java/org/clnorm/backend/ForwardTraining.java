@@ -1,5 +1,6 @@
 package org.clnorm.backend;
 
+import java.util.Objects;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
@@ -12,57 +13,28 @@ import org.clnorm.Shape;
  * d = (mean − running mean)/√(running variance + ε), both within their bounds and from the running statistics as they
  * were before this pass.
  *
+ * <p>Operands: x and y, which may be x; a residual or none, which y may be; γ and β, as the normalization says, or none
+ * for 1 and 0; the running statistics, where they are updated.
+ *
  * @param normalization what is normalized together, and how
- * @param shape of x, residual and y: (N, C, spatial...)
- * @param residual added before the activation, or null
- * @param y written; may be x or residual
- * @param gamma as the normalization says, or null for 1
- * @param beta likewise, or null for 0
- * @param saved written
- * @param running per channel; updated in the same pass, or null. Virtual batches enter one after the other; of a channel
- *     of its own in each sample, the average over the samples enters, of the mean and of the estimate of the variance
+ * @param running how the running statistics are updated, or null for not at all. Virtual batches enter one after the
+ *     other; of a channel of its own in each sample, the average over the samples enters, of the mean and of the estimate
+ *     of the variance
  */
 public record ForwardTraining(
         Normalization normalization,
         Shape shape,
         Layout layout,
-        Operand x,
-        Operand residual,
-        Operand y,
+        OperandTypes operands,
         Activation activation,
-        Operand gamma,
-        Operand beta,
         double epsilon,
-        SavedStatistics saved,
-        RunningStatistics running,
-        NonFinitePolicy policy) {
-    /** Of batch normalization. */
-    public ForwardTraining(
-            Shape shape,
-            Layout layout,
-            Operand x,
-            Operand residual,
-            Operand y,
-            Activation activation,
-            Operand gamma,
-            Operand beta,
-            double epsilon,
-            SavedStatistics saved,
-            RunningStatistics running,
-            NonFinitePolicy policy) {
-        this(
-                Normalization.BATCH,
-                shape,
-                layout,
-                x,
-                residual,
-                y,
-                activation,
-                gamma,
-                beta,
-                epsilon,
-                saved,
-                running,
-                policy);
+        RunningUpdate running,
+        NonFinitePolicy policy)
+        implements PassSpec {
+    /** Checks that nothing is missing. */
+    public ForwardTraining {
+        RunningUpdate.check(running, operands);
+        Objects.requireNonNull(normalization, "normalization");
+        Objects.requireNonNull(policy, "policy");
     }
 }

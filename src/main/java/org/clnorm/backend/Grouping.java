@@ -33,6 +33,11 @@ public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grou
      */
     record Rows(int dimensions, boolean affineByElement) implements Grouping {}
 
+    /** Whether γ and β go by the element of a row. */
+    default boolean affineByElement() {
+        return false;
+    }
+
     /** How many groups a tensor has. */
     default long groups(Shape shape, Layout layout) {
         if (this instanceof Batch batch) {

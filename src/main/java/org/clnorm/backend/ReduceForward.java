@@ -4,9 +4,10 @@ import org.clnorm.Layout;
 import org.clnorm.Shape;
 
 /**
- * The first step alone of batch normalization's forward pass: the moments of x, for the host.
+ * The first step alone of batch normalization's forward pass: the moments of x, which {@link Coefficients#readMoments}
+ * has afterwards. Nothing else of the coefficients is of any use then, so they are not to be those of a forward pass that
+ * waits for its backward pass. Its one operand is x.
  *
- * @param shape of x: (N, C, spatial...), not empty
- * @param room whose content is of no use afterwards; not that of a forward pass that waits for its backward pass
+ * @param shape not empty
  */
-public record ReduceForward(Shape shape, Layout layout, Operand x, SavedStatistics room) {}
+public record ReduceForward(Shape shape, Layout layout, OperandTypes operands) implements PassSpec {}

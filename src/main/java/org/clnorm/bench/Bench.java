@@ -207,14 +207,14 @@ public final class Bench {
     private static final class Buffers implements AutoCloseable {
         private final OpenClBackend backend;
         private final Workload workload;
-        private final Operands operands;
+        private final TimedOperands operands;
         private final Tensors tensors;
         private final Calls calls;
 
         Buffers(OpenClBackend backend, Workload workload, long rotation) {
             this.backend = backend;
             this.workload = workload;
-            operands = new Operands(backend, workload.room());
+            operands = new TimedOperands(backend, workload.room());
             tensors = Tensors.of(workload, Tensors.sets(workload, rotation, MOST_SETS), operands);
             calls = new Calls(backend, workload, tensors);
         }
@@ -225,8 +225,8 @@ public final class Bench {
 
         void copy(int i, boolean stream) {
             int set = i % tensors.sets();
-            Operand from = new Operand(tensors.get(Tensors.Role.X, set).memory(), 0);
-            Operand to = new Operand(tensors.get(Tensors.Role.Y, set).memory(), 0);
+            Operand from = new Operand(tensors.get(Tensors.Part.X, set).memory(), 0);
+            Operand to = new Operand(tensors.get(Tensors.Part.Y, set).memory(), 0);
             Strategy strategy = backend.strategyForCopies().withStream(stream);
             backend.copy(from, to, workload.copied(), strategy);
         }

@@ -8,127 +8,123 @@ import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
-import org.clnorm.bench.Tensors.Role;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
+import org.clnorm.bench.Tensors.Part;
+import org.clnorm.bench.Workload.Direction;
 
-/** A backend's calls of a workload, one for each set of tensors. A call is below a layer's checks of its arguments. */
+/**
+ * A backend's calls of a workload, one for each set of tensors. A call is below a layer's checks of its arguments, and
+ * nothing is made for it: the pass is prepared once, and each set has its operands.
+ */
 public final class Calls implements AutoCloseable {
     private static final double EPSILON = 1e-5;
 
-    private final Backend backend;
     private final Workload workload;
     private final Normalization normalization;
-    private final Activation activation;
     private final Tensors tensors;
-    private final RunningStatistics running;
-    private final SavedStatistics saved;
-    private final List<Runnable> calls = new ArrayList<>();
+    private final List<Operands> sets = new ArrayList<>();
+    private final PreparedPass pass;
+    private final Coefficients coefficients;
 
-    /** Calls a backend on memory of its own or of a sibling's. Before backward passes there is a forward pass of each set. */
+    /**
+     * Calls a backend on memory of its own or of a sibling's. Before backward passes there is a forward pass of each
+     * set.
+     */
     public Calls(Backend backend, Workload workload, Tensors tensors) {
-        this.backend = backend;
         this.workload = workload;
         this.normalization = workload.norm().normalization(workload.shape());
-        this.activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
         this.tensors = tensors;
-        this.running = !workload.norm().hasRunning()
-                ? null
-                : new RunningStatistics(
-                        tensors.get(Role.RUNNING_MEAN, 0),
-                        tensors.get(Role.RUNNING_VARIANCE, 0),
-                        tensors.get(Role.RUNNING_COUNT, 0),
-                        RunningAverage.exponential(0.1),
-                        RunningVariance.UNBIASED);
-        this.saved = backend.newSavedStatistics(normalization, workload.shape(), workload.layout());
         for (int set = 0; set < tensors.sets(); set++) {
-            calls.add(call(set));
+            sets.add(operands(workload.direction(), set));
+        }
+        this.pass = backend.prepare(spec(workload.direction(), sets.get(0).types()));
+        this.coefficients = backend.newCoefficients(normalization, workload.shape(), workload.layout());
+        if (workload.direction() == Direction.BACKWARD) {
+            OperandTypes types = operands(Direction.FORWARD, 0).types();
+            try (PreparedPass forward = backend.prepare(spec(Direction.FORWARD, types))) {
+                for (int set = 0; set < tensors.sets(); set++) {
+                    forward.run(operands(Direction.FORWARD, set), coefficients);
+                }
+            }
         }
     }
 
-    private Runnable call(int set) {
-        return switch (workload.direction()) {
-            case FORWARD -> {
-                ForwardTraining forward = forward(set);
-                yield () -> backend.forward(forward);
-            }
-            case INFERENCE -> {
-                ForwardInference inference = inference(set);
-                yield () -> backend.forward(inference);
-            }
-            case BACKWARD -> {
-                backend.forward(forward(set));
-                Backward backward = backward(set);
-                yield () -> backend.backward(backward);
-            }
+    private Operands operands(Direction direction, int set) {
+        Operand y = tensors.get(Part.Y, set);
+        // By the backward pass the residual has done its work; its memory serves as the residual's gradient.
+        Operand residual = tensors.get(Part.RESIDUAL, set);
+        Operands operands = new Operands().put(Role.X, tensors.get(Part.X, set));
+        if (direction != Direction.BACKWARD || byElement()) {
+            operands.put(Role.GAMMA, tensors.get(Part.GAMMA, set)).put(Role.BETA, tensors.get(Part.BETA, set));
+        }
+        return switch (direction) {
+            case FORWARD ->
+                operands.put(Role.RESIDUAL, residual)
+                        .put(Role.Y, y)
+                        .put(Role.RUNNING_MEAN, tensors.get(Part.RUNNING_MEAN, set))
+                        .put(Role.RUNNING_VARIANCE, tensors.get(Part.RUNNING_VARIANCE, set))
+                        .put(Role.ABSORBED, tensors.get(Part.RUNNING_COUNT, set));
+            case INFERENCE ->
+                operands.put(Role.RESIDUAL, residual)
+                        .put(Role.Y, y)
+                        .put(Role.MEAN, tensors.get(Part.RUNNING_MEAN, set))
+                        .put(Role.VARIANCE, tensors.get(Part.RUNNING_VARIANCE, set));
+            case BACKWARD ->
+                operands.put(Role.Y, residual == null ? null : y)
+                        .put(Role.DY, tensors.get(Part.DY, set))
+                        .put(Role.DX, tensors.get(Part.DX, set))
+                        .put(Role.DRESIDUAL, residual)
+                        .put(Role.DGAMMA, tensors.get(Part.DGAMMA, set))
+                        .put(Role.DBETA, tensors.get(Part.DBETA, set));
         };
     }
 
-    private ForwardTraining forward(int set) {
-        return new ForwardTraining(
-                normalization,
-                workload.shape(),
-                workload.layout(),
-                tensors.get(Role.X, set),
-                tensors.get(Role.RESIDUAL, set),
-                tensors.get(Role.Y, set),
-                activation,
-                tensors.get(Role.GAMMA, set),
-                tensors.get(Role.BETA, set),
-                EPSILON,
-                saved,
-                running,
-                NonFinitePolicy.PROPAGATE);
+    /** Whether a backward pass takes γ and β too. */
+    private boolean byElement() {
+        return normalization.grouping().affineByElement();
     }
 
-    private ForwardInference inference(int set) {
-        return new ForwardInference(
-                normalization,
-                workload.shape(),
-                workload.layout(),
-                tensors.get(Role.X, set),
-                tensors.get(Role.RESIDUAL, set),
-                tensors.get(Role.Y, set),
-                activation,
-                tensors.get(Role.GAMMA, set),
-                tensors.get(Role.BETA, set),
-                EPSILON,
-                running.mean(),
-                running.variance(),
-                saved);
-    }
-
-    private Backward backward(int set) {
-        // The residual has done its work; its memory serves as the residual's gradient.
-        Operand residual = tensors.get(Role.RESIDUAL, set);
-        return new Backward(
-                normalization,
-                workload.shape(),
-                workload.layout(),
-                false,
-                tensors.get(Role.DY, set),
-                tensors.get(Role.X, set),
-                residual == null ? null : tensors.get(Role.Y, set),
-                activation,
-                saved,
-                tensors.get(Role.DX, set),
-                residual,
-                tensors.get(Role.DGAMMA, set),
-                tensors.get(Role.DBETA, set),
-                false);
+    private PassSpec spec(Direction direction, OperandTypes types) {
+        Activation activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
+        return switch (direction) {
+            case FORWARD ->
+                new ForwardTraining(
+                        normalization,
+                        workload.shape(),
+                        workload.layout(),
+                        types,
+                        activation,
+                        EPSILON,
+                        workload.norm().hasRunning()
+                                ? new RunningUpdate(RunningAverage.exponential(0.1), RunningVariance.UNBIASED)
+                                : null,
+                        NonFinitePolicy.PROPAGATE);
+            case INFERENCE ->
+                new ForwardInference(normalization, workload.shape(), workload.layout(), types, activation, EPSILON);
+            case BACKWARD ->
+                new Backward(
+                        normalization, workload.shape(), workload.layout(), types, false, activation, EPSILON, false);
+        };
     }
 
     /** The next call; they take turns with the sets. */
     public void make(int i) {
-        calls.get(i % calls.size()).run();
+        pass.run(sets.get(i % sets.size()), coefficients);
     }
 
     @Override
     public void close() {
-        saved.close();
+        pass.close();
+        coefficients.close();
     }
 }

@@ -16,8 +16,8 @@ import org.clnorm.backend.Operand;
  * memory than a cache holds; of γ and what else goes by channel or row there is one.
  */
 public final class Tensors {
-    /** What a tensor is for. */
-    public enum Role {
+    /** What a tensor is for. Builds tell each other, so it is no {@link org.clnorm.backend.Role}, which may change. */
+    public enum Part {
         /** Input. */
         X,
         /** Output. */
@@ -54,9 +54,9 @@ public final class Tensors {
         }
     }
 
-    private final Map<Role, List<Operand>> operands;
+    private final Map<Part, List<Operand>> operands;
 
-    private Tensors(Map<Role, List<Operand>> operands) {
+    private Tensors(Map<Part, List<Operand>> operands) {
         this.operands = operands;
     }
 
@@ -66,7 +66,7 @@ public final class Tensors {
     }
 
     /** New ones, x and dy of normally distributed elements. */
-    public static Tensors of(Workload workload, int sets, Operands from) {
+    public static Tensors of(Workload workload, int sets, TimedOperands from) {
         Norm norm = workload.norm();
         Normalization normalization = norm.normalization(workload.shape());
         long samples = normalization.perSample() ? workload.shape().batch() : 1;
@@ -74,47 +74,47 @@ public final class Tensors {
         long channels = workload.shape().channels();
         long elements = workload.room();
         DataType type = workload.type();
-        Map<Role, List<Operand>> operands = new EnumMap<>(Role.class);
+        Map<Part, List<Operand>> operands = new EnumMap<>(Part.class);
         if (norm.hasScale()) {
-            operands.put(Role.GAMMA, List.of(from.filled(affine, 1)));
-            operands.put(Role.DGAMMA, List.of(from.filled(affine, 0)));
+            operands.put(Part.GAMMA, List.of(from.filled(affine, 1)));
+            operands.put(Part.DGAMMA, List.of(from.filled(affine, 0)));
         }
         if (norm.hasShift()) {
-            operands.put(Role.BETA, List.of(from.filled(affine, 0.1f)));
-            operands.put(Role.DBETA, List.of(from.filled(affine, 0)));
+            operands.put(Part.BETA, List.of(from.filled(affine, 0.1f)));
+            operands.put(Part.DBETA, List.of(from.filled(affine, 0)));
         }
         if (norm.hasRunning()) {
-            operands.put(Role.RUNNING_MEAN, List.of(from.filled(channels, 0)));
-            operands.put(Role.RUNNING_VARIANCE, List.of(from.filled(channels, 1)));
-            operands.put(Role.RUNNING_COUNT, List.of(from.filled(channels, 0)));
+            operands.put(Part.RUNNING_MEAN, List.of(from.filled(channels, 0)));
+            operands.put(Part.RUNNING_VARIANCE, List.of(from.filled(channels, 1)));
+            operands.put(Part.RUNNING_COUNT, List.of(from.filled(channels, 0)));
         }
         for (int set = 0; set < sets; set++) {
-            add(operands, Role.X, from.normal(elements, type));
-            add(operands, Role.Y, from.filled(elements, 0, type));
+            add(operands, Part.X, from.normal(elements, type));
+            add(operands, Part.Y, from.filled(elements, 0, type));
             if (workload.hasResidual()) {
-                add(operands, Role.RESIDUAL, from.normal(elements, type));
+                add(operands, Part.RESIDUAL, from.normal(elements, type));
             }
             if (workload.direction() == Workload.Direction.BACKWARD) {
-                add(operands, Role.DY, from.normal(elements, type));
-                add(operands, Role.DX, from.filled(elements, 0, type));
+                add(operands, Part.DY, from.normal(elements, type));
+                add(operands, Part.DX, from.filled(elements, 0, type));
             }
         }
         return new Tensors(operands);
     }
 
-    private static void add(Map<Role, List<Operand>> operands, Role role, Operand operand) {
-        operands.computeIfAbsent(role, absent -> new ArrayList<>()).add(operand);
+    private static void add(Map<Part, List<Operand>> operands, Part part, Operand operand) {
+        operands.computeIfAbsent(part, absent -> new ArrayList<>()).add(operand);
     }
 
     /** Those that {@link #map} was told of, somewhere else perhaps. */
     public static <T> Tensors of(Map<String, List<T>> words, Workload workload, OperandOf<T> operand) {
-        Map<Role, List<Operand>> operands = new EnumMap<>(Role.class);
-        for (Role role : Role.values()) {
-            List<T> given = words.get(role.word());
+        Map<Part, List<Operand>> operands = new EnumMap<>(Part.class);
+        for (Part part : Part.values()) {
+            List<T> given = words.get(part.word());
             if (given != null) {
-                DataType type = role.isOfSet() ? workload.type() : DataType.FLOAT32;
+                DataType type = part.isOfSet() ? workload.type() : DataType.FLOAT32;
                 operands.put(
-                        role, given.stream().map(one -> operand.of(one, type)).toList());
+                        part, given.stream().map(one -> operand.of(one, type)).toList());
             }
         }
         return new Tensors(operands);
@@ -131,18 +131,18 @@ public final class Tensors {
     public <T> Map<String, List<T>> map(Function<Operand, T> function) {
         Map<String, List<T>> words = new LinkedHashMap<>();
         operands.forEach(
-                (role, of) -> words.put(role.word(), of.stream().map(function).toList()));
+                (part, of) -> words.put(part.word(), of.stream().map(function).toList()));
         return words;
     }
 
     /** How many sets there are. */
     public int sets() {
-        return operands.get(Role.X).size();
+        return operands.get(Part.X).size();
     }
 
     /** A tensor; null where the workload has none. */
-    public Operand get(Role role, int set) {
-        List<Operand> of = operands.get(role);
-        return of == null ? null : of.get(role.isOfSet() ? set : 0);
+    public Operand get(Part part, int set) {
+        List<Operand> of = operands.get(part);
+        return of == null ? null : of.get(part.isOfSet() ? set : 0);
     }
 }

@@ -3,6 +3,8 @@ package org.clnorm.opencl;
 import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.Role;
 import org.clnorm.plan.Argument;
 import org.clnorm.plan.Launch;
 import org.clnorm.plan.Place;
@@ -20,16 +22,30 @@ import org.jocl.cl_kernel;
 final class Kernel {
     private static final Object NOT_SET = new Object();
 
-    /** What is in a place now. Memory is told apart by identity: a driver may give a new buffer an old one's handle. */
+    /** What a buffer argument is set to now. Memory is told apart by identity: a driver may give a handle again. */
     private static final class Slot {
+        /** The operand that it is; null for a place. */
+        final Role role;
+
         final Place place;
+        final boolean hasOffset;
         final int index;
         Object memory = NOT_SET;
         long offset = -1;
 
-        Slot(Place place, int index) {
-            this.place = place;
+        Slot(Argument argument, int index) {
+            this.role = argument.value() instanceof Role of ? of : null;
+            this.place = argument.value() instanceof Place of ? of : null;
+            this.hasOffset = argument.hasOffset();
             this.index = index;
+        }
+
+        /** What it is to be set to, or null. */
+        Operand of(Operands operands, Operand coefficients, Operand partials) {
+            if (role != null) {
+                return operands.get(role);
+            }
+            return place == Place.COEFFICIENTS ? coefficients : place == Place.PARTIALS ? partials : null;
         }
     }
 
@@ -49,12 +65,12 @@ final class Kernel {
         this.binary = binary;
         this.items = new long[] {launch.items()};
         this.workGroup = new long[] {launch.strategy().items()};
-        List<Slot> places = new ArrayList<>();
+        List<Slot> buffers = new ArrayList<>();
         int next = 0;
         for (Argument argument : launch.arguments()) {
-            if (argument.value() instanceof Place place) {
-                places.add(new Slot(place, next));
-                next += place.hasOffset() ? 2 : 1;
+            if (argument.isBuffer()) {
+                buffers.add(new Slot(argument, next));
+                next += argument.hasOffset() ? 2 : 1;
             } else if (argument.value() instanceof Integer value) {
                 set(next++, Sizeof.cl_int, Pointer.to(new int[] {value}));
             } else if (argument.value() instanceof Long value) {
@@ -63,7 +79,7 @@ final class Kernel {
                 set(next++, Sizeof.cl_float, Pointer.to(new float[] {(Float) argument.value()}));
             }
         }
-        this.slots = places.toArray(Slot[]::new);
+        this.slots = buffers.toArray(Slot[]::new);
     }
 
     String name() {
@@ -79,17 +95,17 @@ final class Kernel {
         return items[0];
     }
 
-    /** Gives it the memory to work on; null where an operand is absent. */
-    void bind(Operand[] places) {
+    /** Gives it the memory to work on, as far as it is other memory than the last. */
+    void bind(Operands operands, Operand coefficients, Operand partials) {
         for (Slot slot : slots) {
-            Operand operand = slot.place.of(places);
+            Operand operand = slot.of(operands, coefficients, partials);
             OpenClMemory memory = operand == null ? null : (OpenClMemory) operand.memory();
             if (memory != slot.memory) {
                 set(slot.index, Sizeof.cl_mem, memory == null ? null : memory.pointer());
                 slot.memory = memory;
             }
             long wanted = operand == null ? 0 : operand.offset();
-            if (slot.place.hasOffset() && wanted != slot.offset) {
+            if (slot.hasOffset && wanted != slot.offset) {
                 offset[0] = wanted;
                 set(slot.index + 1, Sizeof.cl_long, toOffset);
                 slot.offset = wanted;

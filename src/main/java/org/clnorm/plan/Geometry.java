@@ -100,7 +100,7 @@ public record Geometry(
 
     private static long mostSlices(View view) {
         long floats = Math.max(SMALL_PARTIALS, view.elements() / 100);
-        return Math.max(1, floats / (5L * Coefficients.pitch(view)));
+        return Math.max(1, floats / (5L * CoefficientRows.pitch(view)));
     }
 
     private static Geometry segmented(View.Segmented view, int slices, int ownGroups, int segmentsPerSlice, int chunk) {

@@ -6,6 +6,7 @@ import static org.clnorm.plan.ReduceFoldApply.Direction.BACKWARD;
 import static org.clnorm.plan.ReduceFoldApply.Direction.FORWARD;
 
 import java.util.List;
+import java.util.function.Function;
 import java.util.stream.Stream;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
@@ -19,117 +20,128 @@ import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
-import org.clnorm.backend.Operand;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
+import org.clnorm.plan.ReduceFoldApply.Direction;
 import org.clnorm.plan.ReduceFoldApply.Steps;
 import org.clnorm.view.View;
 
 /** The passes of all normalizations: each is a view and the arguments of a fold, whose formulas are in folds.clh. */
 public final class Passes {
-    private static final List<Place> ROW_AFFINE = List.of(Place.ROW_GAMMA, Place.ROW_BETA);
-
-    /** Forward with the batch's statistics. It leaves the running ones alone where the host looks at the batch's first. */
-    public static final PassKind<ForwardTraining> TRAINING = new PassKind<>(
-            Pass.FORWARD,
-            pass -> view(pass.normalization(), pass.shape(), pass.layout()),
-            pass -> byElement(pass.normalization()),
-            Stream.concat(FORWARD.tensors().stream(), ROW_AFFINE.stream()).toList(),
-            Passes::alike,
-            Passes::place,
-            Passes::steps);
-
-    /** The update of the running statistics alone, from what {@link #TRAINING} left. */
-    public static final PassKind<ForwardTraining> TRACKING = new PassKind<>(
-            Pass.FORWARD,
-            TRAINING.view(),
-            TRAINING.byElement(),
-            List.of(),
-            Passes::alike,
-            (pass, places) -> {
-                coefficients(pass.saved(), places);
-                running(pass.running(), places);
-            },
-            (pass, over) -> new Steps(track(pass, over)));
-
-    /** Forward with given statistics. */
-    public static final PassKind<ForwardInference> INFERENCE = new PassKind<>(
-            Pass.INFERENCE,
-            pass -> given(pass.normalization(), pass.shape(), pass.layout()),
-            pass -> false,
-            FORWARD.tensors(),
-            Passes::alike,
-            Passes::place,
-            Passes::steps);
-
-    /** Backward, of either. */
-    public static final PassKind<Backward> GRADIENT = new PassKind<>(
-            Pass.BACKWARD,
-            pass -> pass.frozen()
-                    ? given(pass.normalization(), pass.shape(), pass.layout())
-                    : view(pass.normalization(), pass.shape(), pass.layout()),
-            pass -> byElement(pass.normalization()),
-            Stream.concat(BACKWARD.tensors().stream(), ROW_AFFINE.stream()).toList(),
-            Passes::alike,
-            Passes::place,
-            Passes::steps);
-
-    /** The moments of x, which stay in the coefficients. */
-    public static final PassKind<ReduceForward> MOMENTS = new PassKind<>(
-            Pass.FORWARD,
-            pass -> View.batch(pass.shape(), pass.layout()),
-            pass -> false,
-            List.of(Place.X),
-            (one, other) -> one.shape().equals(other.shape()) && one.layout() == other.layout(),
-            (pass, places) -> {
-                Place.X.put(pass.x(), places);
-                coefficients(pass.room(), places);
-            },
-            (pass, over) -> over.reduced(FORWARD, List.of(named("least", 0f)), ""));
-
-    /** Forward with moments that are in the coefficients. */
-    public static final PassKind<ForwardCombined> COMBINED = new PassKind<>(
-            Pass.INFERENCE,
-            Passes::viewOrOneRow,
-            pass -> false,
-            FORWARD.tensors(),
-            Passes::alike,
-            Passes::place,
-            Passes::steps);
-
-    /** The sums of a backward pass, which stay in the coefficients. */
-    public static final PassKind<ReduceBackward> SUMS = new PassKind<>(
-            Pass.BACKWARD,
-            pass -> View.batch(pass.shape(), pass.layout()),
-            pass -> false,
-            List.of(Place.DY, Place.X, Place.Y),
-            (one, other) -> one.shape().equals(other.shape())
-                    && one.layout() == other.layout()
-                    && one.activation() == other.activation(),
-            (pass, places) -> {
-                Place.DY.put(pass.dy(), places);
-                Place.X.put(pass.x(), places);
-                Place.Y.put(pass.y(), places);
-                coefficients(pass.saved(), places);
-            },
-            (pass, over) -> {
-                int mask = mask(pass.activation(), pass.y());
-                return over.reduced(BACKWARD, List.of(named("mask", mask)), macro(mask, over));
-            });
-
-    /** Backward with sums that are in the coefficients. */
-    public static final PassKind<BackwardCombined> COMBINED_GRADIENT = new PassKind<>(
-            Pass.BACKWARD,
-            pass -> View.batch(pass.shape(), pass.layout()),
-            pass -> false,
-            BACKWARD.tensors(),
-            Passes::alike,
-            Passes::place,
-            Passes::steps);
+    /** A copy's lines; the last may be a part of one. */
+    private static final int LINE_ELEMENTS = 16;
 
     private Passes() {}
+
+    /** How a device does a pass. */
+    public static PassPlan plan(PassSpec pass, StrategyChoice choice) {
+        if (pass instanceof ForwardTraining training) {
+            return plan(training, choice);
+        }
+        if (pass instanceof ForwardInference inference) {
+            View view = given(inference.normalization(), inference.shape(), inference.layout());
+            return plan(
+                    pass, view, choice.forPass(Pass.INFERENCE, view), choice, FORWARD, over -> steps(inference, over));
+        }
+        if (pass instanceof ForwardCombined combined) {
+            View view = viewOrOneRow(combined);
+            return plan(
+                    pass, view, choice.forPass(Pass.INFERENCE, view), choice, FORWARD, over -> steps(combined, over));
+        }
+        if (pass instanceof Backward backward) {
+            return plan(backward, choice);
+        }
+        View view = View.batch(pass.shape(), pass.layout());
+        if (pass instanceof ReduceForward) {
+            return plan(
+                    pass,
+                    view,
+                    choice.split(Pass.FORWARD, view),
+                    choice,
+                    FORWARD,
+                    over -> over.reduced(FORWARD, List.of(named("least", 0f)), ""));
+        }
+        Strategy split = choice.split(Pass.BACKWARD, view);
+        return pass instanceof ReduceBackward sums
+                ? plan(pass, view, split, choice, BACKWARD, over -> steps(sums, over))
+                : plan(pass, view, split, choice, BACKWARD, over -> steps((BackwardCombined) pass, over));
+    }
+
+    private static PassPlan plan(ForwardTraining pass, StrategyChoice choice) {
+        View view = view(pass.normalization(), pass.shape(), pass.layout());
+        return new PassPlan(
+                view,
+                choice.forPass(Pass.FORWARD, view),
+                choice.facts(),
+                byElement(pass.normalization()),
+                pass.operands(),
+                tensors(FORWARD, pass.normalization()),
+                over -> steps(pass, over),
+                pass.policy() != NonFinitePolicy.THROW
+                        ? null
+                        : over -> pass.running() == null ? new Steps() : new Steps(track(pass, over)));
+    }
+
+    private static PassPlan plan(Backward pass, StrategyChoice choice) {
+        View view = pass.frozen()
+                ? given(pass.normalization(), pass.shape(), pass.layout())
+                : view(pass.normalization(), pass.shape(), pass.layout());
+        return new PassPlan(
+                view,
+                choice.forPass(Pass.BACKWARD, view),
+                choice.facts(),
+                byElement(pass.normalization()),
+                pass.operands(),
+                tensors(BACKWARD, pass.normalization()),
+                over -> steps(pass, over),
+                null);
+    }
+
+    /** Of a pass over channels. */
+    private static PassPlan plan(
+            PassSpec pass,
+            View view,
+            Strategy strategy,
+            StrategyChoice choice,
+            Direction direction,
+            Function<ReduceFoldApply, Steps> steps) {
+        return new PassPlan(view, strategy, choice.facts(), false, pass.operands(), direction.tensors(), steps, null);
+    }
+
+    /** Those of a direction; and γ and β, where they go by the element of a row. */
+    private static List<Role> tensors(Direction direction, Normalization normalization) {
+        return byElement(normalization)
+                ? Stream.concat(direction.tensors().stream(), Stream.of(Role.GAMMA, Role.BETA))
+                        .toList()
+                : direction.tensors();
+    }
+
+    /** How a device copies so many float32 elements of x to y. */
+    public static PassPlan copy(long count, Strategy strategy, DeviceFacts facts, OperandTypes operands) {
+        return new PassPlan(
+                new View.Columnar(LINE_ELEMENTS, (count + LINE_ELEMENTS - 1) / LINE_ELEMENTS, 1),
+                strategy,
+                facts,
+                false,
+                operands,
+                List.of(),
+                over -> {
+                    long perSlice = Geometry.flatPerSlice(over.strategy(), count, over.computeUnits());
+                    return new Steps(over.launch(
+                            "copy",
+                            "",
+                            (count + perSlice - 1) / perSlice,
+                            Role.X,
+                            Role.Y,
+                            named("elements", count),
+                            named("per_slice", perSlice)));
+                },
+                null);
+    }
 
     /** What is left of an empty batch to go over are its channels. */
     private static View viewOrOneRow(ForwardCombined pass) {
@@ -159,128 +171,7 @@ public final class Passes {
     }
 
     private static boolean byElement(Normalization normalization) {
-        return normalization.grouping() instanceof Grouping.Rows rows && rows.affineByElement();
-    }
-
-    private static boolean alike(ForwardTraining one, ForwardTraining other) {
-        return one.normalization().equals(other.normalization())
-                && one.shape().equals(other.shape())
-                && one.layout() == other.layout()
-                && one.activation() == other.activation()
-                && one.epsilon() == other.epsilon()
-                && one.policy() == other.policy()
-                && alike(one.running(), other.running());
-    }
-
-    private static boolean alike(RunningStatistics one, RunningStatistics other) {
-        return one == null || other == null
-                ? one == other
-                : one.average().equals(other.average()) && one.estimate() == other.estimate();
-    }
-
-    private static boolean alike(ForwardInference one, ForwardInference other) {
-        return one.normalization().equals(other.normalization())
-                && one.shape().equals(other.shape())
-                && one.layout() == other.layout()
-                && one.activation() == other.activation()
-                && one.epsilon() == other.epsilon();
-    }
-
-    private static boolean alike(Backward one, Backward other) {
-        return one.normalization().equals(other.normalization())
-                && one.shape().equals(other.shape())
-                && one.layout() == other.layout()
-                && one.activation() == other.activation()
-                && one.frozen() == other.frozen()
-                && one.accumulate() == other.accumulate();
-    }
-
-    private static boolean alike(ForwardCombined one, ForwardCombined other) {
-        return one.shape().equals(other.shape())
-                && one.layout() == other.layout()
-                && one.activation() == other.activation()
-                && one.epsilon() == other.epsilon()
-                && one.policy() == other.policy()
-                && alike(one.running(), other.running());
-    }
-
-    private static boolean alike(BackwardCombined one, BackwardCombined other) {
-        return one.shape().equals(other.shape())
-                && one.layout() == other.layout()
-                && one.activation() == other.activation()
-                && one.accumulate() == other.accumulate();
-    }
-
-    private static void place(ForwardTraining pass, Operand[] places) {
-        boolean byElement = byElement(pass.normalization());
-        forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
-        (byElement ? Place.ROW_GAMMA : Place.GAMMA).put(pass.gamma(), places);
-        (byElement ? Place.ROW_BETA : Place.BETA).put(pass.beta(), places);
-        ((Coefficients) pass.saved())
-                .keep(pass.epsilon(), byElement ? pass.gamma() : null, byElement ? pass.beta() : null);
-        running(pass.running(), places);
-    }
-
-    private static void place(ForwardInference pass, Operand[] places) {
-        forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
-        Place.GAMMA.put(pass.gamma(), places);
-        Place.BETA.put(pass.beta(), places);
-        Place.MEAN.put(pass.mean(), places);
-        Place.VARIANCE.put(pass.variance(), places);
-    }
-
-    private static void place(ForwardCombined pass, Operand[] places) {
-        forward(pass.x(), pass.residual(), pass.y(), pass.saved(), places);
-        Place.GAMMA.put(pass.gamma(), places);
-        Place.BETA.put(pass.beta(), places);
-        running(pass.running(), places);
-    }
-
-    /** What all forward passes have. */
-    private static void forward(Operand x, Operand residual, Operand y, SavedStatistics saved, Operand[] places) {
-        Place.X.put(x, places);
-        Place.RESIDUAL.put(residual, places);
-        Place.Y.put(y, places);
-        coefficients(saved, places);
-    }
-
-    private static void place(Backward pass, Operand[] places) {
-        backward(pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual(), pass.saved(), places);
-        Place.DGAMMA.put(pass.dgamma(), places);
-        Place.DBETA.put(pass.dbeta(), places);
-        if (byElement(pass.normalization())) {
-            Place.ROW_GAMMA.put(((Coefficients) pass.saved()).rowGamma(), places);
-            Place.ROW_BETA.put(((Coefficients) pass.saved()).rowBeta(), places);
-        }
-    }
-
-    private static void place(BackwardCombined pass, Operand[] places) {
-        backward(pass.dy(), pass.x(), pass.y(), pass.dx(), pass.dresidual(), pass.saved(), places);
-        Place.DGAMMA.put(pass.dgamma(), places);
-        Place.DBETA.put(pass.dbeta(), places);
-    }
-
-    /** What all backward passes have. */
-    private static void backward(
-            Operand dy, Operand x, Operand y, Operand dx, Operand dresidual, SavedStatistics saved, Operand[] places) {
-        Place.DY.put(dy, places);
-        Place.X.put(x, places);
-        Place.Y.put(y, places);
-        Place.DX.put(dx, places);
-        Place.DRESIDUAL.put(dresidual, places);
-        coefficients(saved, places);
-    }
-
-    private static void running(RunningStatistics running, Operand[] places) {
-        if (running != null) {
-            Place.RUNNING_MEAN.put(running.mean(), places);
-            Place.RUNNING_VARIANCE.put(running.variance(), places);
-            Place.ABSORBED.put(running.absorbed(), places);
-        }
-    }
-
-    private static void coefficients(SavedStatistics saved, Operand[] places) {
-        Place.COEFFICIENTS.put(((Coefficients) saved).coefficients(), places);
+        return normalization.grouping().affineByElement();
     }
 
     /** Whether the fold updates the running statistics: not where the host looks first, or several blocks enter. */
@@ -325,7 +216,7 @@ public final class Passes {
 
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
         List<Argument> fold =
-                arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Place.MEAN, Place.VARIANCE);
+                arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Role.MEAN, Role.VARIANCE);
         return new Steps(over.foldEach("fold_given", fold), over.apply(FORWARD, floor(pass.activation()), ""));
     }
 
@@ -338,20 +229,25 @@ public final class Passes {
                 : new Steps(folding, over.apply(FORWARD, floor(pass.activation()), ""));
     }
 
+    private static Steps steps(ReduceBackward pass, ReduceFoldApply over) {
+        int mask = mask(pass.activation(), pass.operands());
+        return over.reduced(BACKWARD, List.of(named("mask", mask)), macro(mask, over));
+    }
+
     private static Steps steps(BackwardCombined pass, ReduceFoldApply over) {
         List<Argument> fold = arguments(
-                Place.DGAMMA,
-                Place.DBETA,
+                Role.DGAMMA,
+                Role.DBETA,
                 affineStride(Normalization.BATCH, over.view()),
                 named("parts", 0),
                 named("accumulate", flag(pass.accumulate())),
-                epsilon(((Coefficients) pass.saved()).epsilon()),
+                epsilon(pass.epsilon()),
                 named("count", 1f),
                 named("last_count", 1f),
                 statistic(Normalization.BATCH),
                 named("joined", over.view().joined()),
                 named("renormalized", 0));
-        int mask = mask(pass.activation(), pass.y());
+        int mask = mask(pass.activation(), pass.operands());
         return new Steps(
                 over.foldEach("fold_combined_gradients", fold),
                 over.apply(BACKWARD, List.of(named("mask", mask), named("frozen", 0)), macro(mask, over)));
@@ -363,8 +259,8 @@ public final class Passes {
     }
 
     /** Where dy passes the activation's derivative, as pointwise.clh has it. */
-    private static int mask(Activation activation, Operand y) {
-        return activation == Activation.NONE ? 0 : y == null ? 1 : 2;
+    private static int mask(Activation activation, OperandTypes operands) {
+        return activation == Activation.NONE ? 0 : operands.has(Role.Y) ? 2 : 1;
     }
 
     /** A single work-item has a binary for each. */
@@ -375,24 +271,24 @@ public final class Passes {
     private static Steps steps(Backward pass, ReduceFoldApply over) {
         Normalization normalization = pass.normalization();
         View view = over.view();
-        boolean affine = pass.dgamma() != null || pass.dbeta() != null;
+        boolean affine = pass.operands().has(Role.DGAMMA) || pass.operands().has(Role.DBETA);
         boolean byElement = byElement(normalization);
         boolean parts = affine
                 && !byElement
                 && !normalization.perSample()
                 && view.blocks().count() > 1;
         List<Argument> fold = arguments(
-                named("dgamma", byElement ? Place.NONE : Place.DGAMMA),
-                named("dbeta", byElement ? Place.NONE : Place.DBETA),
+                named("dgamma", byElement ? Place.NONE : Role.DGAMMA),
+                named("dbeta", byElement ? Place.NONE : Role.DBETA),
                 affineStride(normalization, view),
                 named("parts", flag(parts)),
                 named("accumulate", flag(pass.accumulate())),
-                epsilon(((Coefficients) pass.saved()).epsilon()),
+                epsilon(pass.epsilon()),
                 sharedCounts(view),
                 statistic(normalization),
                 named("joined", view.joined()),
                 named("renormalized", flag(normalization.renormalization() != null && !pass.frozen())));
-        int mask = mask(pass.activation(), pass.y());
+        int mask = mask(pass.activation(), pass.operands());
         String macro = macro(mask, over);
         List<Argument> pointwise = List.of(named("mask", mask), named("frozen", flag(pass.frozen())));
         Steps steps = over.all(BACKWARD, List.of(named("mask", mask)), fold, pointwise, macro);
@@ -408,8 +304,8 @@ public final class Passes {
 
     private static List<Argument> affine(Normalization normalization, double epsilon, View view) {
         return arguments(
-                named("gamma", byElement(normalization) ? Place.NONE : Place.GAMMA),
-                named("beta", byElement(normalization) ? Place.NONE : Place.BETA),
+                named("gamma", byElement(normalization) ? Place.NONE : Role.GAMMA),
+                named("beta", byElement(normalization) ? Place.NONE : Role.BETA),
                 affineStride(normalization, view),
                 epsilon(epsilon),
                 sharedCounts(view),
@@ -449,14 +345,14 @@ public final class Passes {
         return named("epsilon", (float) epsilon);
     }
 
-    private static List<Argument> running(RunningStatistics running, NonFinitePolicy policy, double m) {
+    private static List<Argument> running(RunningUpdate running, NonFinitePolicy policy, double m) {
         boolean unbiased = running != null && running.estimate() == RunningVariance.UNBIASED;
         return averaging(running, policy, unbiased ? m / (m - 1) : 1);
     }
 
     /** @param varianceFactor from the variance to the estimate of it that enters */
-    private static List<Argument> averaging(RunningStatistics running, NonFinitePolicy policy, double varianceFactor) {
-        List<Place> places = List.of(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED);
+    private static List<Argument> averaging(RunningUpdate running, NonFinitePolicy policy, double varianceFactor) {
+        List<Role> places = List.of(Role.RUNNING_MEAN, Role.RUNNING_VARIANCE, Role.ABSORBED);
         int kind = running == null
                 ? 0
                 : switch (running.average().kind()) {

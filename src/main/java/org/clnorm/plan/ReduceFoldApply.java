@@ -1,19 +1,26 @@
 package org.clnorm.plan;
 
+import static org.clnorm.backend.Role.BETA;
+import static org.clnorm.backend.Role.DBETA;
+import static org.clnorm.backend.Role.DGAMMA;
+import static org.clnorm.backend.Role.DRESIDUAL;
+import static org.clnorm.backend.Role.DX;
+import static org.clnorm.backend.Role.DY;
+import static org.clnorm.backend.Role.GAMMA;
+import static org.clnorm.backend.Role.RESIDUAL;
+import static org.clnorm.backend.Role.X;
+import static org.clnorm.backend.Role.Y;
 import static org.clnorm.plan.Argument.arguments;
 import static org.clnorm.plan.Argument.named;
 import static org.clnorm.plan.Place.COEFFICIENTS;
-import static org.clnorm.plan.Place.DRESIDUAL;
-import static org.clnorm.plan.Place.DX;
-import static org.clnorm.plan.Place.DY;
 import static org.clnorm.plan.Place.PARTIALS;
-import static org.clnorm.plan.Place.RESIDUAL;
-import static org.clnorm.plan.Place.X;
-import static org.clnorm.plan.Place.Y;
 
 import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.Role;
 import org.clnorm.view.View;
 
 /**
@@ -55,9 +62,9 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
         /** Floats of a partial result. */
         private final int numbers;
         /** What the reduce step reads. */
-        private final List<Place> reduced;
+        private final List<Role> reduced;
         /** What the apply step, and all three in one, read and write. */
-        private final List<Place> tensors;
+        private final List<Role> tensors;
 
         Direction(
                 String fused,
@@ -66,8 +73,8 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
                 String join,
                 String apply,
                 int numbers,
-                List<Place> reduced,
-                List<Place> tensors) {
+                List<Role> reduced,
+                List<Role> tensors) {
             this.fused = fused;
             this.reduce = reduce;
             this.fold = fold;
@@ -79,7 +86,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
         }
 
         /** All tensors that a pass reads and writes. */
-        List<Place> tensors() {
+        List<Role> tensors() {
             return tensors;
         }
     }
@@ -94,6 +101,12 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
             this(List.of(launches), 0);
         }
 
+        /** The same, by how the operands are stored. */
+        Steps storing(OperandTypes types) {
+            return new Steps(
+                    launches.stream().map(launch -> launch.storing(types)).toList(), partials);
+        }
+
         /** These and then those, which find the room for partials free again. */
         Steps and(Steps more) {
             List<Launch> all = new ArrayList<>(launches);
@@ -106,14 +119,14 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
      * Whether vectors lie as a strategy needs them: a single work-item's may lie anywhere, others' at multiples of their
      * width. Asked in each step; it allocates nothing.
      */
-    public static boolean isAligned(View view, Strategy strategy, List<Place> tensors, Operand[] places) {
+    public static boolean isAligned(View view, Strategy strategy, List<Role> tensors, Operands operands) {
         int width = strategy.vectorWidth();
         if (strategy.items() == 1 || width == 1) {
             return true;
         }
         boolean aligned = view.contiguous() % width == 0;
         for (int i = 0; aligned && i < tensors.size(); i++) {
-            Operand operand = tensors.get(i).of(places);
+            Operand operand = operands.get(tensors.get(i));
             aligned = operand == null || operand.offset() % width == 0;
         }
         return aligned;
@@ -270,10 +283,10 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
     Launch sumParts(int accumulate) {
         return sumParts(
                 COEFFICIENTS,
-                (long) Coefficients.GRAD_GAMMA * pitch(),
-                (long) Coefficients.GRAD_BETA * pitch(),
+                (long) CoefficientRows.GRAD_GAMMA * pitch(),
+                (long) CoefficientRows.GRAD_BETA * pitch(),
                 blocks(),
-                Coefficients.blockPitch(view.groups()),
+                CoefficientRows.blockPitch(view.groups()),
                 view.groups(),
                 accumulate);
     }
@@ -293,8 +306,8 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
                         named("parts", parts),
                         named("step", step),
                         named("count", columns),
-                        Place.DGAMMA,
-                        Place.DBETA,
+                        DGAMMA,
+                        DBETA,
                         named("accumulate", accumulate)));
     }
 
@@ -303,7 +316,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
         View.Segmented rows = (View.Segmented) view;
         View.Columnar matrix = new View.Columnar(rows.length(), rows.groups(), 1);
         Geometry geometry = Geometry.of(strategy, matrix, computeUnits);
-        int pitch = Coefficients.pitch(matrix);
+        int pitch = CoefficientRows.pitch(matrix);
         return new Steps(
                 List.of(
                         launch(
@@ -332,7 +345,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
      */
     Steps rowGradients(List<Argument> fold, List<Argument> pointwise, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
-        int pitch = Coefficients.pitch(rows.length(), 1);
+        int pitch = CoefficientRows.pitch(rows.length(), 1);
         int perSlice = Geometry.rowsPerSlice(strategy, rows, computeUnits);
         int slices = (rows.groups() + perSlice - 1) / perSlice;
         return new Steps(
@@ -455,9 +468,11 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
     }
 
     /** γ and β by the element: of kernels for runs, which on a GPU can always have them, and on a CPU if told so. */
-    private List<Place> rowAffine(View shaped) {
+    private List<Argument> rowAffine(View shaped) {
         return shaped instanceof View.Segmented && (affineByElement || strategy.items() > 1)
-                ? List.of(Place.ROW_GAMMA, Place.ROW_BETA)
+                ? List.of(
+                        named("row_gamma", affineByElement ? GAMMA : Place.NONE),
+                        named("row_beta", affineByElement ? BETA : Place.NONE))
                 : List.of();
     }
 
@@ -474,6 +489,6 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
     }
 
     private int pitch() {
-        return Coefficients.pitch(view);
+        return CoefficientRows.pitch(view);
     }
 }

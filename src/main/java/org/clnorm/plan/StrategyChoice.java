@@ -1,7 +1,5 @@
 package org.clnorm.plan;
 
-import org.clnorm.Layout;
-import org.clnorm.Shape;
 import org.clnorm.view.View;
 
 /**
@@ -20,9 +18,9 @@ public record StrategyChoice(DeviceFacts facts, Strategy fixed, StrategyTable ta
         return pass == Pass.INFERENCE ? strategy.forApply() : strategy;
     }
 
-    /** For a batch's pass, one whose steps are launches of their own. */
-    public Strategy split(Pass pass, Shape shape, Layout layout) {
-        Strategy strategy = forPass(pass, View.batch(shape, layout));
+    /** For a pass over a view, one whose steps are launches of their own. */
+    public Strategy split(Pass pass, View view) {
+        Strategy strategy = forPass(pass, view);
         return strategy.fused() ? strategy.split(facts) : strategy;
     }
 

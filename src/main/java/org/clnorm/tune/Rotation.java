@@ -6,11 +6,17 @@ import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.SavedStatistics;
-import org.clnorm.bench.Operands;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
+import org.clnorm.bench.TimedOperands;
 import org.clnorm.plan.Pass;
 
 /**
@@ -20,13 +26,14 @@ import org.clnorm.plan.Pass;
 final class Rotation implements AutoCloseable {
     private static final int MOST_SETS = 64;
     private static final int TENSORS = 4;
+    private static final double EPSILON = 1e-5;
 
     private record Tensors(Operand x, Operand y, Operand dy, Operand dx) {}
 
     private final Backend owner;
     private final Rung rung;
     private final int channels;
-    private final Operands operands;
+    private final TimedOperands operands;
     private final List<Tensors> sets = new ArrayList<>();
     private final Operand gamma;
     private final Operand beta;
@@ -42,7 +49,7 @@ final class Rotation implements AutoCloseable {
         this.rung = rung;
         this.channels = (int) rung.shape().channels();
         long elements = rung.shape().elements();
-        operands = new Operands(owner, elements);
+        operands = new TimedOperands(owner, elements);
         gamma = operands.filled(channels, 1);
         beta = operands.filled(channels, 0.1f);
         mean = operands.filled(channels, 0);
@@ -61,95 +68,80 @@ final class Rotation implements AutoCloseable {
 
     /** A backend's calls of a pass, one for each set of tensors. */
     final class Calls implements AutoCloseable {
-        private final SavedStatistics saved;
-        private final List<Runnable> calls = new ArrayList<>();
+        private final List<Operands> calls = new ArrayList<>();
+        private final PreparedPass prepared;
+        private final Coefficients coefficients;
 
         Calls(Backend backend, Pass pass) {
-            saved = backend.newSavedStatistics(channels);
             for (Tensors set : sets) {
-                calls.add(call(backend, pass, set));
+                calls.add(operands(pass, set));
             }
+            prepared = backend.prepare(spec(pass, calls.get(0).types()));
+            coefficients = backend.newCoefficients(channels);
             if (pass == Pass.BACKWARD) {
-                backend.forward(forward(sets.get(0)));
+                Operands forward = operands(Pass.FORWARD, sets.get(0));
+                backend.run(spec(Pass.FORWARD, forward.types()), forward, coefficients);
             }
         }
 
-        private Runnable call(Backend backend, Pass pass, Tensors set) {
+        private Operands operands(Pass pass, Tensors set) {
+            Operands operands = new Operands().put(Role.X, set.x);
             return switch (pass) {
-                case FORWARD -> {
-                    ForwardTraining forward = forward(set);
-                    yield () -> backend.forward(forward);
-                }
-                case INFERENCE -> {
-                    ForwardInference inference = inference(set);
-                    yield () -> backend.forward(inference);
-                }
-                case BACKWARD -> {
-                    Backward backward = backward(set);
-                    yield () -> backend.backward(backward);
-                }
+                case FORWARD ->
+                    operands.put(Role.Y, set.y).put(Role.GAMMA, gamma).put(Role.BETA, beta);
+                case INFERENCE ->
+                    operands.put(Role.Y, set.y)
+                            .put(Role.GAMMA, gamma)
+                            .put(Role.BETA, beta)
+                            .put(Role.MEAN, mean)
+                            .put(Role.VARIANCE, variance);
+                case BACKWARD ->
+                    operands.put(Role.DY, set.dy)
+                            .put(Role.DX, set.dx)
+                            .put(Role.DGAMMA, dgamma)
+                            .put(Role.DBETA, dbeta);
             };
         }
 
-        private ForwardTraining forward(Tensors set) {
-            return new ForwardTraining(
-                    rung.shape(),
-                    rung.layout(),
-                    set.x,
-                    null,
-                    set.y,
-                    Activation.NONE,
-                    gamma,
-                    beta,
-                    1e-5,
-                    saved,
-                    null,
-                    NonFinitePolicy.PROPAGATE);
-        }
-
-        private ForwardInference inference(Tensors set) {
-            return new ForwardInference(
-                    rung.shape(),
-                    rung.layout(),
-                    set.x,
-                    null,
-                    set.y,
-                    Activation.NONE,
-                    gamma,
-                    beta,
-                    1e-5,
-                    mean,
-                    variance,
-                    saved);
-        }
-
-        private Backward backward(Tensors set) {
-            return new Backward(
-                    rung.shape(),
-                    rung.layout(),
-                    false,
-                    set.dy,
-                    set.x,
-                    null,
-                    Activation.NONE,
-                    saved,
-                    set.dx,
-                    null,
-                    dgamma,
-                    dbeta,
-                    false);
+        private PassSpec spec(Pass pass, OperandTypes types) {
+            return switch (pass) {
+                case FORWARD ->
+                    new ForwardTraining(
+                            Normalization.BATCH,
+                            rung.shape(),
+                            rung.layout(),
+                            types,
+                            Activation.NONE,
+                            EPSILON,
+                            null,
+                            NonFinitePolicy.PROPAGATE);
+                case INFERENCE ->
+                    new ForwardInference(
+                            Normalization.BATCH, rung.shape(), rung.layout(), types, Activation.NONE, EPSILON);
+                case BACKWARD ->
+                    new Backward(
+                            Normalization.BATCH,
+                            rung.shape(),
+                            rung.layout(),
+                            types,
+                            false,
+                            Activation.NONE,
+                            EPSILON,
+                            false);
+            };
         }
 
         /** The call on the set that was not used for longest, by whomever. */
         void next() {
-            calls.get(next).run();
+            prepared.run(calls.get(next), coefficients);
             next = (next + 1) % calls.size();
         }
 
         @Override
         public void close() {
             owner.finish();
-            saved.close();
+            prepared.close();
+            coefficients.close();
         }
     }
 

@@ -9,7 +9,6 @@ import java.util.Set;
 import java.util.function.Consumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import org.clnorm.backend.Grouping;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.opencl.OpenClBackend.BuiltProgram;
@@ -88,7 +87,7 @@ public final class Probe {
                     .filter(c -> c.family().startsWith(kind))
                     .filter(c -> kind.equals("rows")
                             ? c.affine() == Affine.BOTH
-                                    && ((Grouping.Rows) c.normalization().grouping()).affineByElement()
+                                    && c.normalization().grouping().affineByElement()
                             : c.isPlain()
                                     && c.placement() == Placement.ALIGNED
                                     && c.shape().elements() % 16 == 0)

@@ -2,28 +2,32 @@ package org.clnorm.verify;
 
 import java.nio.FloatBuffer;
 import java.util.ArrayList;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Supplier;
-import org.clnorm.ChannelMoments;
+import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.GradientSums;
 import org.clnorm.NonFiniteException;
+import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Operand;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
 import org.clnorm.verify.VerifierCase.InPlace;
 
 /** A case, run once on a backend: a copy of x, the forward pass, then the backward pass on what that left. */
@@ -49,7 +53,10 @@ final class VerifierTrial implements AutoCloseable {
     private final Supplier<Map<String, Long>> launches;
     private final VerifierCase c;
     private final VerifierInputs inputs;
-    private final SavedStatistics saved;
+    private final Coefficients coefficients;
+    /** Those of the forward pass, some of which its backward pass takes too. */
+    private final Operands forward = new Operands();
+
     private final List<GuardedArray> live = new ArrayList<>();
 
     private VerifierTrial(
@@ -58,9 +65,9 @@ final class VerifierTrial implements AutoCloseable {
         this.launches = launches;
         this.c = c;
         this.inputs = inputs;
-        this.saved = c.isPlain()
-                ? backend.newSavedStatistics(c.channels())
-                : backend.newSavedStatistics(c.normalization(), c.shape(), c.layout());
+        this.coefficients = c.isPlain()
+                ? backend.newCoefficients(c.channels())
+                : backend.newCoefficients(c.normalization(), c.shape(), c.layout());
     }
 
     /** The outcomes of the copy, of the forward pass and, unless that was refused, of the backward pass. */
@@ -82,9 +89,8 @@ final class VerifierTrial implements AutoCloseable {
     }
 
     private List<Outcome> passes() {
-        Map<String, Operand> left = new HashMap<>();
-        Outcome forward = outcome(true, () -> forward(left));
-        return forward.refused == null ? List.of(forward, outcome(false, () -> backward(left))) : List.of(forward);
+        Outcome first = outcome(true, this::forward);
+        return first.refused == null ? List.of(first, outcome(false, this::backward)) : List.of(first);
     }
 
     private Outcome outcome(boolean isForward, Runnable pass) {
@@ -105,8 +111,8 @@ final class VerifierTrial implements AutoCloseable {
             }
         }
         if (isForward && c.shownGroups() > 0) {
-            arrays.put("save_mean", read(saved.mean()));
-            arrays.put("save_invstd", read(saved.inverseStandardDeviation()));
+            arrays.put("save_mean", read(coefficients.mean()));
+            arrays.put("save_invstd", read(coefficients.inverseStandardDeviation()));
         }
         Set<String> kernels = new TreeSet<>();
         launches.get().forEach((kernel, count) -> {
@@ -126,68 +132,68 @@ final class VerifierTrial implements AutoCloseable {
         backend.copy(x, y, c.elements());
     }
 
-    private void forward(Map<String, Operand> left) {
+    private void forward() {
         InPlace inPlace = c.inPlace();
         boolean onResidual = inPlace.yIsResidual && c.fusion().residual;
         Operand y = inPlace.yIsX
                 ? updated("y", inputs.x())
                 : onResidual ? updated("y", inputs.residual()) : output("y", c.elements());
-        Operand x = inPlace.yIsX ? y : input("x", inputs.x());
-        Operand residual = !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual());
-        Operand gamma = c.affine().gamma ? input("weight", inputs.gamma()) : null;
-        Operand beta = c.affine().beta ? input("bias", inputs.beta()) : null;
+        forward.put(Role.Y, y)
+                .put(Role.X, inPlace.yIsX ? y : input("x", inputs.x()))
+                .put(Role.RESIDUAL, !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual()))
+                .put(Role.GAMMA, c.affine().gamma ? input("weight", inputs.gamma()) : null)
+                .put(Role.BETA, c.affine().beta ? input("bias", inputs.beta()) : null);
         if (c.shownGroups() > 0) {
-            backend.fill(saved.mean(), c.shownGroups(), Float.NaN);
-            backend.fill(saved.inverseStandardDeviation(), c.shownGroups(), Float.NaN);
+            backend.fill(coefficients.mean(), c.shownGroups(), Float.NaN);
+            backend.fill(coefficients.inverseStandardDeviation(), c.shownGroups(), Float.NaN);
         }
-        left.put("y", y);
-        left.put("x", x);
-        if (c.mode().training) {
-            RunningStatistics running = c.updatesRunning()
-                    ? new RunningStatistics(
-                            updated("running_mean", inputs.runningMean()),
-                            updated("running_var", inputs.runningVariance()),
-                            updated("absorbed", inputs.absorbed()),
-                            c.average(),
-                            c.estimate())
-                    : null;
-            if (c.isCombined()) {
-                forwardCombined(x, residual, y, gamma, beta, running);
-                return;
-            }
-            backend.forward(new ForwardTraining(
-                    c.normalization(),
-                    c.shape(),
-                    c.layout(),
-                    x,
-                    residual,
-                    y,
-                    c.fusion().activation,
-                    gamma,
-                    beta,
-                    c.epsilon(),
-                    saved,
-                    running,
-                    c.policy()));
-        } else {
-            backend.forward(new ForwardInference(
-                    c.normalization(),
-                    c.shape(),
-                    c.layout(),
-                    x,
-                    residual,
-                    y,
-                    c.fusion().activation,
-                    gamma,
-                    beta,
-                    c.epsilon(),
-                    input("running_mean", inputs.runningMean()),
-                    input("running_var", inputs.runningVariance()),
-                    saved));
+        if (!c.mode().training) {
+            forward.put(Role.MEAN, input("running_mean", inputs.runningMean()))
+                    .put(Role.VARIANCE, input("running_var", inputs.runningVariance()));
+        } else if (c.updatesRunning()) {
+            forward.put(Role.RUNNING_MEAN, updated("running_mean", inputs.runningMean()))
+                    .put(Role.RUNNING_VARIANCE, updated("running_var", inputs.runningVariance()))
+                    .put(Role.ABSORBED, updated("absorbed", inputs.absorbed()));
+        }
+        if (c.isCombined()) {
+            combineMoments();
+        }
+        backend.run(forwardSpec(), forward, coefficients);
+    }
+
+    private PassSpec forwardSpec() {
+        Activation activation = c.fusion().activation;
+        if (!c.mode().training) {
+            return new ForwardInference(
+                    c.normalization(), c.shape(), c.layout(), forward.types(), activation, c.epsilon());
+        }
+        RunningUpdate running = c.updatesRunning() ? new RunningUpdate(c.average(), c.estimate()) : null;
+        return c.isCombined()
+                ? new ForwardCombined(
+                        c.shape(), c.layout(), forward.types(), activation, c.epsilon(), running, c.policy())
+                : new ForwardTraining(
+                        c.normalization(),
+                        c.shape(),
+                        c.layout(),
+                        forward.types(),
+                        activation,
+                        c.epsilon(),
+                        running,
+                        c.policy());
+    }
+
+    /** The first step by way of the host, as of a batch that this is all of. */
+    private void combineMoments() {
+        Operands x = new Operands().put(Role.X, forward.get(Role.X));
+        try (Coefficients room = backend.newCoefficients(c.channels())) {
+            backend.run(new ReduceForward(c.shape(), c.layout(), x.types()), x, room);
+            // Without running statistics there may be one value, which has no unbiased variance.
+            coefficients.writeMoments(
+                    room.readMoments(c.valuesPerChannel()), c.updatesRunning() ? c.estimate() : RunningVariance.BIASED);
         }
     }
 
-    private void backward(Map<String, Operand> left) {
+    private void backward() {
         InPlace inPlace = c.inPlace();
         boolean wantsResidual = c.fusion().residualGradient;
         boolean onDy = inPlace.dresidualIsDy && wantsResidual;
@@ -195,74 +201,45 @@ final class VerifierTrial implements AutoCloseable {
         Operand dresidual = !wantsResidual
                 ? null
                 : onDy ? updated("grad_residual", inputs.dy()) : output("grad_residual", c.elements());
-        Operand dy = inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy());
-        Operand x = inPlace.yIsX ? input("x", inputs.x()) : left.get("x");
-        Operand y = c.fusion().givesY ? left.get("y") : null;
-        Operand dgamma = c.affine().gamma ? gradient("grad_weight", inputs.dgamma()) : null;
-        Operand dbeta = c.affine().beta ? gradient("grad_bias", inputs.dbeta()) : null;
+        Operands operands = new Operands()
+                .put(Role.DY, inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy()))
+                .put(Role.X, inPlace.yIsX ? input("x", inputs.x()) : forward.get(Role.X))
+                .put(Role.Y, c.fusion().givesY ? forward.get(Role.Y) : null);
         if (c.isCombined()) {
-            backwardCombined(dy, x, y, dx, dresidual, dgamma, dbeta);
-            return;
+            combineSums(operands);
         }
-        backend.backward(new Backward(
-                c.normalization(),
-                c.shape(),
-                c.layout(),
-                !c.mode().training,
-                dy,
-                x,
-                y,
-                c.fusion().activation,
-                saved,
-                dx,
-                dresidual,
-                dgamma,
-                dbeta,
-                c.mode().accumulates));
+        operands.put(Role.DX, dx)
+                .put(Role.DRESIDUAL, dresidual)
+                .put(Role.DGAMMA, c.affine().gamma ? gradient("grad_weight", inputs.dgamma()) : null)
+                .put(Role.DBETA, c.affine().beta ? gradient("grad_bias", inputs.dbeta()) : null);
+        if (c.normalization().grouping().affineByElement()) {
+            operands.put(Role.GAMMA, forward.get(Role.GAMMA)).put(Role.BETA, forward.get(Role.BETA));
+        }
+        backend.run(backwardSpec(operands.types()), operands, coefficients);
     }
 
-    /** The forward pass by way of the host, as of a batch that this is all of. */
-    private void forwardCombined(
-            Operand x, Operand residual, Operand y, Operand gamma, Operand beta, RunningStatistics running) {
-        ChannelMoments moments;
-        try (SavedStatistics room = backend.newSavedStatistics(c.channels())) {
-            moments = backend.moments(new ReduceForward(c.shape(), c.layout(), x, room));
-        }
-        backend.forward(new ForwardCombined(
-                c.shape(),
-                c.layout(),
-                x,
-                residual,
-                y,
-                c.fusion().activation,
-                gamma,
-                beta,
-                c.epsilon(),
-                moments,
-                saved,
-                running,
-                c.policy()));
+    private PassSpec backwardSpec(OperandTypes types) {
+        Activation activation = c.fusion().activation;
+        boolean accumulates = c.mode().accumulates;
+        return c.isCombined()
+                ? new BackwardCombined(c.shape(), c.layout(), types, activation, c.epsilon(), accumulates)
+                : new Backward(
+                        c.normalization(),
+                        c.shape(),
+                        c.layout(),
+                        types,
+                        !c.mode().training,
+                        activation,
+                        c.epsilon(),
+                        accumulates);
     }
 
-    private void backwardCombined(
-            Operand dy, Operand x, Operand y, Operand dx, Operand dresidual, Operand dgamma, Operand dbeta) {
-        GradientSums sums =
-                backend.gradientSums(new ReduceBackward(c.shape(), c.layout(), dy, x, y, c.fusion().activation, saved));
-        backend.backward(new BackwardCombined(
-                c.shape(),
-                c.layout(),
-                dy,
-                x,
-                y,
-                c.fusion().activation,
-                saved,
-                sums,
-                sums,
-                dx,
-                dresidual,
-                dgamma,
-                dbeta,
-                c.mode().accumulates));
+    /** The first step by way of the host, as of a batch that this is all of. */
+    private void combineSums(Operands read) {
+        ReduceBackward reduce = new ReduceBackward(c.shape(), c.layout(), read.types(), c.fusion().activation);
+        backend.run(reduce, read, coefficients);
+        GradientSums sums = coefficients.readSums(c.valuesPerChannel());
+        coefficients.writeSums(sums, sums);
     }
 
     private Operand gradient(String name, float[] there) {
@@ -304,6 +281,6 @@ final class VerifierTrial implements AutoCloseable {
     @Override
     public void close() {
         live.forEach(GuardedArray::close);
-        saved.close();
+        coefficients.close();
     }
 }

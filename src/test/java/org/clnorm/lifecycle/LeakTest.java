@@ -129,7 +129,7 @@ final class LeakTest {
         return BatchNorm.builder(3).build(device).gamma().orElseThrow().value();
     }
 
-    /** Its saved statistics were made after the layer was. */
+    /** Its saved statistics and its prepared passes were made after the layer was. */
     @ParameterizedTest
     @EnumSource(TestLayer.class)
     void layer_droppedAfterItsPasses_isReportedOnceAndReleased(TestLayer layer) throws InterruptedException {
@@ -139,10 +139,12 @@ final class LeakTest {
             dropUsed(layer, device);
             assertReported(log, layer.what(), "dropUsed");
             assertThat(recorder.openRooms()).isZero();
+            assertThat(recorder.openPasses()).isZero();
             closeUsed(layer, device);
             collectAll(log);
             assertThat(log.warnings("closeUsed")).isEmpty();
             assertThat(recorder.openRooms()).isZero();
+            assertThat(recorder.openPasses()).isZero();
         }
     }
 

@@ -10,7 +10,6 @@ import java.util.stream.Stream;
 import org.clnorm.plan.Argument;
 import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.plan.Launch;
-import org.clnorm.plan.Place;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -28,9 +27,9 @@ final class KernelSignature {
     }
 
     private static Stream<String> of(Argument argument) {
-        if (argument.value() instanceof Place place) {
+        if (argument.isBuffer()) {
             String buffer = "float* " + argument.name();
-            return place.hasOffset()
+            return argument.hasOffset()
                     ? Stream.of(buffer + "_buffer", "long " + argument.name() + "_offset")
                     : Stream.of(buffer);
         }

@@ -20,9 +20,9 @@ import org.assertj.core.api.ThrowableAssert.ThrowingCallable;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.SavedStatistics;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -337,8 +337,8 @@ class OpenClBackendTest {
     @Test
     void close_backend_releasesWhatIsStillOpen() {
         OpenClMemory memory = backend.allocate(4, DataType.FLOAT32);
-        SavedStatistics saved = backend.newSavedStatistics(3);
-        cl_mem statistics = ((OpenClMemory) saved.mean().memory()).handle();
+        Coefficients coefficients = backend.newCoefficients(3);
+        cl_mem statistics = ((OpenClMemory) coefficients.mean().memory()).handle();
         backend.finish(); // a command under way holds a reference too
         for (cl_mem buffer : List.of(memory.handle(), statistics)) {
             assertThat(CL.clRetainMemObject(buffer)).isZero();
@@ -504,7 +504,7 @@ class OpenClBackendTest {
     @Test
     void call_onAClosedBackend_saysSo() {
         Memory memory = backend.allocate(4);
-        SavedStatistics saved = backend.newSavedStatistics(3);
+        Coefficients coefficients = backend.newCoefficients(3);
         backend.close();
         for (ThrowingCallable call : List.<ThrowingCallable>of(
                 () -> backend.allocate(1),
@@ -512,11 +512,11 @@ class OpenClBackendTest {
                 () -> backend.read(new Operand(memory, 0), FloatBuffer.allocate(4)),
                 () -> backend.write(new Operand(memory, 0), FloatBuffer.allocate(4)),
                 () -> backend.copy(new Operand(memory, 0), new Operand(memory, 2), 2),
-                () -> backend.newSavedStatistics(3),
+                () -> backend.newCoefficients(3),
                 backend::finish)) {
             assertThatThrownBy(call).isInstanceOf(IllegalStateException.class).hasMessageContaining("is closed");
         }
-        saved.close();
+        coefficients.close();
         memory.close();
     }
 

@@ -8,36 +8,29 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.Stream;
 import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.GradientSums;
 import org.clnorm.Layout;
+import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
-import org.clnorm.backend.Backward;
-import org.clnorm.backend.BackwardCombined;
-import org.clnorm.backend.ForwardCombined;
-import org.clnorm.backend.ForwardInference;
-import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.ReduceBackward;
-import org.clnorm.backend.ReduceForward;
-import org.clnorm.backend.SavedStatistics;
-import org.clnorm.plan.Copy;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
 import org.clnorm.plan.DeviceFacts;
-import org.clnorm.plan.Launch;
-import org.clnorm.plan.Pass;
-import org.clnorm.plan.PassKind;
+import org.clnorm.plan.PassPlan;
 import org.clnorm.plan.Passes;
-import org.clnorm.plan.Place;
-import org.clnorm.plan.ReduceFoldApply;
 import org.clnorm.plan.Strategy;
 import org.clnorm.plan.StrategyChoice;
 import org.clnorm.plan.StrategyTable;
-import org.clnorm.view.View;
 
 /** A device that is not here: it plans passes as {@link OpenClBackend} does, and runs none. */
 public final class PlanningBackend implements Backend {
@@ -69,79 +62,84 @@ public final class PlanningBackend implements Backend {
         }
     }
 
-    private <P> void plan(PassKind<P> kind, P pass, Strategy given) {
-        Operand[] places = new Operand[Place.values().length];
-        kind.place().accept(pass, places);
-        View view = kind.view().apply(pass);
-        Strategy strategy = given == null ? choice.forPass(kind.chosenBy(), view) : given;
-        ReduceFoldApply over = Plan.over(kind, pass, places, view, strategy, choice.facts());
-        DataType[] types = new DataType[places.length];
-        for (int i = 0; i < types.length; i++) {
-            types[i] = places[i] == null ? null : places[i].type();
-        }
-        for (Launch launch : kind.steps().apply(pass, over).launches()) {
-            programs.add(launch.kernel() + " " + launch.storing(types).options());
-            List<String> set = KernelSignature.set(launch);
-            parameters(set.contains("float* row_gamma_buffer")).put(launch.kernel(), set);
-        }
+    private void plan(PassPlan plan, Operands operands) {
+        boolean aligned = plan.isAligned(operands);
+        Stream.of(plan.steps(aligned), plan.stepsAfterLook(aligned))
+                .flatMap(steps -> steps.launches().stream())
+                .forEach(launch -> {
+                    programs.add(launch.kernel() + " " + launch.options());
+                    List<String> set = KernelSignature.set(launch);
+                    parameters(set.contains("float* row_gamma_buffer")).put(launch.kernel(), set);
+                });
     }
 
     @Override
-    public SavedStatistics newSavedStatistics(int channels) {
-        return new OpenClSavedStatistics(channels, 1, new Operand(allocate(1), 0), null);
+    public PreparedPass prepare(PassSpec pass) {
+        PassPlan plan = Passes.plan(pass, choice);
+        return new PreparedPass() {
+            @Override
+            public void run(Operands operands, Coefficients coefficients) {
+                plan(plan, operands);
+            }
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    /** There are none: what a pass leaves is of no interest here, and the moments and sums of parts are all 0. */
+    private Coefficients coefficients(int groups) {
+        return new Coefficients() {
+            @Override
+            public int groups() {
+                return groups;
+            }
+
+            @Override
+            public Operand mean() {
+                return new Operand(allocate(groups), 0);
+            }
+
+            @Override
+            public Operand inverseStandardDeviation() {
+                return new Operand(allocate(groups), 0);
+            }
+
+            @Override
+            public ChannelMoments readMoments(long count) {
+                return new ChannelMoments(count, new double[groups], new double[groups]);
+            }
+
+            @Override
+            public void writeMoments(ChannelMoments moments, RunningVariance estimate) {}
+
+            @Override
+            public GradientSums readSums(long count) {
+                return new GradientSums(count, new double[groups], new double[groups]);
+            }
+
+            @Override
+            public void writeSums(GradientSums own, GradientSums all) {}
+
+            @Override
+            public void close() {}
+        };
     }
 
     @Override
-    public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
-        View view = Passes.view(normalization, shape, layout);
-        return new OpenClSavedStatistics(view.groups(), view.blocks().count(), new Operand(allocate(1), 0), null);
+    public Coefficients newCoefficients(int channels) {
+        return coefficients(channels);
     }
 
     @Override
-    public void forward(ForwardTraining pass) {
-        plan(Passes.TRAINING, pass, null);
-    }
-
-    @Override
-    public void forward(ForwardInference pass) {
-        plan(Passes.INFERENCE, pass, null);
-    }
-
-    @Override
-    public void backward(Backward pass) {
-        plan(Passes.GRADIENT, pass, null);
-    }
-
-    @Override
-    public ChannelMoments moments(ReduceForward pass) {
-        plan(Passes.MOMENTS, pass, choice.split(Pass.FORWARD, pass.shape(), pass.layout()));
-        int channels = Math.toIntExact(pass.shape().channels());
-        return new ChannelMoments(
-                pass.shape().batch() * pass.shape().spatial(), new double[channels], new double[channels]);
-    }
-
-    @Override
-    public void forward(ForwardCombined pass) {
-        plan(Passes.COMBINED, pass, null);
-    }
-
-    @Override
-    public GradientSums gradientSums(ReduceBackward pass) {
-        plan(Passes.SUMS, pass, choice.split(Pass.BACKWARD, pass.shape(), pass.layout()));
-        int channels = Math.toIntExact(pass.shape().channels());
-        return new GradientSums(
-                pass.shape().batch() * pass.shape().spatial(), new double[channels], new double[channels]);
-    }
-
-    @Override
-    public void backward(BackwardCombined pass) {
-        plan(Passes.COMBINED_GRADIENT, pass, choice.split(Pass.BACKWARD, pass.shape(), pass.layout()));
+    public Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout) {
+        return coefficients(Passes.view(normalization, shape, layout).groups());
     }
 
     @Override
     public void copy(Operand from, Operand to, long count) {
-        Strategy strategy = choice.forCopies();
-        plan(Copy.KIND, new Copy(from, to, count, strategy), strategy);
+        Operands operands = new Operands().put(Role.X, from).put(Role.Y, to);
+        plan(Passes.copy(count, choice.forCopies(), choice.facts(), operands.types()), operands);
     }
 
     @Override

@@ -14,21 +14,27 @@ import org.clnorm.Shape;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
 import org.clnorm.plan.Argument;
-import org.clnorm.plan.Copy;
 import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.Facts;
 import org.clnorm.plan.Geometry;
 import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.plan.Launch;
-import org.clnorm.plan.PassKind;
+import org.clnorm.plan.PassPlan;
 import org.clnorm.plan.Passes;
 import org.clnorm.plan.Place;
 import org.clnorm.plan.ReduceFoldApply;
 import org.clnorm.plan.ReduceFoldApply.Steps;
 import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyChoice;
+import org.clnorm.plan.StrategyTable;
 import org.clnorm.view.View;
 import org.junit.jupiter.api.Test;
 
@@ -36,61 +42,56 @@ import org.junit.jupiter.api.Test;
 class ReduceFoldApplyTest {
     private static final Operand SOMEWHERE = new Operand(null, 0);
     private static final Shape SHAPE = Shape.of(32, 24, 20, 10);
-    private static final RunningStatistics RUNNING =
-            new RunningStatistics(SOMEWHERE, SOMEWHERE, SOMEWHERE, RunningAverage.cumulative(), RunningVariance.BIASED);
+    private static final RunningUpdate RUNNING = new RunningUpdate(RunningAverage.cumulative(), RunningVariance.BIASED);
+
+    private static OperandTypes float32(Role... roles) {
+        Operands operands = new Operands();
+        for (Role role : roles) {
+            operands.put(role, SOMEWHERE);
+        }
+        return operands.types();
+    }
 
     private static ForwardTraining training(Shape shape, Layout layout, NonFinitePolicy policy) {
         return new ForwardTraining(
+                Normalization.BATCH,
                 shape,
                 layout,
-                SOMEWHERE,
-                null,
-                SOMEWHERE,
+                float32(Role.X, Role.Y, Role.GAMMA, Role.RUNNING_MEAN, Role.RUNNING_VARIANCE, Role.ABSORBED),
                 Activation.RELU,
-                SOMEWHERE,
-                null,
                 0.5,
-                null,
                 RUNNING,
                 policy);
     }
 
     private static ForwardInference inference(Shape shape, Layout layout) {
         return new ForwardInference(
+                Normalization.BATCH,
                 shape,
                 layout,
-                SOMEWHERE,
-                SOMEWHERE,
-                SOMEWHERE,
+                float32(Role.X, Role.RESIDUAL, Role.Y, Role.MEAN, Role.VARIANCE),
                 Activation.NONE,
-                null,
-                null,
-                0.5,
-                SOMEWHERE,
-                SOMEWHERE,
-                null);
+                0.5);
     }
 
     private static Backward gradient(Shape shape, Layout layout) {
         return new Backward(
+                Normalization.BATCH,
                 shape,
                 layout,
+                float32(Role.DY, Role.X, Role.DX, Role.DGAMMA, Role.DBETA),
                 false,
-                SOMEWHERE,
-                SOMEWHERE,
-                null,
                 Activation.RELU,
-                new OpenClSavedStatistics((int) shape.channels(), 1, SOMEWHERE, new Plans()),
-                SOMEWHERE,
-                null,
-                SOMEWHERE,
-                SOMEWHERE,
+                0.5,
                 true);
     }
 
-    private static <P> Steps steps(PassKind<P> kind, P pass, Strategy strategy, DeviceFacts facts) {
-        View view = kind.view().apply(pass);
-        return kind.steps().apply(pass, new ReduceFoldApply(view, strategy, facts.computeUnits(), false));
+    private static PassPlan plan(PassSpec pass, Strategy strategy, DeviceFacts facts) {
+        return Passes.plan(pass, new StrategyChoice(facts, strategy, StrategyTable.DEFAULTS));
+    }
+
+    private static Steps steps(PassSpec pass, Strategy strategy, DeviceFacts facts) {
+        return plan(pass, strategy, facts).steps(true);
     }
 
     private static List<String> kernels(Steps steps) {
@@ -103,7 +104,7 @@ class ReduceFoldApplyTest {
         Strategy split = Strategy.named("gpu-split", facts);
         ForwardTraining pass = training(SHAPE, Layout.CHANNELS_FIRST, NonFinitePolicy.PROPAGATE);
 
-        Steps steps = steps(Passes.TRAINING, pass, split, facts);
+        Steps steps = steps(pass, split, facts);
 
         assertThat(kernels(steps)).containsExactly("moments_segmented", "fold_moments", "apply_segmented");
         Geometry geometry = Geometry.of(split, View.batch(SHAPE, Layout.CHANNELS_FIRST), facts.computeUnits());
@@ -115,7 +116,7 @@ class ReduceFoldApplyTest {
                 .extracting(Argument::value)
                 .as("as moments_segmented has them, each with its type")
                 .containsExactly(
-                        Place.X,
+                        Role.X,
                         0.5f,
                         geometry.workGroups(),
                         1,
@@ -138,7 +139,7 @@ class ReduceFoldApplyTest {
         Strategy fused = Strategy.named("gpu-fused", facts);
         ForwardTraining pass = training(SHAPE, Layout.CHANNELS_LAST, NonFinitePolicy.PROPAGATE);
 
-        Steps steps = steps(Passes.TRAINING, pass, fused, facts);
+        Steps steps = steps(pass, fused, facts);
 
         assertThat(kernels(steps)).containsExactly("normalize_columnar");
         assertThat(steps.partials()).isZero();
@@ -148,38 +149,31 @@ class ReduceFoldApplyTest {
         assertThat(steps.launches().get(0).arguments())
                 .extracting(Argument::value)
                 .as("the tensors, and the floor that the activation is")
-                .startsWith(Place.X, Place.RESIDUAL, Place.Y, 0f);
+                .startsWith(Role.X, Role.RESIDUAL, Role.Y, 0f);
     }
 
     @Test
     void training_lookedAtByTheHost_leavesTheRunningStatisticsToALaunchOfTheirOwn() {
         DeviceFacts facts = Facts.cpu(2, 16);
         Strategy fused = Strategy.named("cpu-fused", facts);
-        Operand[] places = new Operand[Place.values().length];
-        OpenClSavedStatistics saved = new OpenClSavedStatistics(24, 1, SOMEWHERE, new Plans());
-        ForwardTraining pass = new ForwardTraining(
-                SHAPE,
-                Layout.CHANNELS_FIRST,
-                SOMEWHERE,
-                null,
-                SOMEWHERE,
-                Activation.NONE,
-                null,
-                null,
-                0.5,
-                saved,
-                RUNNING,
-                NonFinitePolicy.THROW);
+        PassPlan plan = plan(training(SHAPE, Layout.CHANNELS_FIRST, NonFinitePolicy.THROW), fused, facts);
 
-        Passes.TRAINING.place().accept(pass, places);
-
-        assertThat(steps(Passes.TRAINING, pass, fused, facts).launches().get(0).arguments())
+        assertThat(plan.isLookedAt()).isTrue();
+        assertThat(plan.steps(true).launches().get(0).arguments())
                 .extracting(Argument::value)
                 .as("kind 0: none")
-                .containsSequence(Place.RUNNING_MEAN, Place.RUNNING_VARIANCE, Place.ABSORBED, 0);
-        Passes.TRACKING.place().accept(pass, places);
-        assertThat(Place.RUNNING_MEAN.of(places)).isSameAs(SOMEWHERE);
-        assertThat(kernels(steps(Passes.TRACKING, pass, fused, facts))).containsExactly("track");
+                .containsSequence(Role.RUNNING_MEAN, Role.RUNNING_VARIANCE, Role.ABSORBED, 0);
+        assertThat(kernels(plan.stepsAfterLook(true))).containsExactly("track");
+    }
+
+    @Test
+    void training_notLookedAt_hasNothingLeftToDoAfterwards() {
+        DeviceFacts facts = Facts.cpu(2, 16);
+        Strategy fused = Strategy.named("cpu-fused", facts);
+        PassPlan plan = plan(training(SHAPE, Layout.CHANNELS_FIRST, NonFinitePolicy.PROPAGATE), fused, facts);
+
+        assertThat(plan.isLookedAt()).isFalse();
+        assertThat(plan.stepsAfterLook(true).launches()).isEmpty();
     }
 
     @Test
@@ -191,14 +185,14 @@ class ReduceFoldApplyTest {
                     for (Layout layout : Layout.values()) {
                         View view = View.batch(shape, layout);
                         Strategy strategy = named.forView(facts, view);
-                        ForwardTraining pass = training(shape, layout, NonFinitePolicy.THROW);
-                        Copy copy = new Copy(SOMEWHERE, SOMEWHERE, shape.elements(), strategy);
+                        PassPlan pass = plan(training(shape, layout, NonFinitePolicy.THROW), strategy, facts);
+                        PassPlan copy = Passes.copy(shape.elements(), strategy, facts, float32(Role.X, Role.Y));
                         Set<String> launched = new TreeSet<>();
-                        launched.addAll(kernels(steps(Passes.TRAINING, pass, strategy, facts)));
-                        launched.addAll(kernels(steps(Passes.TRACKING, pass, strategy, facts)));
-                        launched.addAll(kernels(steps(Passes.INFERENCE, inference(shape, layout), strategy, facts)));
-                        launched.addAll(kernels(steps(Passes.GRADIENT, gradient(shape, layout), strategy, facts)));
-                        launched.addAll(kernels(steps(Copy.KIND, copy, strategy, facts)));
+                        launched.addAll(kernels(pass.steps(true)));
+                        launched.addAll(kernels(pass.stepsAfterLook(true)));
+                        launched.addAll(kernels(steps(inference(shape, layout), strategy, facts)));
+                        launched.addAll(kernels(steps(gradient(shape, layout), strategy, facts)));
+                        launched.addAll(kernels(copy.steps(true)));
 
                         assertThat(launched)
                                 .as("%s %s under %s", shape, layout, strategy.name())
@@ -212,21 +206,21 @@ class ReduceFoldApplyTest {
     @Test
     void isAligned_offsets_countWhereNeighboursShareLines() {
         View view = new View.Segmented(8, 4, 64, 512);
-        List<Place> tensors = List.of(Place.X, Place.RESIDUAL, Place.Y);
-        Operand[] places = new Operand[Place.values().length];
-        Place.X.put(new Operand(null, 8), places);
-        Place.Y.put(new Operand(null, 4), places);
-        Place.GAMMA.put(new Operand(null, 1), places);
+        List<Role> tensors = List.of(Role.X, Role.RESIDUAL, Role.Y);
+        Operands operands = new Operands()
+                .put(Role.X, new Operand(null, 8))
+                .put(Role.Y, new Operand(null, 4))
+                .put(Role.GAMMA, new Operand(null, 1));
         Strategy gpu = Strategy.named("gpu-split", Facts.gpu(16));
 
-        assertThat(ReduceFoldApply.isAligned(view, gpu, tensors, places))
+        assertThat(ReduceFoldApply.isAligned(view, gpu, tensors, operands))
                 .as("an absent residual and an odd gamma do not matter")
                 .isTrue();
-        assertThat(ReduceFoldApply.isAligned(new View.Segmented(8, 4, 63, 504), gpu, tensors, places))
+        assertThat(ReduceFoldApply.isAligned(new View.Segmented(8, 4, 63, 504), gpu, tensors, operands))
                 .isFalse();
-        Place.RESIDUAL.put(new Operand(null, 2), places);
-        assertThat(ReduceFoldApply.isAligned(view, gpu, tensors, places)).isFalse();
-        assertThat(ReduceFoldApply.isAligned(view, Strategy.named("cpu-split", Facts.cpu(2, 4)), tensors, places))
+        operands.put(Role.RESIDUAL, new Operand(null, 2));
+        assertThat(ReduceFoldApply.isAligned(view, gpu, tensors, operands)).isFalse();
+        assertThat(ReduceFoldApply.isAligned(view, Strategy.named("cpu-split", Facts.cpu(2, 4)), tensors, operands))
                 .as("a single work-item's vectors may lie anywhere")
                 .isTrue();
         Strategy narrow = gpu.unaligned(Facts.gpu(16), view);
@@ -235,6 +229,6 @@ class ReduceFoldApplyTest {
         assertThat(narrow.forFold(1))
                 .as("folds are the same")
                 .isEqualTo(gpu.forFold(1).withTile(narrow.tile()));
-        assertThat(ReduceFoldApply.isAligned(view, narrow, tensors, places)).isTrue();
+        assertThat(ReduceFoldApply.isAligned(view, narrow, tensors, operands)).isTrue();
     }
 }

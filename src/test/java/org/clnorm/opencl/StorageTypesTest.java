@@ -23,6 +23,7 @@ import org.clnorm.Shape;
 import org.clnorm.TestDevice;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
@@ -30,8 +31,9 @@ import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
 import org.clnorm.reference.ReferenceBackend;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
@@ -148,25 +150,37 @@ final class StorageTypesTest {
         Operand dbeta = beta == null ? null : filled(backend, memory, random, affine, 1, 1);
         boolean perChannel = norm.grouping() instanceof Grouping.Batch
                 || norm.grouping() instanceof Grouping.Channels instance && instance.groups() == channels;
-        RunningStatistics running = perChannel
-                ? new RunningStatistics(
-                        mean, variance, absorbed, RunningAverage.exponential(0.25), RunningVariance.UNBIASED)
-                : null;
-        try (SavedStatistics saved = backend.newSavedStatistics(norm, shape, c.layout)) {
-            backend.forward(new ForwardTraining(
-                    norm,
-                    shape,
-                    c.layout,
-                    x,
-                    null,
-                    y,
-                    Activation.NONE,
-                    gamma,
-                    beta,
-                    1e-5,
-                    saved,
-                    running,
-                    NonFinitePolicy.PROPAGATE));
+        boolean byElement = norm.grouping().affineByElement();
+        RunningUpdate running =
+                perChannel ? new RunningUpdate(RunningAverage.exponential(0.25), RunningVariance.UNBIASED) : null;
+        Operands training = forward(x, y, gamma, beta);
+        if (running != null) {
+            training.put(Role.RUNNING_MEAN, mean)
+                    .put(Role.RUNNING_VARIANCE, variance)
+                    .put(Role.ABSORBED, absorbed);
+        }
+        Operands inference = forward(x, y, gamma, beta).put(Role.MEAN, mean).put(Role.VARIANCE, variance);
+        Operands gradient = new Operands()
+                .put(Role.DY, dy)
+                .put(Role.X, x)
+                .put(Role.GAMMA, byElement ? gamma : null)
+                .put(Role.BETA, byElement ? beta : null)
+                .put(Role.DX, dx)
+                .put(Role.DGAMMA, dgamma)
+                .put(Role.DBETA, dbeta);
+        try (Coefficients coefficients = backend.newCoefficients(norm, shape, c.layout)) {
+            backend.run(
+                    new ForwardTraining(
+                            norm,
+                            shape,
+                            c.layout,
+                            training.types(),
+                            Activation.NONE,
+                            1e-5,
+                            running,
+                            NonFinitePolicy.PROPAGATE),
+                    training,
+                    coefficients);
             results.put("y", read(backend, y, n));
             if (running != null) {
                 results.put("running mean", read(backend, mean, channels));
@@ -179,37 +193,16 @@ final class StorageTypesTest {
                     }
                     backend.fill(mean, channels, 3.1f); // not what the step left, which differs by a rounding
                     backend.fill(variance, channels, 0.9f);
-                    backend.forward(new ForwardInference(
-                            norm,
-                            shape,
-                            c.layout,
-                            x,
-                            null,
-                            y,
-                            Activation.NONE,
-                            gamma,
-                            beta,
-                            1e-5,
-                            mean,
-                            variance,
-                            saved));
+                    backend.run(
+                            new ForwardInference(norm, shape, c.layout, inference.types(), Activation.NONE, 1e-5),
+                            inference,
+                            coefficients);
                     results.put("frozen y", read(backend, y, n));
                 }
-                backend.backward(new Backward(
-                        norm,
-                        shape,
-                        c.layout,
-                        frozen,
-                        dy,
-                        x,
-                        null,
-                        Activation.NONE,
-                        saved,
-                        dx,
-                        null,
-                        dgamma,
-                        dbeta,
-                        false));
+                backend.run(
+                        new Backward(norm, shape, c.layout, gradient.types(), frozen, Activation.NONE, 1e-5, false),
+                        gradient,
+                        coefficients);
                 String prefix = frozen ? "frozen " : "";
                 results.put(prefix + "dx", read(backend, dx, n));
                 results.put(prefix + "dgamma", read(backend, dgamma, affine));
@@ -220,6 +213,14 @@ final class StorageTypesTest {
         }
         memory.forEach(Memory::close);
         return new Result(results);
+    }
+
+    private static Operands forward(Operand x, Operand y, Operand gamma, Operand beta) {
+        return new Operands()
+                .put(Role.X, x)
+                .put(Role.Y, y)
+                .put(Role.GAMMA, gamma)
+                .put(Role.BETA, beta);
     }
 
     private static Operand room(Backend backend, List<Memory> memory, long elements, DataType type) {

@@ -13,26 +13,34 @@ import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
 
 /** A training step of a layer with everything, on data of its own. */
 final class TrainingStep implements AutoCloseable {
     private final Backend backend;
     private final Shape shape;
     private final Layout layout;
-    private final SavedStatistics saved;
+    private final Coefficients coefficients;
     private final List<Memory> outputs = new ArrayList<>();
     private final List<Memory> inputs = new ArrayList<>();
+    private final Operands forward;
+    private final Operands backward;
+    /** The two passes, once it was enqueued. */
+    private final List<PreparedPass> passes = new ArrayList<>();
 
     TrainingStep(Backend backend, Shape shape, Layout layout, long seed) {
         this.backend = backend;
         this.shape = shape;
         this.layout = layout;
-        this.saved = backend.newSavedStatistics((int) shape.channels());
+        this.coefficients = backend.newCoefficients((int) shape.channels());
         SplittableRandom random = new SplittableRandom(seed);
         for (int i = 0; i < 3; i++) {
             inputs.add(filled(shape.elements(), random));
@@ -46,6 +54,23 @@ final class TrainingStep implements AutoCloseable {
         for (int i = 0; i < 5; i++) {
             outputs.add(backend.allocate(shape.channels()));
         }
+        forward = new Operands()
+                .put(Role.X, input(0))
+                .put(Role.RESIDUAL, input(1))
+                .put(Role.Y, output(0))
+                .put(Role.GAMMA, input(3))
+                .put(Role.BETA, input(4))
+                .put(Role.RUNNING_MEAN, output(3))
+                .put(Role.RUNNING_VARIANCE, output(4))
+                .put(Role.ABSORBED, output(5));
+        backward = new Operands()
+                .put(Role.DY, input(2))
+                .put(Role.X, input(0))
+                .put(Role.Y, output(0))
+                .put(Role.DX, output(1))
+                .put(Role.DRESIDUAL, output(2))
+                .put(Role.DGAMMA, output(6))
+                .put(Role.DBETA, output(7));
     }
 
     private Memory filled(long elements, SplittableRandom random) {
@@ -63,34 +88,21 @@ final class TrainingStep implements AutoCloseable {
         for (int i = 3; i < 6; i++) {
             backend.fill(output(i), shape.channels(), 0);
         }
-        backend.forward(new ForwardTraining(
-                shape,
-                layout,
-                input(0),
-                input(1),
-                output(0),
-                Activation.RELU,
-                input(3),
-                input(4),
-                1e-5,
-                saved,
-                new RunningStatistics(
-                        output(3), output(4), output(5), RunningAverage.exponential(0.5), RunningVariance.UNBIASED),
-                NonFinitePolicy.PROPAGATE));
-        backend.backward(new Backward(
-                shape,
-                layout,
-                false,
-                input(2),
-                input(0),
-                output(0),
-                Activation.RELU,
-                saved,
-                output(1),
-                output(2),
-                output(6),
-                output(7),
-                false));
+        if (passes.isEmpty()) { // and not before: steps of several threads are to be prepared at the same time, too
+            passes.add(backend.prepare(new ForwardTraining(
+                    Normalization.BATCH,
+                    shape,
+                    layout,
+                    forward.types(),
+                    Activation.RELU,
+                    1e-5,
+                    new RunningUpdate(RunningAverage.exponential(0.5), RunningVariance.UNBIASED),
+                    NonFinitePolicy.PROPAGATE)));
+            passes.add(backend.prepare(new Backward(
+                    Normalization.BATCH, shape, layout, backward.types(), false, Activation.RELU, 1e-5, false)));
+        }
+        passes.get(0).run(forward, coefficients);
+        passes.get(1).run(backward, coefficients);
     }
 
     /** All outputs: y, dx, dresidual, running mean, variance and count, dγ, dβ. */
@@ -119,8 +131,9 @@ final class TrainingStep implements AutoCloseable {
 
     @Override
     public void close() {
+        passes.forEach(PreparedPass::close);
         inputs.forEach(Memory::close);
         outputs.forEach(Memory::close);
-        saved.close();
+        coefficients.close();
     }
 }

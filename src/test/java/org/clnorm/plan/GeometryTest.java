@@ -120,7 +120,7 @@ class GeometryTest {
 
     /** One slice is the least there can be, however many groups there are. */
     private static void assertSmallPartials(Geometry geometry, View view) {
-        long bytes = 5L * Float.BYTES * geometry.slices() * Coefficients.pitch(view);
+        long bytes = 5L * Float.BYTES * geometry.slices() * CoefficientRows.pitch(view);
         if (geometry.slices() > 1) {
             assertThat(bytes)
                     .as("partials of %s in %s", view, geometry)

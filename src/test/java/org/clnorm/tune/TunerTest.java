@@ -8,25 +8,22 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
-import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
-import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
-import org.clnorm.backend.BackwardCombined;
-import org.clnorm.backend.ForwardCombined;
-import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.ReduceBackward;
-import org.clnorm.backend.ReduceForward;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.plan.Pass;
@@ -92,48 +89,34 @@ class TunerTest {
         }
 
         @Override
-        public SavedStatistics newSavedStatistics(int groups) {
-            return to.newSavedStatistics(groups);
+        public Coefficients newCoefficients(int groups) {
+            return to.newCoefficients(groups);
         }
 
         @Override
-        public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
-            return to.newSavedStatistics(normalization, shape, layout);
+        public Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout) {
+            return to.newCoefficients(normalization, shape, layout);
         }
 
         @Override
-        public void forward(ForwardTraining pass) {
-            to.forward(pass);
+        public PreparedPass prepare(PassSpec pass) {
+            PreparedPass prepared = to.prepare(pass);
+            return new PreparedPass() {
+                @Override
+                public void run(Operands operands, Coefficients coefficients) {
+                    perform(pass, prepared, operands, coefficients);
+                }
+
+                @Override
+                public void close() {
+                    prepared.close();
+                }
+            };
         }
 
-        @Override
-        public void forward(ForwardInference pass) {
-            to.forward(pass);
-        }
-
-        @Override
-        public void backward(Backward pass) {
-            to.backward(pass);
-        }
-
-        @Override
-        public ChannelMoments moments(ReduceForward pass) {
-            return to.moments(pass);
-        }
-
-        @Override
-        public void forward(ForwardCombined pass) {
-            to.forward(pass);
-        }
-
-        @Override
-        public GradientSums gradientSums(ReduceBackward pass) {
-            return to.gradientSums(pass);
-        }
-
-        @Override
-        public void backward(BackwardCombined pass) {
-            to.backward(pass);
+        /** Does a pass that was prepared; who watches or spoils it overrides this. */
+        void perform(PassSpec pass, PreparedPass prepared, Operands operands, Coefficients coefficients) {
+            prepared.run(operands, coefficients);
         }
 
         @Override
@@ -164,9 +147,12 @@ class TunerTest {
                     owner,
                     strategy -> new Observed(owner.under(strategy)) {
                         @Override
-                        public void forward(ForwardTraining pass) {
-                            passes.add(pass);
-                            super.forward(pass);
+                        void perform(
+                                PassSpec pass, PreparedPass prepared, Operands operands, Coefficients coefficients) {
+                            if (pass instanceof ForwardTraining forward) {
+                                passes.add(forward);
+                            }
+                            super.perform(pass, prepared, operands, coefficients);
                         }
                     },
                     SMALL,
@@ -208,13 +194,7 @@ class TunerTest {
         TuneReport report = tune(
                 backend -> new Observed(backend) {
                     @Override
-                    public void forward(ForwardTraining pass) {}
-
-                    @Override
-                    public void forward(ForwardInference pass) {}
-
-                    @Override
-                    public void backward(Backward pass) {}
+                    void perform(PassSpec pass, PreparedPass prepared, Operands operands, Coefficients coefficients) {}
                 },
                 "gpu-split");
 
@@ -233,8 +213,11 @@ class TunerTest {
         TuneReport report = tune(
                 backend -> new Observed(backend) {
                     @Override
-                    public void backward(Backward pass) {
-                        throw new IllegalStateException("no such instruction");
+                    void perform(PassSpec pass, PreparedPass prepared, Operands operands, Coefficients coefficients) {
+                        if (pass instanceof Backward) {
+                            throw new IllegalStateException("no such instruction");
+                        }
+                        super.perform(pass, prepared, operands, coefficients);
                     }
                 },
                 "gpu-fused");
@@ -248,32 +231,16 @@ class TunerTest {
     void run_candidateThatIsWrongInOneElement_isExcludedWithTheError() {
         TuneReport report = tune(
                 backend -> new Observed(backend) {
-                    @Override
-                    public void forward(ForwardTraining pass) {
-                        if (isChecked(pass.y())) {
-                            super.forward(pass);
-                            fill(pass.y(), 1, 1000);
-                        }
-                    }
-
-                    @Override
-                    public void forward(ForwardInference pass) {
-                        if (isChecked(pass.y())) {
-                            super.forward(pass);
-                            fill(pass.y(), 1, 1000);
-                        }
-                    }
-
-                    @Override
-                    public void backward(Backward pass) {
-                        if (isChecked(pass.dx())) {
-                            super.backward(pass);
-                        }
-                    }
-
                     /** The verifier's arrays lie inside larger ones; where it does not look, nothing is done. */
-                    private boolean isChecked(Operand output) {
-                        return output.offset() > 0;
+                    @Override
+                    void perform(PassSpec pass, PreparedPass prepared, Operands operands, Coefficients coefficients) {
+                        Operand output = operands.get(pass instanceof Backward ? Role.DX : Role.Y);
+                        if (output.offset() > 0) {
+                            super.perform(pass, prepared, operands, coefficients);
+                            if (!(pass instanceof Backward)) {
+                                fill(output, 1, 1000);
+                            }
+                        }
                     }
                 },
                 "gpu-split");

@@ -11,10 +11,8 @@ import java.util.TreeMap;
 import java.util.function.Predicate;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
-import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
-import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
@@ -22,15 +20,17 @@ import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.ReduceBackward;
-import org.clnorm.backend.ReduceForward;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
 import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.reference.ReferenceBackend;
 import org.clnorm.verify.VerifierCase.Data;
@@ -72,7 +72,7 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    void afterForward(Shape shape, Operand x, Operand y) {
+                    void afterForward(Shape shape, Operand y) {
                         long last = shape.elements() - 1;
                         poke(y, last, value -> value + 1e-5f);
                     }
@@ -91,8 +91,8 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    void afterBackward(Backward pass) {
-                        poke(pass.dx(), 0, value -> Float.NaN);
+                    void afterBackward(Backward pass, Operands operands) {
+                        poke(operands.get(Role.DX), 0, value -> Float.NaN);
                     }
                 },
                 c -> c.data() == Data.NORMAL);
@@ -125,9 +125,9 @@ class VerifierRunTest {
             VerifierTally run = verify(
                     new Kernels() {
                         @Override
-                        void afterBackward(Backward pass) {
+                        void afterBackward(Backward pass, Operands operands) {
                             long at = beside < 0 ? beside : pass.shape().elements() + beside;
-                            poke(pass.dx(), at, value -> Float.NaN);
+                            poke(operands.get(Role.DX), at, value -> Float.NaN);
                         }
                     },
                     c -> true);
@@ -144,8 +144,8 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    void afterBackward(Backward pass) {
-                        poke(pass.x(), 0, value -> value + 1);
+                    void afterBackward(Backward pass, Operands operands) {
+                        poke(operands.get(Role.X), 0, value -> value + 1);
                     }
                 },
                 c -> true);
@@ -162,10 +162,10 @@ class VerifierRunTest {
                     private boolean second;
 
                     @Override
-                    void afterBackward(Backward pass) {
+                    void afterBackward(Backward pass, Operands operands) {
                         second = !second;
                         if (second) {
-                            poke(pass.dx(), 0, value -> value == 0 ? Float.MIN_VALUE : Math.nextUp(value));
+                            poke(operands.get(Role.DX), 0, value -> value == 0 ? Float.MIN_VALUE : Math.nextUp(value));
                         }
                     }
                 },
@@ -182,7 +182,7 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    void afterForward(Shape shape, Operand x, Operand y) {
+                    void afterForward(Shape shape, Operand y) {
                         boolean bad = false;
                         for (long i = 0; i < shape.elements(); i++) {
                             bad |= Float.isNaN(peek(y, i));
@@ -206,10 +206,12 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    public void forward(ForwardTraining pass) {
-                        super.forward(pass);
-                        for (long i = 0; i < pass.shape().elements() && pass.activation() == Activation.RELU; i++) {
-                            poke(pass.y(), i, value -> value == 0 ? 1e-30f : value);
+                    void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
+                        super.perform(pass, right, operands, coefficients);
+                        if (pass instanceof ForwardTraining forward && forward.activation() == Activation.RELU) {
+                            for (long i = 0; i < pass.shape().elements(); i++) {
+                                poke(operands.get(Role.Y), i, value -> value == 0 ? 1e-30f : value);
+                            }
                         }
                     }
                 },
@@ -224,9 +226,11 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    public void forward(ForwardInference pass) {
-                        super.forward(pass);
-                        poke(pass.saved().inverseStandardDeviation(), 0, value -> value * 1.00001f);
+                    void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
+                        super.perform(pass, right, operands, coefficients);
+                        if (pass instanceof ForwardInference) {
+                            poke(coefficients.inverseStandardDeviation(), 0, value -> value * 1.00001f);
+                        }
                     }
                 },
                 c -> c.data() == Data.NORMAL);
@@ -240,10 +244,10 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    public void forward(ForwardTraining pass) {
-                        super.forward(pass);
-                        if (pass.running() != null) {
-                            poke(pass.running().absorbed(), 0, value -> value - 1);
+                    void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
+                        super.perform(pass, right, operands, coefficients);
+                        if (operands.get(Role.ABSORBED) != null) {
+                            poke(operands.get(Role.ABSORBED), 0, value -> value - 1);
                         }
                     }
                 },
@@ -258,12 +262,12 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    public void forward(ForwardTraining pass) {
+                    void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
                         try {
-                            super.forward(pass);
+                            super.perform(pass, right, operands, coefficients);
                         } catch (NonFiniteException e) {
-                            if (pass.running() != null) {
-                                poke(pass.running().mean(), 0, value -> value + 1);
+                            if (operands.get(Role.RUNNING_MEAN) != null) {
+                                poke(operands.get(Role.RUNNING_MEAN), 0, value -> value + 1);
                             }
                             throw e;
                         }
@@ -280,20 +284,18 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    public void forward(ForwardTraining pass) {
-                        super.forward(new ForwardTraining(
-                                pass.normalization(),
-                                pass.shape(),
-                                pass.layout(),
-                                pass.x(),
-                                pass.residual(),
-                                pass.y(),
-                                pass.activation(),
-                                pass.gamma(),
-                                pass.beta(),
-                                pass.epsilon(),
-                                pass.saved(),
-                                pass.running(),
+                    public PreparedPass prepare(PassSpec pass) {
+                        if (!(pass instanceof ForwardTraining forward)) {
+                            return super.prepare(pass);
+                        }
+                        return super.prepare(new ForwardTraining(
+                                forward.normalization(),
+                                forward.shape(),
+                                forward.layout(),
+                                forward.operands(),
+                                forward.activation(),
+                                forward.epsilon(),
+                                forward.running(),
                                 NonFinitePolicy.PROPAGATE));
                     }
                 },
@@ -347,7 +349,7 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    void afterBackward(Backward pass) {
+                    void afterBackward(Backward pass, Operands operands) {
                         launched("fold_gradients");
                     }
                 },
@@ -382,8 +384,11 @@ class VerifierRunTest {
         VerifierTally run = verify(
                 new Kernels() {
                     @Override
-                    public void backward(Backward pass) {
-                        throw new IllegalStateException("no such kernel");
+                    void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
+                        if (pass instanceof Backward) {
+                            throw new IllegalStateException("no such kernel");
+                        }
+                        super.perform(pass, right, operands, coefficients);
                     }
                 },
                 c -> true);
@@ -426,9 +431,9 @@ class VerifierRunTest {
             return View.batch(shape, layout) instanceof View.Segmented ? "segmented" : "columnar";
         }
 
-        void afterForward(Shape shape, Operand x, Operand y) {}
+        void afterForward(Shape shape, Operand y) {}
 
-        void afterBackward(Backward pass) {}
+        void afterBackward(Backward pass, Operands operands) {}
 
         void write(Operand y, long elements, Runnable pass) {
             pass.run();
@@ -446,74 +451,66 @@ class VerifierRunTest {
         }
 
         @Override
-        public ChannelMoments moments(ReduceForward pass) {
-            return reference.moments(pass);
-        }
-
-        @Override
-        public void forward(ForwardCombined pass) {
-            // Of a batch that this is all of, it is the same.
-            forward(new ForwardTraining(
-                    pass.shape(),
-                    pass.layout(),
-                    pass.x(),
-                    pass.residual(),
-                    pass.y(),
-                    pass.activation(),
-                    pass.gamma(),
-                    pass.beta(),
-                    pass.epsilon(),
-                    pass.saved(),
-                    pass.running(),
-                    pass.policy()));
-        }
-
-        @Override
-        public GradientSums gradientSums(ReduceBackward pass) {
-            return reference.gradientSums(pass);
-        }
-
-        @Override
-        public void backward(BackwardCombined pass) {
-            backward(new Backward(
-                    pass.shape(),
-                    pass.layout(),
-                    false,
-                    pass.dy(),
-                    pass.x(),
-                    pass.y(),
-                    pass.activation(),
-                    pass.saved(),
-                    pass.dx(),
-                    pass.dresidual(),
-                    pass.dgamma(),
-                    pass.dbeta(),
-                    pass.accumulate()));
-        }
-
-        @Override
-        public void forward(ForwardTraining pass) {
-            launched("normalize_" + pattern(pass.shape(), pass.layout()));
-            write(pass.y(), pass.shape().elements(), () -> reference.forward(pass));
-            if (pass.running() != null && pass.policy() == NonFinitePolicy.THROW) {
-                launched("track");
+        public PreparedPass prepare(PassSpec pass) {
+            // Of a batch that this is all of, the combined passes are the same as the others.
+            if (pass instanceof ForwardCombined combined) {
+                return prepare(new ForwardTraining(
+                        Normalization.BATCH,
+                        combined.shape(),
+                        combined.layout(),
+                        combined.operands(),
+                        combined.activation(),
+                        combined.epsilon(),
+                        combined.running(),
+                        combined.policy()));
             }
-            afterForward(pass.shape(), pass.x(), pass.y());
+            if (pass instanceof BackwardCombined combined) {
+                return prepare(new Backward(
+                        Normalization.BATCH,
+                        combined.shape(),
+                        combined.layout(),
+                        combined.operands(),
+                        false,
+                        combined.activation(),
+                        combined.epsilon(),
+                        combined.accumulate()));
+            }
+            PreparedPass right = reference.prepare(pass);
+            return new PreparedPass() {
+                @Override
+                public void run(Operands operands, Coefficients coefficients) {
+                    perform(pass, right, operands, coefficients);
+                }
+
+                @Override
+                public void close() {
+                    right.close();
+                }
+            };
         }
 
-        @Override
-        public void forward(ForwardInference pass) {
-            launched("fold_given");
-            launched("apply_" + pattern(pass.shape(), pass.layout()));
-            write(pass.y(), pass.shape().elements(), () -> reference.forward(pass));
-            afterForward(pass.shape(), pass.x(), pass.y());
-        }
-
-        @Override
-        public void backward(Backward pass) {
-            launched("gradient_" + pattern(pass.shape(), pass.layout()));
-            reference.backward(pass);
-            afterBackward(pass);
+        /** Does a pass as the reference does it; who breaks more than an output overrides this. */
+        void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
+            String pattern = pattern(pass.shape(), pass.layout());
+            if (pass instanceof ForwardTraining forward) {
+                launched("normalize_" + pattern);
+                write(operands.get(Role.Y), pass.shape().elements(), () -> right.run(operands, coefficients));
+                if (forward.running() != null && forward.policy() == NonFinitePolicy.THROW) {
+                    launched("track");
+                }
+                afterForward(pass.shape(), operands.get(Role.Y));
+            } else if (pass instanceof ForwardInference) {
+                launched("fold_given");
+                launched("apply_" + pattern);
+                write(operands.get(Role.Y), pass.shape().elements(), () -> right.run(operands, coefficients));
+                afterForward(pass.shape(), operands.get(Role.Y));
+            } else if (pass instanceof Backward backward) {
+                launched("gradient_" + pattern);
+                right.run(operands, coefficients);
+                afterBackward(backward, operands);
+            } else {
+                right.run(operands, coefficients);
+            }
         }
 
         @Override
@@ -563,13 +560,13 @@ class VerifierRunTest {
         }
 
         @Override
-        public SavedStatistics newSavedStatistics(int groups) {
-            return reference.newSavedStatistics(groups);
+        public Coefficients newCoefficients(int groups) {
+            return reference.newCoefficients(groups);
         }
 
         @Override
-        public SavedStatistics newSavedStatistics(Normalization normalization, Shape shape, Layout layout) {
-            return reference.newSavedStatistics(normalization, shape, layout);
+        public Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout) {
+            return reference.newCoefficients(normalization, shape, layout);
         }
 
         @Override

@@ -15,9 +15,13 @@ import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
+import java.util.function.Function;
 import java.util.stream.IntStream;
 import org.clnorm.Activation;
+import org.clnorm.ChannelMoments;
+import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
+import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
 import org.clnorm.NonFinitePolicy;
@@ -26,14 +30,23 @@ import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.Coefficients;
+import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
-import org.clnorm.backend.RunningStatistics;
-import org.clnorm.backend.SavedStatistics;
+import org.clnorm.backend.OperandTypes;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
 import org.clnorm.reference.ReferenceBatchNorm.Forward;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
@@ -51,9 +64,14 @@ class ReferenceBackendTest {
     private static final float[] GAMMA = {1.5f, -0.75f};
     private static final float[] BETA = {0.25f, 0.5f};
     private static final double EPSILON = 1e-5;
+    private static final NonFinitePolicy PROPAGATE = NonFinitePolicy.PROPAGATE;
+    private static final RunningUpdate CUMULATIVE =
+            new RunningUpdate(RunningAverage.cumulative(), RunningVariance.UNBIASED);
+    private static final RunningUpdate HALF =
+            new RunningUpdate(RunningAverage.exponential(0.5), RunningVariance.UNBIASED);
 
     private final Backend backend = new ReferenceBackend();
-    private final SavedStatistics saved = backend.newSavedStatistics(2);
+    private final Coefficients saved = backend.newCoefficients(2);
 
     @AfterEach
     void close() {
@@ -66,27 +84,16 @@ class ReferenceBackendTest {
         // x = 0, 0, 4, 4: mean 2, variance 4, with ε = 12 invstd 1/4, x̂ = −0.5, −0.5, 0.5, 0.5; γ = 4 and β = 1.
         // Running, from 0 and 1 with weight 1/2: 0 + (2 − 0)/2 = 1, 1 + (4·4/3 − 1)/2 = 19/6; one batch absorbed.
         Operand y = operand(new float[4]);
-        RunningStatistics running = running(new float[] {0}, new float[] {1}, RunningAverage.exponential(0.5));
-        backend.forward(new ForwardTraining(
-                Shape.of(4, 1),
-                FIRST,
-                operand(0, 0, 4, 4),
-                null,
-                y,
-                Activation.NONE,
-                operand(4),
-                operand(1),
-                12,
-                saved,
-                running,
-                NonFinitePolicy.PROPAGATE));
+        Operands operands = affine(forward(operand(0, 0, 4, 4), y), operand(4), operand(1));
+        putRunning(operands, new float[] {0}, new float[] {1});
+        run(training(Shape.of(4, 1), Activation.NONE, 12, HALF), operands);
 
         assertThat(read(y, 4)).containsExactly(-1, -1, 3, 3);
         assertThat(read(saved.mean(), 1)).containsExactly(2);
         assertThat(read(saved.inverseStandardDeviation(), 1)).containsExactly(0.25f);
-        assertThat(read(running.mean(), 1)).containsExactly(1);
-        assertThat(read(running.variance(), 1)).containsExactly(19f / 6);
-        assertThat(read(running.absorbed(), 1)).containsExactly(1);
+        assertThat(read(operands, Role.RUNNING_MEAN, 1)).containsExactly(1);
+        assertThat(read(operands, Role.RUNNING_VARIANCE, 1)).containsExactly(19f / 6);
+        assertThat(read(operands, Role.ABSORBED, 1)).containsExactly(1);
     }
 
     @Test
@@ -95,7 +102,7 @@ class ReferenceBackendTest {
         for (float mean : new float[] {2e3f, 2e4f, 2e5f}) {
             float[] x = {mean + 1, mean - 3, mean, mean + 3, mean - 2, mean - 1, mean + 2};
             Operand y = operand(new float[7]);
-            backend.forward(training(Shape.of(7, 1), operand(x), y, Activation.NONE, null, null, 0, null));
+            run(training(Shape.of(7, 1), Activation.NONE, 0), forward(operand(x), y));
 
             assertThat(read(y, 7)).as("mean " + mean).containsExactly(0.5f, -1.5f, 0, 1.5f, -1, -0.5f, 1);
         }
@@ -126,38 +133,18 @@ class ReferenceBackendTest {
                     forward.inverseStandardDeviation());
             Operand x = operand(X);
             Operand y = operand(new float[ELEMENTS]);
-            Operand gamma = operand(GAMMA);
-            backend.forward(new ForwardTraining(
-                    SHAPE,
-                    layout,
-                    x,
-                    operand(RESIDUAL),
-                    y,
-                    Activation.RELU,
-                    gamma,
-                    operand(BETA),
-                    EPSILON,
-                    saved,
-                    null,
-                    NonFinitePolicy.PROPAGATE));
+            run(
+                    training(Normalization.BATCH, SHAPE, layout, Activation.RELU, EPSILON, null, PROPAGATE),
+                    affine(forward(x, y), operand(GAMMA), operand(BETA)).put(Role.RESIDUAL, operand(RESIDUAL)));
             Operand dx = operand(new float[ELEMENTS]);
             Operand dresidual = operand(new float[ELEMENTS]);
             Operand dgamma = operand(new float[2]);
             Operand dbeta = operand(new float[2]);
-            backend.backward(new Backward(
-                    SHAPE,
-                    layout,
-                    false,
-                    operand(DY),
-                    x,
-                    y,
-                    Activation.RELU,
-                    saved,
-                    dx,
-                    dresidual,
-                    dgamma,
-                    dbeta,
-                    false));
+            run(
+                    backward(Normalization.BATCH, SHAPE, layout, false, Activation.RELU, EPSILON, false),
+                    affineGradients(backward(operand(DY), x, dx), dgamma, dbeta)
+                            .put(Role.Y, y)
+                            .put(Role.DRESIDUAL, dresidual));
 
             assertThat(read(y, ELEMENTS)).containsExactly(toFloat(forward.y()));
             assertThat(read(saved.mean(), 2)).containsExactly(toFloat(forward.mean()));
@@ -175,14 +162,11 @@ class ReferenceBackendTest {
         for (boolean frozen : new boolean[] {false, true}) {
             Operand y = operand(new float[ELEMENTS]);
             Operand x = operand(X);
-            if (frozen) {
-                backend.forward(inference(x, y, Activation.RELU, operand(GAMMA), operand(BETA)));
-            } else {
-                backend.forward(training(SHAPE, x, y, Activation.RELU, operand(GAMMA), operand(BETA), EPSILON, null));
-            }
+            forward(!frozen, x, null, y);
             Operand masked = operand(new float[ELEMENTS]);
-            backend.backward(backward(
-                    frozen, operand(DY), x, null, Activation.RELU, operand(new float[ELEMENTS]), masked, null, null));
+            run(
+                    backward(SHAPE, frozen, Activation.RELU, EPSILON),
+                    backward(operand(DY), x, operand(new float[ELEMENTS])).put(Role.DRESIDUAL, masked));
 
             float[] output = read(y, ELEMENTS);
             float[] expected = DY.clone();
@@ -197,25 +181,15 @@ class ReferenceBackendTest {
     @Test
     void backward_reluAfterBetaChanged_usesTheMaskOfTheForwardPass() {
         // x̂ is −1, −1, 1, 1, and with β = 0.5 the first two are blocked; β changes before the backward pass.
+        Shape shape = Shape.of(4, 1);
         Operand beta = operand(0.5f);
         Operand x = operand(0, 0, 4, 4);
-        backend.forward(training(Shape.of(4, 1), x, operand(new float[4]), Activation.RELU, null, beta, 0, null));
+        run(training(shape, Activation.RELU, 0), affine(forward(x, operand(new float[4])), null, beta));
         backend.fill(beta, 1, -100);
         Operand masked = operand(new float[4]);
-        backend.backward(new Backward(
-                Shape.of(4, 1),
-                FIRST,
-                false,
-                operand(1, 2, 3, 4),
-                x,
-                null,
-                Activation.RELU,
-                saved,
-                operand(new float[4]),
-                masked,
-                null,
-                null,
-                false));
+        run(
+                backward(shape, false, Activation.RELU, 0),
+                backward(operand(1, 2, 3, 4), x, operand(new float[4])).put(Role.DRESIDUAL, masked));
 
         assertThat(read(masked, 4)).containsExactly(0, 0, 3, 4);
     }
@@ -223,24 +197,13 @@ class ReferenceBackendTest {
     @Test
     void backward_meanThatFloat32CannotHold_usesTheSavedDoubles() {
         // Mean 200000⅓, where neighbouring float32 values are 1/64 apart: rounding it would move x̂ by 1 part in 50.
-        float[] x = {200_000, 200_000, 200_001};
         Shape shape = Shape.of(3, 1);
-        backend.forward(training(shape, operand(x), operand(new float[3]), Activation.NONE, null, null, 0, null));
+        Operand x = operand(200_000, 200_000, 200_001);
+        run(training(shape, Activation.NONE, 0), forward(x, operand(new float[3])));
         Operand dgamma = operand(0);
-        backend.backward(new Backward(
-                shape,
-                FIRST,
-                false,
-                operand(0, 0, 1),
-                operand(x),
-                null,
-                Activation.NONE,
-                saved,
-                operand(new float[3]),
-                null,
-                dgamma,
-                null,
-                false));
+        run(
+                backward(shape, false, Activation.NONE, 0),
+                affineGradients(backward(operand(0, 0, 1), x, operand(new float[3])), dgamma, null));
 
         // dγ = x̂ of the last = (2/3)/√(2/9) = √2.
         assertClose("dγ", read(dgamma, 1)[0], Math.sqrt(2), 2e-7);
@@ -249,19 +212,10 @@ class ReferenceBackendTest {
     @Test
     void forwardInference_givenStatistics_writesOutputAndSaved() {
         Operand y = operand(new float[3]);
-        backend.forward(new ForwardInference(
-                Shape.of(3, 1),
-                FIRST,
-                operand(0, 1, 7),
-                operand(0, 100, -100),
-                y,
-                Activation.RELU,
-                operand(4),
-                operand(5),
-                1,
-                operand(1),
-                operand(3),
-                saved));
+        run(
+                inference(Shape.of(3, 1), Activation.RELU, 1),
+                given(affine(forward(operand(0, 1, 7), y), operand(4), operand(5)), operand(1), operand(3))
+                        .put(Role.RESIDUAL, operand(0, 100, -100)));
 
         // (x − 1)/2·4 + 5 + residual = 3, 105, −83.
         assertThat(read(y, 3)).containsExactly(3, 105, 0);
@@ -273,22 +227,11 @@ class ReferenceBackendTest {
     void backward_frozen_isAnAffineRescale() {
         Operand x = operand(0, 1, 7);
         Shape shape = Shape.of(3, 1);
-        backend.forward(new ForwardInference(
-                shape,
-                FIRST,
-                x,
-                null,
-                operand(new float[3]),
-                Activation.NONE,
-                operand(4),
-                null,
-                1,
-                operand(1),
-                operand(3),
-                saved));
+        run(
+                inference(shape, Activation.NONE, 1),
+                given(affine(forward(x, operand(new float[3])), operand(4), null), operand(1), operand(3)));
         Operand dx = operand(new float[3]);
-        backend.backward(new Backward(
-                shape, FIRST, true, operand(1, 10, 100), x, null, Activation.NONE, saved, dx, null, null, null, false));
+        run(backward(shape, true, Activation.NONE, 1), backward(operand(1, 10, 100), x, dx));
 
         assertThat(read(dx, 3)).containsExactly(2, 20, 200);
     }
@@ -312,35 +255,13 @@ class ReferenceBackendTest {
         }
     }
 
+    /** With an activation, γ and β; the residual may be null. */
     private void forward(boolean train, Operand x, Operand residual, Operand y) {
+        Operands operands = affine(forward(x, y), operand(GAMMA), operand(BETA)).put(Role.RESIDUAL, residual);
         if (train) {
-            backend.forward(new ForwardTraining(
-                    SHAPE,
-                    FIRST,
-                    x,
-                    residual,
-                    y,
-                    Activation.RELU,
-                    operand(GAMMA),
-                    operand(BETA),
-                    EPSILON,
-                    saved,
-                    null,
-                    NonFinitePolicy.PROPAGATE));
+            run(training(SHAPE, Activation.RELU, EPSILON), operands);
         } else {
-            backend.forward(new ForwardInference(
-                    SHAPE,
-                    FIRST,
-                    x,
-                    residual,
-                    y,
-                    Activation.RELU,
-                    operand(GAMMA),
-                    operand(BETA),
-                    EPSILON,
-                    operand(0.1f, 0.2f),
-                    operand(0.9f, 2),
-                    saved));
+            run(inference(SHAPE, Activation.RELU, EPSILON), given(operands, operand(0.1f, 0.2f), operand(0.9f, 2)));
         }
     }
 
@@ -349,18 +270,19 @@ class ReferenceBackendTest {
         Operand x = operand(X);
         Operand y = operand(new float[ELEMENTS]);
         forward(true, x, operand(RESIDUAL), y);
+        Function<OperandTypes, PassSpec> pass = backward(SHAPE, false, Activation.RELU, EPSILON);
         Operand dx = operand(new float[ELEMENTS]);
         Operand dresidual = operand(new float[ELEMENTS]);
-        backend.backward(backward(false, operand(DY), x, y, Activation.RELU, dx, dresidual, null, null));
+        run(pass, backward(operand(DY), x, dx).put(Role.Y, y).put(Role.DRESIDUAL, dresidual));
 
         Operand dxOverDy = operand(DY);
         Operand other = operand(new float[ELEMENTS]);
-        backend.backward(backward(false, dxOverDy, x, y, Activation.RELU, dxOverDy, other, null, null));
+        run(pass, backward(dxOverDy, x, dxOverDy).put(Role.Y, y).put(Role.DRESIDUAL, other));
         assertThat(read(dxOverDy, ELEMENTS)).as("dx over dy").containsExactly(read(dx, ELEMENTS));
         assertThat(read(other, ELEMENTS)).containsExactly(read(dresidual, ELEMENTS));
 
         Operand dresidualOverDy = operand(DY);
-        backend.backward(backward(false, dresidualOverDy, x, y, Activation.RELU, other, dresidualOverDy, null, null));
+        run(pass, backward(dresidualOverDy, x, other).put(Role.Y, y).put(Role.DRESIDUAL, dresidualOverDy));
         assertThat(read(dresidualOverDy, ELEMENTS)).as("dresidual over dy").containsExactly(read(dresidual, ELEMENTS));
         assertThat(read(other, ELEMENTS)).containsExactly(read(dx, ELEMENTS));
     }
@@ -372,14 +294,12 @@ class ReferenceBackendTest {
         Operand dx = operand(new float[ELEMENTS]);
         Operand dgamma = operand(new float[2]);
         Operand dbeta = operand(new float[2]);
-        Operand gamma = operand(GAMMA);
-        backend.backward(new Backward(
-                SHAPE, FIRST, true, operand(DY), x, null, Activation.NONE, saved, dx, null, dgamma, dbeta, false));
+        Operands operands = affineGradients(backward(operand(DY), x, dx), dgamma, dbeta);
+        run(backward(SHAPE, true, Activation.NONE, EPSILON), operands);
         float[] dxOnce = read(dx, ELEMENTS);
         float[] dgammaOnce = read(dgamma, 2);
         float[] dbetaOnce = read(dbeta, 2);
-        backend.backward(new Backward(
-                SHAPE, FIRST, true, operand(DY), x, null, Activation.NONE, saved, dx, null, dgamma, dbeta, true));
+        run(backward(Normalization.BATCH, SHAPE, FIRST, true, Activation.NONE, EPSILON, true), operands);
 
         assertThat(read(dx, ELEMENTS)).as("dx is never added to").containsExactly(dxOnce);
         for (int c = 0; c < 2; c++) {
@@ -387,8 +307,7 @@ class ReferenceBackendTest {
             assertClose("dγ twice", read(dgamma, 2)[c], 2 * dgammaOnce[c], Math.ulp(2 * dgammaOnce[c]));
             assertClose("dβ twice", read(dbeta, 2)[c], 2 * dbetaOnce[c], Math.ulp(2 * dbetaOnce[c]));
         }
-        backend.backward(new Backward(
-                SHAPE, FIRST, true, operand(DY), x, null, Activation.NONE, saved, dx, null, dgamma, dbeta, false));
+        run(backward(SHAPE, true, Activation.NONE, EPSILON), operands);
         assertThat(read(dgamma, 2)).as("overwrites unless told to add").containsExactly(dgammaOnce);
         assertThat(read(dbeta, 2)).containsExactly(dbetaOnce);
     }
@@ -399,29 +318,38 @@ class ReferenceBackendTest {
         Operand plainDx = operand(new float[ELEMENTS]);
         Operand plainDgamma = operand(new float[2]);
         forward(true, operand(X), null, plainY);
-        backend.backward(
-                backward(false, operand(DY), operand(X), plainY, Activation.RELU, plainDx, null, plainDgamma, null));
+        Function<OperandTypes, PassSpec> pass = backward(SHAPE, false, Activation.RELU, EPSILON);
+        run(
+                pass,
+                affineGradients(backward(operand(DY), operand(X), plainDx), plainDgamma, null)
+                        .put(Role.Y, plainY));
 
         Operand x = guarded(X);
         Operand y = guarded(new float[ELEMENTS]);
         Operand dx = guarded(new float[ELEMENTS]);
         Operand dgamma = guarded(new float[2]);
-        RunningStatistics running = new RunningStatistics(
-                guarded(new float[] {0, 0}),
-                guarded(new float[] {1, 1}),
-                guarded(new float[] {0, 0}),
-                RunningAverage.cumulative(),
-                RunningVariance.BIASED);
-        backend.forward(training(SHAPE, x, y, Activation.RELU, guarded(GAMMA), guarded(BETA), EPSILON, running));
-        backend.backward(backward(false, guarded(DY), x, y, Activation.RELU, dx, null, dgamma, null));
+        Operand runningMean = guarded(new float[] {0, 0});
+        Operand runningVariance = guarded(new float[] {1, 1});
+        Operand absorbed = guarded(new float[] {0, 0});
+        run(
+                training(
+                        SHAPE,
+                        Activation.RELU,
+                        EPSILON,
+                        new RunningUpdate(RunningAverage.cumulative(), RunningVariance.BIASED)),
+                affine(forward(x, y), guarded(GAMMA), guarded(BETA))
+                        .put(Role.RUNNING_MEAN, runningMean)
+                        .put(Role.RUNNING_VARIANCE, runningVariance)
+                        .put(Role.ABSORBED, absorbed));
+        run(pass, affineGradients(backward(guarded(DY), x, dx), dgamma, null).put(Role.Y, y));
 
         assertThat(guardedValues(x, ELEMENTS)).as("an input").containsExactly(X);
         assertThat(guardedValues(y, ELEMENTS)).containsExactly(read(plainY, ELEMENTS));
         assertThat(guardedValues(dx, ELEMENTS)).containsExactly(read(plainDx, ELEMENTS));
         assertThat(guardedValues(dgamma, 2)).containsExactly(read(plainDgamma, 2));
-        assertThat(guardedValues(running.mean(), 2)).containsExactly(read(saved.mean(), 2));
-        assertThat(guardedValues(running.variance(), 2)).doesNotContain(1, Float.NaN);
-        assertThat(guardedValues(running.absorbed(), 2)).containsExactly(1, 1);
+        assertThat(guardedValues(runningMean, 2)).containsExactly(read(saved.mean(), 2));
+        assertThat(guardedValues(runningVariance, 2)).doesNotContain(1, Float.NaN);
+        assertThat(guardedValues(absorbed, 2)).containsExactly(1, 1);
     }
 
     @Test
@@ -443,40 +371,23 @@ class ReferenceBackendTest {
                         toDouble(x), null, Activation.RELU, toDouble(gamma), toDouble(beta), statistics);
                 Gradients gradients = expected.backward(
                         toDouble(dy), toDouble(x), expectedY, Activation.RELU, toDouble(gamma), statistics);
-                try (SavedStatistics own = backend.newSavedStatistics(kind, shape, layout)) {
+                try (Coefficients own = backend.newCoefficients(kind, shape, layout)) {
                     Operand y = operand(new float[elements]);
-                    backend.forward(new ForwardTraining(
-                            kind,
-                            shape,
-                            layout,
-                            operand(x),
-                            null,
-                            y,
-                            Activation.RELU,
-                            operand(gamma),
-                            operand(beta),
-                            EPSILON,
-                            own,
-                            running ? running(new float[4], toFloat(ones(4)), RunningAverage.exponential(0.5)) : null,
-                            NonFinitePolicy.PROPAGATE));
+                    Operands operands = affine(forward(operand(x), y), operand(gamma), operand(beta));
+                    if (running) {
+                        putRunning(operands, new float[4], toFloat(ones(4)));
+                    }
+                    run(
+                            training(kind, shape, layout, Activation.RELU, EPSILON, running ? HALF : null, PROPAGATE),
+                            operands,
+                            own);
                     Operand dx = operand(new float[elements]);
                     Operand dgamma = operand(new float[affine]);
                     Operand dbeta = operand(new float[affine]);
-                    backend.backward(new Backward(
-                            kind,
-                            shape,
-                            layout,
-                            false,
-                            operand(dy),
-                            operand(x),
-                            null,
-                            Activation.RELU,
-                            own,
-                            dx,
-                            null,
-                            dgamma,
-                            dbeta,
-                            true));
+                    run(
+                            backward(kind, shape, layout, false, Activation.RELU, EPSILON, true),
+                            affineGradients(backward(operand(dy), operand(x), dx), dgamma, dbeta),
+                            own);
 
                     assertThat(own.groups()).isEqualTo(expected.groups());
                     assertThat(read(own.mean(), own.groups())).containsExactly(toFloat(statistics.mean()));
@@ -500,46 +411,20 @@ class ReferenceBackendTest {
     @Test
     void renormalization_runningStatistics_areThoseBeforeTheUpdate() {
         // x̂ = −1, −1, 1, 1 and, from running mean 1 and variance 1, r = 2 and d = 1: y = x − 1. The running mean
-        // becomes
-        // 1 + (2 − 1)/2, from which r and d would be others; dγ = Σ dy·(x̂·2 + 1) = −1 − 2 + 9 + 18.
+        // becomes 1 + (2 − 1)/2, from which r and d would be others; dγ = Σ dy·(x̂·2 + 1) = −1 − 2 + 9 + 18.
         Normalization kind = Normalizations.renormalization(Grouping.batch(), 3, 5);
         Shape shape = Shape.of(4, 1);
-        RunningStatistics running = running(new float[] {1}, new float[] {1}, RunningAverage.exponential(0.5));
         Operand x = operand(0, 0, 4, 4);
         Operand y = operand(new float[4]);
-        backend.forward(new ForwardTraining(
-                kind,
-                shape,
-                FIRST,
-                x,
-                null,
-                y,
-                Activation.NONE,
-                null,
-                null,
-                0,
-                saved,
-                running,
-                NonFinitePolicy.PROPAGATE));
+        Operands operands = putRunning(forward(x, y), new float[] {1}, new float[] {1});
+        run(training(kind, shape, FIRST, Activation.NONE, 0, HALF, PROPAGATE), operands);
         Operand dgamma = operand(0);
-        backend.backward(new Backward(
-                kind,
-                shape,
-                FIRST,
-                false,
-                operand(1, 2, 3, 6),
-                x,
-                null,
-                Activation.NONE,
-                saved,
-                operand(new float[4]),
-                null,
-                dgamma,
-                null,
-                false));
+        run(
+                backward(kind, shape, FIRST, false, Activation.NONE, 0, false),
+                affineGradients(backward(operand(1, 2, 3, 6), x, operand(new float[4])), dgamma, null));
 
         assertThat(read(y, 4)).containsExactly(-1, -1, 3, 3);
-        assertThat(read(running.mean(), 1)).containsExactly(1.5f);
+        assertThat(read(operands, Role.RUNNING_MEAN, 1)).containsExactly(1.5f);
         assertThat(read(dgamma, 1)).containsExactly(24);
     }
 
@@ -551,38 +436,15 @@ class ReferenceBackendTest {
             Shape shape = Shape.of(3, 1);
             Operand x = operand(0, 1, 7);
             Operand y = operand(new float[3]);
-            backend.forward(new ForwardInference(
-                    kind,
-                    shape,
-                    FIRST,
-                    x,
-                    null,
-                    y,
-                    Activation.NONE,
-                    operand(4, 2, -2),
-                    operand(0, 5, 1),
-                    1,
-                    operand(1),
-                    operand(3),
-                    saved));
+            run(
+                    inference(kind, shape, Activation.NONE, 1),
+                    given(affine(forward(x, y), operand(4, 2, -2), operand(0, 5, 1)), operand(1), operand(3)));
             Operand dx = operand(new float[3]);
             Operand dgamma = operand(new float[3]);
             Operand dbeta = operand(7, 7, 7);
-            backend.backward(new Backward(
-                    kind,
-                    shape,
-                    FIRST,
-                    true,
-                    operand(1, 10, 100),
-                    x,
-                    null,
-                    Activation.NONE,
-                    saved,
-                    dx,
-                    null,
-                    dgamma,
-                    dbeta,
-                    true));
+            run(
+                    backward(kind, shape, FIRST, true, Activation.NONE, 1, true),
+                    affineGradients(backward(operand(1, 10, 100), x, dx), dgamma, dbeta));
 
             assertThat(read(y, 3)).containsExactly(-2, 5, -5);
             assertThat(read(dx, 3)).containsExactly(2, 10, -100);
@@ -595,24 +457,164 @@ class ReferenceBackendTest {
     void forwardInference_emptyBatch_needsNoRoomForStatistics() {
         Normalization kind = Normalizations.group(2);
         Shape shape = Shape.of(0, 2);
-        try (SavedStatistics none = backend.newSavedStatistics(kind, shape, FIRST)) {
+        try (Coefficients none = backend.newCoefficients(kind, shape, FIRST)) {
             Operand empty = operand();
-            backend.forward(new ForwardInference(
-                    kind,
-                    shape,
-                    FIRST,
-                    empty,
-                    null,
-                    empty,
-                    Activation.NONE,
-                    null,
-                    null,
-                    1,
-                    operand(0, 0),
-                    operand(1, 1),
-                    none));
+            run(
+                    inference(kind, shape, Activation.NONE, 1),
+                    given(forward(empty, empty), operand(0, 0), operand(1, 1)),
+                    none);
 
             assertThat(none.groups()).isZero();
+        }
+    }
+
+    @Test
+    void combined_onePart_isThePlainPass() {
+        Operand x = operand(X);
+        Operands forward = affine(forward(x, operand(new float[ELEMENTS])), operand(GAMMA), operand(BETA));
+        putRunning(forward, new float[2], new float[] {1, 1});
+        run(training(SHAPE, Activation.RELU, EPSILON, HALF), forward);
+        Operands backward = affineGradients(
+                backward(operand(DY), x, operand(new float[ELEMENTS])), operand(new float[2]), operand(new float[2]));
+        run(backward(SHAPE, false, Activation.RELU, EPSILON), backward);
+        float[] y = read(forward, Role.Y, ELEMENTS);
+        float[] runningVariance = read(forward, Role.RUNNING_VARIANCE, 2);
+        float[] dx = read(backward, Role.DX, ELEMENTS);
+        float[] dgamma = read(backward, Role.DGAMMA, 2);
+        float[] dbeta = read(backward, Role.DBETA, 2);
+
+        putRunning(forward.put(Role.Y, operand(new float[ELEMENTS])), new float[2], new float[] {1, 1});
+        backward.put(Role.DX, operand(new float[ELEMENTS]));
+        affineGradients(backward, operand(new float[2]), operand(new float[2]));
+        try (Coefficients own = backend.newCoefficients(2)) {
+            run(types -> new ReduceForward(SHAPE, FIRST, types), new Operands().put(Role.X, x), own);
+            own.writeMoments(own.readMoments(12), RunningVariance.UNBIASED);
+            run(combined(SHAPE), forward, own);
+            run(
+                    types -> new ReduceBackward(SHAPE, FIRST, types, Activation.RELU),
+                    new Operands().put(Role.X, x).put(Role.DY, backward.get(Role.DY)),
+                    own);
+            GradientSums sums = own.readSums(12);
+            own.writeSums(sums, sums);
+            run(types -> new BackwardCombined(SHAPE, FIRST, types, Activation.RELU, EPSILON, false), backward, own);
+        }
+
+        assertClose("y", toDouble(read(forward, Role.Y, ELEMENTS)), toDouble(y), 1e-6);
+        assertClose(
+                "running variance", toDouble(read(forward, Role.RUNNING_VARIANCE, 2)), toDouble(runningVariance), 1e-6);
+        assertClose("dx", toDouble(read(backward, Role.DX, ELEMENTS)), toDouble(dx), 1e-6);
+        assertClose("dγ", toDouble(read(backward, Role.DGAMMA, 2)), toDouble(dgamma), 1e-6);
+        assertClose("dβ", toDouble(read(backward, Role.DBETA, 2)), toDouble(dbeta), 1e-6);
+    }
+
+    @Test
+    void forwardCombined_emptyPart_seesToTheRunningStatistics() {
+        // Mean 2, M2 16 of 5 values elsewhere: the unbiased variance is 4, and half of each enters.
+        Operand empty = operand();
+        Operands operands = putRunning(forward(empty, empty), new float[2], new float[2]);
+        ChannelMoments moments = new ChannelMoments(5, new double[] {2, 2}, new double[] {16, 16});
+        saved.writeMoments(moments, RunningVariance.UNBIASED);
+        run(combined(Shape.of(0, 2)), operands);
+
+        assertThat(read(operands, Role.RUNNING_MEAN, 2)).containsExactly(1, 1);
+        assertThat(read(operands, Role.RUNNING_VARIANCE, 2)).containsExactly(2, 2);
+        assertThat(read(operands, Role.ABSORBED, 2)).containsExactly(1, 1);
+        saved.writeMoments(moments, RunningVariance.BIASED);
+        assertThatThrownBy(() -> run(combined(Shape.of(0, 2)), operands))
+                .as("moments for another estimate")
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContainingAll("unbiased", "the biased one");
+    }
+
+    @Test
+    void coefficients_withoutThePassBefore_areAClearError() {
+        Operands operands = forward(operand(X), operand(new float[ELEMENTS]));
+        Operands gradients = backward(operand(DY), operand(X), operand(new float[ELEMENTS]));
+
+        assertThatThrownBy(() -> saved.readMoments(12))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("The coefficients do not hold moments that a pass left");
+        assertThatThrownBy(() -> saved.readSums(12))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("The coefficients do not hold sums that a pass left");
+        forward(true, operand(X), null, operand(new float[ELEMENTS]));
+        assertThatThrownBy(() -> run(
+                        types -> new ForwardCombined(SHAPE, FIRST, types, Activation.NONE, EPSILON, null, PROPAGATE),
+                        operands))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("The coefficients do not hold moments to normalize by");
+        assertThatThrownBy(() -> run(
+                        types -> new BackwardCombined(SHAPE, FIRST, types, Activation.NONE, EPSILON, false), gradients))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("The coefficients do not hold sums to go by");
+    }
+
+    @Test
+    void readMoments_ofAnotherCount_isAClearError() {
+        run(types -> new ReduceForward(SHAPE, FIRST, types), new Operands().put(Role.X, operand(X)));
+
+        assertThat(saved.readMoments(12).count()).isEqualTo(12);
+        assertThatThrownBy(() -> saved.readMoments(11))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContainingAll("12", "11");
+    }
+
+    @Test
+    void preparedPass_otherTypes_areRefusedBeforeAnythingIsWritten() {
+        float[] sevens = new float[ELEMENTS];
+        Arrays.fill(sevens, 7);
+        Operand y = operand(sevens);
+        Operands operands = putRunning(forward(operand(X), y), new float[] {7, 8}, new float[] {9, 10});
+        try (PreparedPass pass =
+                backend.prepare(training(SHAPE, Activation.NONE, EPSILON, HALF).apply(operands.types()))) {
+            operands.put(Role.Y, new Operand(y.memory(), 0, DataType.FLOAT16));
+            assertThatThrownBy(() -> pass.run(operands, saved))
+                    .as("another type")
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessage("The pass was prepared for the operands {X=float32, Y=float32, RUNNING_MEAN=float32,"
+                            + " RUNNING_VARIANCE=float32, ABSORBED=float32}, but given were {X=float32, Y=float16,"
+                            + " RUNNING_MEAN=float32, RUNNING_VARIANCE=float32, ABSORBED=float32}");
+            operands.put(Role.Y, y).put(Role.RESIDUAL, operand(RESIDUAL));
+            assertThatThrownBy(() -> pass.run(operands, saved))
+                    .as("one too many")
+                    .isInstanceOf(IllegalArgumentException.class);
+            operands.put(Role.RESIDUAL, null).put(Role.X, null);
+            assertThatThrownBy(() -> pass.run(operands, saved))
+                    .as("one too few")
+                    .isInstanceOf(IllegalArgumentException.class);
+        }
+
+        assertThat(read(y, ELEMENTS)).containsExactly(sevens);
+        assertThat(read(operands, Role.RUNNING_MEAN, 2)).containsExactly(7, 8);
+        assertThat(read(operands, Role.RUNNING_VARIANCE, 2)).containsExactly(9, 10);
+        assertThat(read(operands, Role.ABSORBED, 2)).containsExactly(0, 0);
+        assertThat(read(saved.mean(), 2)).containsExactly(0, 0);
+    }
+
+    @Test
+    void preparedPass_onTwoSetsOfMemory_givesWhatTwoRunsGive() {
+        Operands one = affine(forward(operand(X), operand(new float[ELEMENTS])), operand(GAMMA), operand(BETA));
+        Operands other = affine(forward(operand(DY), operand(new float[ELEMENTS])), operand(BETA), operand(GAMMA));
+        PassSpec spec = training(SHAPE, Activation.RELU, EPSILON).apply(one.types());
+        backend.run(spec, one, saved);
+        float[] y = read(one, Role.Y, ELEMENTS);
+        float[] mean = read(saved.mean(), 2);
+        backend.run(spec, other, saved);
+        float[] otherY = read(other, Role.Y, ELEMENTS);
+        float[] otherMean = read(saved.mean(), 2);
+        one.put(Role.Y, operand(new float[ELEMENTS]));
+        other.put(Role.Y, operand(new float[ELEMENTS]));
+        PreparedPass pass = backend.prepare(spec);
+        try (Coefficients second = backend.newCoefficients(2)) {
+            pass.run(one, saved);
+            pass.run(other, second);
+            pass.close();
+            pass.close();
+
+            assertThat(read(one, Role.Y, ELEMENTS)).containsExactly(y);
+            assertThat(read(saved.mean(), 2)).containsExactly(mean);
+            assertThat(read(other, Role.Y, ELEMENTS)).containsExactly(otherY).isNotEqualTo(y);
+            assertThat(read(second.mean(), 2)).containsExactly(otherMean).isNotEqualTo(mean);
         }
     }
 
@@ -620,27 +622,24 @@ class ReferenceBackendTest {
     void forwardTraining_nonFiniteUnderThrow_changesNothing() {
         float[] x = X.clone();
         x[5] = Float.NaN; // batch 0, channel 1
-        Operand y = operand(new float[ELEMENTS]);
-        RunningStatistics running = running(new float[] {7, 8}, new float[] {9, 10}, RunningAverage.exponential(0.1));
+        Operands operands = forward(operand(x), operand(new float[ELEMENTS]));
+        putRunning(operands, new float[] {7, 8}, new float[] {9, 10});
 
-        assertThatThrownBy(() -> backend.forward(new ForwardTraining(
-                        SHAPE,
-                        FIRST,
-                        operand(x),
-                        null,
-                        y,
-                        Activation.NONE,
-                        null,
-                        null,
-                        EPSILON,
-                        saved,
-                        running,
-                        NonFinitePolicy.THROW)))
+        assertThatThrownBy(() -> run(
+                        training(
+                                Normalization.BATCH,
+                                SHAPE,
+                                FIRST,
+                                Activation.NONE,
+                                EPSILON,
+                                HALF,
+                                NonFinitePolicy.THROW),
+                        operands))
                 .isInstanceOfSatisfying(
                         NonFiniteException.class, e -> assertThat(e.channel()).isEqualTo(1));
-        assertThat(read(running.mean(), 2)).containsExactly(7, 8);
-        assertThat(read(running.variance(), 2)).containsExactly(9, 10);
-        assertThat(read(running.absorbed(), 2)).containsExactly(0, 0);
+        assertThat(read(operands, Role.RUNNING_MEAN, 2)).containsExactly(7, 8);
+        assertThat(read(operands, Role.RUNNING_VARIANCE, 2)).containsExactly(9, 10);
+        assertThat(read(operands, Role.ABSORBED, 2)).containsExactly(0, 0);
     }
 
     @Test
@@ -648,24 +647,21 @@ class ReferenceBackendTest {
         float[] x = X.clone();
         x[5] = Float.POSITIVE_INFINITY;
         Operand y = operand(new float[ELEMENTS]);
-        RunningStatistics running = running(new float[] {7, 8}, new float[] {9, 10}, RunningAverage.cumulative());
-        backend.forward(new ForwardTraining(
-                SHAPE,
-                FIRST,
-                operand(x),
-                null,
-                y,
-                Activation.NONE,
-                null,
-                null,
-                EPSILON,
-                saved,
-                running,
-                NonFinitePolicy.SKIP_RUNNING_UPDATE));
+        Operands operands = putRunning(forward(operand(x), y), new float[] {7, 8}, new float[] {9, 10});
+        run(
+                training(
+                        Normalization.BATCH,
+                        SHAPE,
+                        FIRST,
+                        Activation.NONE,
+                        EPSILON,
+                        CUMULATIVE,
+                        NonFinitePolicy.SKIP_RUNNING_UPDATE),
+                operands);
 
-        assertThat(read(running.mean(), 2)).containsExactly(read(saved.mean(), 2)[0], 8);
-        assertThat(read(running.variance(), 2)[1]).isEqualTo(10);
-        assertThat(read(running.absorbed(), 2)).containsExactly(1, 0);
+        assertThat(read(operands, Role.RUNNING_MEAN, 2)).containsExactly(read(saved.mean(), 2)[0], 8);
+        assertThat(read(operands, Role.RUNNING_VARIANCE, 2)[1]).isEqualTo(10);
+        assertThat(read(operands, Role.ABSORBED, 2)).containsExactly(1, 0);
         assertThat(Arrays.copyOfRange(read(y, ELEMENTS), 0, 4))
                 .as("channel 0 stays")
                 .doesNotContain(Float.NaN);
@@ -744,48 +740,44 @@ class ReferenceBackendTest {
     void memory_ofAnotherDevice_isAClearError() {
         try (Backend other = new ReferenceBackend();
                 Memory foreign = other.allocate(2);
-                SavedStatistics foreignSaved = other.newSavedStatistics(2)) {
+                Coefficients foreignSaved = other.newCoefficients(2)) {
             assertThatThrownBy(() -> backend.fill(new Operand(foreign, 0), 2, 1))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("this CPU reference device's");
-            assertThatThrownBy(() -> backend.forward(new ForwardTraining(
-                            SHAPE,
-                            FIRST,
-                            operand(X),
-                            null,
-                            operand(new float[ELEMENTS]),
-                            Activation.NONE,
-                            null,
-                            null,
-                            EPSILON,
-                            foreignSaved,
-                            null,
-                            NonFinitePolicy.PROPAGATE)))
+            assertThatThrownBy(() -> run(
+                            training(SHAPE, Activation.NONE, EPSILON),
+                            forward(operand(X), operand(new float[ELEMENTS])),
+                            foreignSaved))
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageContaining("saved statistics");
+                    .hasMessageContaining("coefficients");
         }
     }
 
     @Test
     void backward_withoutForwardOrAfterClose_isAClearError() {
         Operand x = operand(X);
-        Operand dx = operand(new float[ELEMENTS]);
-        Backward pass = backward(false, operand(DY), x, null, Activation.NONE, dx, null, null, null);
+        Operands operands = backward(operand(DY), x, operand(new float[ELEMENTS]));
+        Function<OperandTypes, PassSpec> pass = backward(SHAPE, false, Activation.NONE, EPSILON);
 
-        assertThatThrownBy(() -> backend.backward(pass))
+        assertThatThrownBy(() -> run(pass, operands))
                 .as("before any forward pass")
                 .isInstanceOf(IllegalStateException.class)
-                .hasMessageContaining("saved statistics");
+                .hasMessage("The coefficients do not hold what a forward pass leaves");
         forward(true, x, null, operand(new float[ELEMENTS]));
-        backend.backward(pass);
+        run(pass, operands);
         saved.close();
         saved.close();
-        assertThatThrownBy(() -> backend.backward(pass)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> run(pass, operands))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessage("The coefficients are closed");
     }
 
     @Test
     void device_closed_isAClearError() {
         Operand memory = operand(1, 2);
+        Operands operands = forward(operand(X), operand(new float[ELEMENTS]));
+        PassSpec spec = training(SHAPE, Activation.NONE, EPSILON).apply(operands.types());
+        PreparedPass pass = backend.prepare(spec);
         backend.close();
         backend.close();
 
@@ -794,6 +786,9 @@ class ReferenceBackendTest {
                 .hasMessage("The CPU reference device is closed");
         assertThatThrownBy(() -> read(memory, 2)).isInstanceOf(IllegalStateException.class);
         assertThatThrownBy(backend::finish).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> backend.prepare(spec)).isInstanceOf(IllegalStateException.class);
+        assertThatThrownBy(() -> pass.run(operands, saved)).isInstanceOf(IllegalStateException.class);
+        pass.close();
     }
 
     @Test
@@ -814,25 +809,15 @@ class ReferenceBackendTest {
         int channels = 4096;
         Shape shape = Shape.of(2, channels);
         float[] values = toFloat(Values.random(2 * channels, 4));
-        RunningStatistics running = running(new float[channels], new float[channels], RunningAverage.cumulative());
+        Operands running = putRunning(new Operands(), new float[channels], new float[channels]);
         Callable<Void> work = () -> {
-            try (SavedStatistics own = backend.newSavedStatistics(channels)) {
-                Operand x = operand(values);
-                Operand y = operand(new float[values.length]);
+            Operands operands = forward(operand(values), operand(new float[values.length]))
+                    .put(Role.RUNNING_MEAN, running.get(Role.RUNNING_MEAN))
+                    .put(Role.RUNNING_VARIANCE, running.get(Role.RUNNING_VARIANCE))
+                    .put(Role.ABSORBED, running.get(Role.ABSORBED));
+            try (Coefficients own = backend.newCoefficients(channels)) {
                 for (int i = 0; i < batches; i++) {
-                    backend.forward(new ForwardTraining(
-                            shape,
-                            FIRST,
-                            x,
-                            null,
-                            y,
-                            Activation.NONE,
-                            null,
-                            null,
-                            EPSILON,
-                            own,
-                            running,
-                            NonFinitePolicy.PROPAGATE));
+                    run(training(shape, Activation.NONE, EPSILON, CUMULATIVE), operands, own);
                 }
             }
             return null;
@@ -848,7 +833,7 @@ class ReferenceBackendTest {
             executor.shutdownNow();
         }
 
-        assertThat(read(running.absorbed(), channels)).containsOnly(threads * batches);
+        assertThat(read(running, Role.ABSORBED, channels)).containsOnly(threads * batches);
     }
 
     private Operand operand(float... values) {
@@ -884,50 +869,92 @@ class ReferenceBackendTest {
         return values;
     }
 
-    private RunningStatistics running(float[] mean, float[] variance, RunningAverage average) {
-        return new RunningStatistics(
-                operand(mean), operand(variance), operand(new float[mean.length]), average, RunningVariance.UNBIASED);
+    private float[] read(Operands from, Role role, int count) {
+        return read(from.get(role), count);
     }
 
-    private ForwardTraining training(
+    private static Operands forward(Operand x, Operand y) {
+        return new Operands().put(Role.X, x).put(Role.Y, y);
+    }
+
+    private static Operands backward(Operand dy, Operand x, Operand dx) {
+        return new Operands().put(Role.DY, dy).put(Role.X, x).put(Role.DX, dx);
+    }
+
+    private static Operands affine(Operands to, Operand gamma, Operand beta) {
+        return to.put(Role.GAMMA, gamma).put(Role.BETA, beta);
+    }
+
+    private static Operands affineGradients(Operands to, Operand dgamma, Operand dbeta) {
+        return to.put(Role.DGAMMA, dgamma).put(Role.DBETA, dbeta);
+    }
+
+    private static Operands given(Operands to, Operand mean, Operand variance) {
+        return to.put(Role.MEAN, mean).put(Role.VARIANCE, variance);
+    }
+
+    /** Of no batch yet. */
+    private Operands putRunning(Operands to, float[] mean, float[] variance) {
+        return to.put(Role.RUNNING_MEAN, operand(mean))
+                .put(Role.RUNNING_VARIANCE, operand(variance))
+                .put(Role.ABSORBED, operand(new float[mean.length]));
+    }
+
+    private void run(Function<OperandTypes, PassSpec> pass, Operands operands) {
+        run(pass, operands, saved);
+    }
+
+    /** The pass of the operands that there are. */
+    private void run(Function<OperandTypes, PassSpec> pass, Operands operands, Coefficients coefficients) {
+        backend.run(pass.apply(operands.types()), operands, coefficients);
+    }
+
+    private static Function<OperandTypes, PassSpec> training(Shape shape, Activation activation, double epsilon) {
+        return training(shape, activation, epsilon, null);
+    }
+
+    private static Function<OperandTypes, PassSpec> training(
+            Shape shape, Activation activation, double epsilon, RunningUpdate running) {
+        return training(Normalization.BATCH, shape, FIRST, activation, epsilon, running, PROPAGATE);
+    }
+
+    private static Function<OperandTypes, PassSpec> training(
+            Normalization kind,
             Shape shape,
-            Operand x,
-            Operand y,
+            Layout layout,
             Activation activation,
-            Operand gamma,
-            Operand beta,
             double epsilon,
-            RunningStatistics running) {
-        return new ForwardTraining(
-                shape, FIRST, x, null, y, activation, gamma, beta, epsilon, saved, running, NonFinitePolicy.PROPAGATE);
+            RunningUpdate running,
+            NonFinitePolicy policy) {
+        return types -> new ForwardTraining(kind, shape, layout, types, activation, epsilon, running, policy);
     }
 
-    private ForwardInference inference(Operand x, Operand y, Activation activation, Operand gamma, Operand beta) {
-        return new ForwardInference(
-                SHAPE,
-                FIRST,
-                x,
-                null,
-                y,
-                activation,
-                gamma,
-                beta,
-                EPSILON,
-                operand(0.1f, 0.2f),
-                operand(0.9f, 2),
-                saved);
+    private static Function<OperandTypes, PassSpec> inference(Shape shape, Activation activation, double epsilon) {
+        return inference(Normalization.BATCH, shape, activation, epsilon);
     }
 
-    private Backward backward(
+    private static Function<OperandTypes, PassSpec> inference(
+            Normalization kind, Shape shape, Activation activation, double epsilon) {
+        return types -> new ForwardInference(kind, shape, FIRST, types, activation, epsilon);
+    }
+
+    private static Function<OperandTypes, PassSpec> combined(Shape shape) {
+        return types -> new ForwardCombined(shape, FIRST, types, Activation.RELU, EPSILON, HALF, PROPAGATE);
+    }
+
+    private static Function<OperandTypes, PassSpec> backward(
+            Shape shape, boolean frozen, Activation activation, double epsilon) {
+        return backward(Normalization.BATCH, shape, FIRST, frozen, activation, epsilon, false);
+    }
+
+    private static Function<OperandTypes, PassSpec> backward(
+            Normalization kind,
+            Shape shape,
+            Layout layout,
             boolean frozen,
-            Operand dy,
-            Operand x,
-            Operand y,
             Activation activation,
-            Operand dx,
-            Operand dresidual,
-            Operand dgamma,
-            Operand dbeta) {
-        return new Backward(SHAPE, FIRST, frozen, dy, x, y, activation, saved, dx, dresidual, dgamma, dbeta, false);
+            double epsilon,
+            boolean accumulate) {
+        return types -> new Backward(kind, shape, layout, types, frozen, activation, epsilon, accumulate);
     }
 }

@@ -23,8 +23,7 @@ import org.clnorm.plan.KernelCatalogue;
  * kernels of another, or what is in another's jar.
  *
  * <p>Each time its classes are new ones, and nothing of their state is shared but the log and JOCL, whose native library a
- * process can load only once. A jar from before there were {@link Contender contenders} gets this build's packages {@code
- * bench}, which works as long as the backend in it is called as this one is.
+ * process can load only once. A jar from before there were {@link Contender contenders} cannot be compared.
  */
 public final class Build {
     private static final String OURS = "org/clnorm/";
@@ -32,9 +31,6 @@ public final class Build {
     private static final String CLASS = ".class";
     /** One that every build of this library has. */
     private static final String BACKEND = OURS + "opencl/OpenClBackend.class";
-
-    /** What a jar without a contender needs to have one. */
-    private static final List<String> LENT = List.of(OURS + "bench/", OURS + "opencl/Handles.class");
 
     private static final List<String> SHARED = List.of(Contender.class.getName(), Contender.Work.class.getName());
 
@@ -109,10 +105,11 @@ public final class Build {
         if (!files.containsKey(BACKEND)) {
             throw new IOException(jar + " is no jar of this library: it has no " + BACKEND);
         }
-        boolean lent = !files.containsKey(pathOf(Contender.IMPLEMENTATION));
-        return new Build(
-                jar.toString(),
-                path -> lent && LENT.stream().anyMatch(path::startsWith) ? fileOfThisBuild(path) : files.get(path));
+        if (!files.containsKey(pathOf(Contender.IMPLEMENTATION))) {
+            throw new IOException(
+                    jar + " is of a build that is too old to be compared: it has no " + Contender.IMPLEMENTATION);
+        }
+        return new Build(jar.toString(), files::get);
     }
 
     private static byte[] fileOfThisBuild(String path) {

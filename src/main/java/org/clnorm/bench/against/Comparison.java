@@ -6,8 +6,8 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.function.Supplier;
 import org.clnorm.bench.Bench;
-import org.clnorm.bench.Operands;
 import org.clnorm.bench.Tensors;
+import org.clnorm.bench.TimedOperands;
 import org.clnorm.bench.Workload;
 import org.clnorm.opencl.Handles;
 import org.clnorm.opencl.OpenCl;
@@ -111,7 +111,7 @@ public final class Comparison {
         for (int i = 0; i < contenders.size(); i++) {
             turns.add(new Turns(owner, i * sets / contenders.size()));
         }
-        try (Operands operands = new Operands(owner, workload.room())) {
+        try (TimedOperands operands = new TimedOperands(owner, workload.room())) {
             Tensors tensors = Tensors.of(workload, sets, operands);
             Map<String, List<Object>> buffers = tensors.map(operand -> Handles.of(operand.memory()));
             double[][] seconds = new double[turns.size()][rounds];

@@ -11,14 +11,14 @@ import org.clnorm.DataType;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Operand;
 import org.clnorm.bench.Tensors;
-import org.clnorm.bench.Tensors.Role;
+import org.clnorm.bench.Tensors.Part;
 import org.clnorm.bench.Workload;
 
 /**
  * What a call leaves, to see that two builds do the same thing. It is no test of their numbers: the bounds are far beyond
  * rounding, and far below what any other formula gives.
  */
-record Results(DataType type, Map<Role, float[]> arrays) {
+record Results(DataType type, Map<Part, float[]> arrays) {
     /** Of the array's largest. */
     private static final double TOLERANCE = 1e-3;
 
@@ -32,26 +32,26 @@ record Results(DataType type, Map<Role, float[]> arrays) {
 
     /** What a call on the first set of tensors writes, and not what was there before it. */
     static Results of(Backend backend, Workload workload, Tensors tensors, Contender.Work work) {
-        List<Role> written = workload.direction() == Workload.Direction.BACKWARD
-                ? List.of(Role.DX, Role.DGAMMA, Role.DBETA)
-                : List.of(Role.Y);
-        Map<Role, float[]> arrays = new LinkedHashMap<>();
-        for (Role role : written) {
-            Operand operand = tensors.get(role, 0);
+        List<Part> written = workload.direction() == Workload.Direction.BACKWARD
+                ? List.of(Part.DX, Part.DGAMMA, Part.DBETA)
+                : List.of(Part.Y);
+        Map<Part, float[]> arrays = new LinkedHashMap<>();
+        for (Part part : written) {
+            Operand operand = tensors.get(part, 0);
             if (operand != null) {
-                long elements = role == Role.Y || role == Role.DX
+                long elements = part == Part.Y || part == Part.DX
                         ? workload.shape().elements()
                         : operand.memory().elements();
-                arrays.put(role, new float[(int) Math.min(MOST_ELEMENTS, elements)]);
+                arrays.put(part, new float[(int) Math.min(MOST_ELEMENTS, elements)]);
                 backend.fill(operand, elements, Float.NaN);
             }
         }
-        reset(backend, tensors.get(Role.RUNNING_MEAN, 0), 0);
-        reset(backend, tensors.get(Role.RUNNING_VARIANCE, 0), 1);
-        reset(backend, tensors.get(Role.RUNNING_COUNT, 0), 0);
+        reset(backend, tensors.get(Part.RUNNING_MEAN, 0), 0);
+        reset(backend, tensors.get(Part.RUNNING_VARIANCE, 0), 1);
+        reset(backend, tensors.get(Part.RUNNING_COUNT, 0), 0);
         work.call(0);
         backend.finish();
-        arrays.forEach((role, array) -> read(backend, tensors.get(role, 0), array));
+        arrays.forEach((part, array) -> read(backend, tensors.get(part, 0), array));
         return new Results(workload.type(), arrays);
     }
 
@@ -75,7 +75,7 @@ record Results(DataType type, Map<Role, float[]> arrays) {
     /** In which array another build's results differ from these, in words; empty when they are the same. */
     Optional<String> differenceTo(Results others) {
         double tolerance = type == DataType.FLOAT32 ? TOLERANCE : TOLERANCE_OF_16_BITS;
-        for (Map.Entry<Role, float[]> entry : arrays.entrySet()) {
+        for (Map.Entry<Part, float[]> entry : arrays.entrySet()) {
             float[] expected = entry.getValue();
             float[] given = others.arrays.get(entry.getKey());
             float largest = 0;

@@ -14,7 +14,7 @@ import org.clnorm.backend.Operand;
  * Operands for timing, all freed together. Each is written when it is made, so that no measured call is the first to touch
  * a page.
  */
-public final class Operands implements AutoCloseable {
+public final class TimedOperands implements AutoCloseable {
     private static final int MOST_DIFFERENT = 1 << 20;
     private static final long STEP = 104_729; // a prime number, so that tensors begin at other channels
 
@@ -24,7 +24,7 @@ public final class Operands implements AutoCloseable {
     private int next;
 
     /** @param elements of the tensors that are to be had from {@link #normal}, at most */
-    public Operands(Backend backend, long elements) {
+    public TimedOperands(Backend backend, long elements) {
         this.backend = backend;
         this.normal = new float[(int) Math.min(elements, MOST_DIFFERENT)];
         Random random = new Random(1);

@@ -1,0 +1,275 @@
+package org.clnorm.reference;
+
+import java.util.Arrays;
+import org.clnorm.Activation;
+import org.clnorm.ChannelMoments;
+import org.clnorm.GradientSums;
+import org.clnorm.Layout;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+import org.clnorm.backend.Backward;
+import org.clnorm.backend.BackwardCombined;
+import org.clnorm.backend.Coefficients;
+import org.clnorm.backend.ForwardCombined;
+import org.clnorm.backend.ForwardInference;
+import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PassSpec;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.ReduceBackward;
+import org.clnorm.backend.ReduceForward;
+import org.clnorm.backend.Role;
+import org.clnorm.backend.RunningUpdate;
+import org.clnorm.reference.ReferenceBatchNorm.Gradients;
+import org.clnorm.reference.ReferenceBatchNorm.Running;
+import org.clnorm.reference.ReferenceCoefficients.Applied;
+import org.clnorm.reference.ReferenceCoefficients.CombinedMoments;
+import org.clnorm.reference.ReferenceCoefficients.CombinedSums;
+import org.clnorm.reference.ReferenceNormalization.Statistics;
+
+/**
+ * A pass of the CPU reference. What it makes ready is where each element belongs; that is plain memory, so that closing
+ * has nothing to free.
+ */
+final class ReferencePass implements PreparedPass {
+    private final ReferenceBackend backend;
+    private final PassSpec spec;
+    private final ReferenceNormalization normalization;
+
+    ReferencePass(ReferenceBackend backend, PassSpec spec) {
+        this.backend = backend;
+        this.spec = spec;
+        normalization = normalization(spec);
+    }
+
+    private static ReferenceNormalization normalization(PassSpec spec) {
+        Shape shape = spec.shape();
+        Layout layout = spec.layout();
+        if (spec instanceof ForwardTraining pass) {
+            return new ReferenceNormalization(pass.normalization(), shape, layout);
+        }
+        if (spec instanceof ForwardInference pass) {
+            return ReferenceNormalization.ofGivenStatistics(pass.normalization(), shape, layout);
+        }
+        if (spec instanceof Backward pass) {
+            return pass.frozen()
+                    ? ReferenceNormalization.ofGivenStatistics(pass.normalization(), shape, layout)
+                    : new ReferenceNormalization(pass.normalization(), shape, layout);
+        }
+        return new ReferenceNormalization(Normalization.BATCH, shape, layout);
+    }
+
+    @Override
+    public void run(Operands operands, Coefficients coefficients) {
+        synchronized (backend) {
+            ReferenceCoefficients kept = backend.own(coefficients);
+            if (!operands.are(spec.operands())) {
+                throw new IllegalArgumentException("The pass was prepared for the operands " + spec.operands()
+                        + ", but given were " + operands.types());
+            }
+            if (spec instanceof ForwardTraining pass) {
+                forward(pass, operands, kept);
+            } else if (spec instanceof ForwardInference pass) {
+                forward(pass, operands, kept);
+            } else if (spec instanceof ForwardCombined pass) {
+                forward(pass, operands, kept);
+            } else if (spec instanceof Backward pass) {
+                backward(pass, operands, kept);
+            } else if (spec instanceof BackwardCombined pass) {
+                backward(pass, operands, kept);
+            } else if (spec instanceof ReduceBackward pass) {
+                kept.keep(sums(pass, operands, kept.applied()));
+            } else if (spec instanceof ReduceForward) {
+                kept.keep(moments(operands));
+            }
+        }
+    }
+
+    private void forward(ForwardTraining pass, Operands operands, ReferenceCoefficients kept) {
+        double[] x = load(operands, Role.X);
+        RunningUpdate update = pass.running();
+        Running running = update == null ? null : loadRunning(operands);
+        Applied used = applied(normalization.statistics(x, pass.epsilon(), running), operands);
+        double[] y = normalize(x, load(operands, Role.RESIDUAL), pass.activation(), used);
+        normalization.checkFinite(pass.policy(), used.statistics());
+        if (update != null) {
+            storeRunning(
+                    normalization.updateRunning(
+                            running, used.statistics(), update.average(), update.estimate(), pass.policy()),
+                    operands);
+        }
+        kept.keep(used);
+        store(y, operands, Role.Y);
+    }
+
+    private void forward(ForwardInference pass, Operands operands, ReferenceCoefficients kept) {
+        double[] invstd = ReferenceBatchNorm.inverseStandardDeviation(load(operands, Role.VARIANCE), pass.epsilon());
+        Applied used = applied(normalization.given(load(operands, Role.MEAN), invstd), operands);
+        double[] y = normalize(load(operands, Role.X), load(operands, Role.RESIDUAL), pass.activation(), used);
+        kept.keep(used);
+        store(y, operands, Role.Y);
+    }
+
+    private void forward(ForwardCombined pass, Operands operands, ReferenceCoefficients kept) {
+        CombinedMoments combined = kept.combinedMoments();
+        RunningUpdate update = pass.running();
+        if (update != null && update.estimate() != combined.estimate()) {
+            throw new IllegalArgumentException("The running variance takes the " + update.estimate()
+                    + " estimate, but the moments were given for the " + combined.estimate() + " one");
+        }
+        ChannelMoments moments = combined.moments();
+        double[] mean = moments.mean();
+        double[] variance = moments.variance(RunningVariance.BIASED);
+        double[] invstd = ReferenceBatchNorm.inverseStandardDeviation(variance, pass.epsilon());
+        Applied used = applied(normalization.given(mean, invstd), operands);
+        double[] y = normalize(load(operands, Role.X), load(operands, Role.RESIDUAL), pass.activation(), used);
+        if (update != null) {
+            storeRunning(
+                    ReferenceBatchNorm.updateRunning(
+                            loadRunning(operands),
+                            mean,
+                            variance,
+                            moments.count(),
+                            update.average(),
+                            update.estimate(),
+                            pass.policy()),
+                    operands);
+        }
+        kept.keep(used);
+        store(y, operands, Role.Y);
+    }
+
+    private void backward(Backward pass, Operands operands, ReferenceCoefficients kept) {
+        Applied used = kept.applied();
+        double[] x = load(operands, Role.X);
+        double[] y = output(x, pass.activation(), operands, used);
+        Gradients gradients = normalization.backward(
+                load(operands, Role.DY), x, y, pass.activation(), used.gamma(), used.statistics());
+        double[] dgamma = accumulated(pass.accumulate(), gradients.dgamma(), operands, Role.DGAMMA);
+        double[] dbeta = accumulated(pass.accumulate(), gradients.dbeta(), operands, Role.DBETA);
+        store(gradients.dx(), operands, Role.DX);
+        store(gradients.dresidual(), operands, Role.DRESIDUAL);
+        store(dgamma, operands, Role.DGAMMA);
+        store(dbeta, operands, Role.DBETA);
+    }
+
+    private void backward(BackwardCombined pass, Operands operands, ReferenceCoefficients kept) {
+        Applied used = kept.applied();
+        CombinedSums sums = kept.combinedSums();
+        double[] x = load(operands, Role.X);
+        double[] masked = masked(x, pass.activation(), operands, used);
+        double[] gamma = used.gamma();
+        double[] mean = used.statistics().mean();
+        double[] invstd = used.statistics().inverseStandardDeviation();
+        double m = sums.all().count();
+        double[] sum = sums.all().dy();
+        double[] product = sums.all().dyx();
+        double[] dx = new double[x.length];
+        for (int i = 0; i < x.length; i++) {
+            int c = normalization.groupOf(i);
+            double normalized = (x[i] - mean[c]) * invstd[c];
+            double scale = gamma == null ? invstd[c] : gamma[c] * invstd[c];
+            dx[i] = scale * (masked[i] - sum[c] / m - normalized * (product[c] * invstd[c]) / m);
+        }
+        double[] ownProduct = sums.own().dyx();
+        Arrays.setAll(ownProduct, c -> ownProduct[c] * invstd[c]);
+        double[] dgamma = accumulated(pass.accumulate(), ownProduct, operands, Role.DGAMMA);
+        double[] dbeta = accumulated(pass.accumulate(), sums.own().dy(), operands, Role.DBETA);
+        store(dx, operands, Role.DX);
+        store(masked, operands, Role.DRESIDUAL);
+        store(dgamma, operands, Role.DGAMMA);
+        store(dbeta, operands, Role.DBETA);
+    }
+
+    private ChannelMoments moments(Operands operands) {
+        Statistics statistics = normalization.statistics(load(operands, Role.X), 0, null);
+        long count = valuesPerChannel();
+        double[] squares =
+                Arrays.stream(statistics.variance()).map(v -> v * count).toArray();
+        return new ChannelMoments(count, statistics.mean(), squares);
+    }
+
+    private GradientSums sums(ReduceBackward pass, Operands operands, Applied used) {
+        double[] x = load(operands, Role.X);
+        double[] masked = masked(x, pass.activation(), operands, used);
+        double[] mean = used.statistics().mean();
+        double[] dy = new double[normalization.groups()];
+        double[] dyx = new double[normalization.groups()];
+        for (int i = 0; i < x.length; i++) {
+            int c = normalization.groupOf(i);
+            dy[c] += masked[i];
+            dyx[c] += masked[i] * (x[i] - mean[c]);
+        }
+        return new GradientSums(valuesPerChannel(), dy, dyx);
+    }
+
+    private long valuesPerChannel() {
+        return spec.shape().batch() * spec.shape().spatial();
+    }
+
+    private Applied applied(Statistics statistics, Operands operands) {
+        return new Applied(statistics, load(operands, Role.GAMMA), load(operands, Role.BETA));
+    }
+
+    private double[] normalize(double[] x, double[] residual, Activation activation, Applied used) {
+        return normalization.normalize(x, residual, activation, used.gamma(), used.beta(), used.statistics());
+    }
+
+    /** The forward pass's y, which is found again from x where an activation needs it and it was not given. */
+    private double[] output(double[] x, Activation activation, Operands operands, Applied used) {
+        double[] y = load(operands, Role.Y);
+        return y == null && activation != Activation.NONE ? normalize(x, null, activation, used) : y;
+    }
+
+    /** dy where the activation let its input through, else 0. */
+    private double[] masked(double[] x, Activation activation, Operands operands, Applied used) {
+        double[] masked = load(operands, Role.DY);
+        if (activation != Activation.NONE) {
+            double[] y = output(x, activation, operands, used);
+            Arrays.setAll(masked, i -> y[i] <= 0 ? 0 : masked[i]);
+        }
+        return masked;
+    }
+
+    private double[] accumulated(boolean accumulate, double[] gradient, Operands operands, Role role) {
+        double[] sum = accumulate ? load(operands, role) : null;
+        if (sum == null) {
+            return gradient;
+        }
+        Arrays.setAll(sum, i -> sum[i] + gradient[i]);
+        return sum;
+    }
+
+    private Running loadRunning(Operands from) {
+        return new Running(load(from, Role.RUNNING_MEAN), load(from, Role.RUNNING_VARIANCE), load(from, Role.ABSORBED));
+    }
+
+    private void storeRunning(Running values, Operands to) {
+        store(values.mean(), to, Role.RUNNING_MEAN);
+        store(values.variance(), to, Role.RUNNING_VARIANCE);
+        store(values.absorbed(), to, Role.ABSORBED);
+    }
+
+    /** Null for an operand that was not given. */
+    private double[] load(Operands from, Role role) {
+        return backend.load(from.get(role), elements(role));
+    }
+
+    /** Does nothing for an operand that was not asked for. */
+    private void store(double[] values, Operands to, Role role) {
+        backend.store(values, to.get(role));
+    }
+
+    private long elements(Role role) {
+        return switch (role) {
+            case X, RESIDUAL, Y, DY, DX, DRESIDUAL -> normalization.elements();
+            case GAMMA, BETA, DGAMMA, DBETA -> normalization.affineElements();
+            case MEAN, VARIANCE, RUNNING_MEAN, RUNNING_VARIANCE, ABSORBED ->
+                spec.shape().channels();
+        };
+    }
+
+    @Override
+    public void close() {}
+}

@@ -1,0 +1,28 @@
+package org.clnorm.backend;
+
+/** What an operand of a pass is for. Which roles a pass has, and what their operands hold, says the {@link PassSpec}. */
+public enum Role {
+    X,
+    RESIDUAL,
+    Y,
+    DY,
+    DX,
+    DRESIDUAL,
+    GAMMA,
+    BETA,
+    DGAMMA,
+    DBETA,
+    /** The mean of each channel that is given to a {@link ForwardInference}. */
+    MEAN,
+    /** The variance of each channel that is given to a {@link ForwardInference}. */
+    VARIANCE,
+    /** The running mean of each channel, which a training pass reads and writes. */
+    RUNNING_MEAN,
+    /** The running variance of each channel; likewise. */
+    RUNNING_VARIANCE,
+    /**
+     * How many batches each channel's running statistics hold, as float32; read and written. It is per channel because a
+     * channel may sit out a batch (see {@link org.clnorm.NonFinitePolicy#SKIP_RUNNING_UPDATE}).
+     */
+    ABSORBED
+}
