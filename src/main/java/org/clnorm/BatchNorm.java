@@ -196,6 +196,23 @@ public final class BatchNorm extends RunningNormalizer {
      * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica
      */
     public void forwardCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
+        checkCombined(x, all);
+        normalize(x, residual, y, null, all);
+    }
+
+    /**
+     * The same, to go back through it later: {@link ForwardPass#gradientSums} and {@link ForwardPass#backwardCombined}.
+     *
+     * @param residual of x's shape and layout, or null for none
+     * @param all the {@link #moments} of all parts, {@linkplain ChannelMoments#combine combined}
+     * @return what it left; to be closed
+     */
+    public ForwardPass recordCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
+        checkCombined(x, all);
+        return keep(x, residual, y, null, all, true);
+    }
+
+    private void checkCombined(Tensor x, ChannelMoments all) {
         Objects.requireNonNull(all, "all");
         checkInput(x);
         checkWhole();
@@ -209,7 +226,6 @@ public final class BatchNorm extends RunningNormalizer {
                     + " among them, and of more than one value per channel, but given were those of " + all.count()
                     + " values in each of " + all.channels() + " channels");
         }
-        normalize(x, residual, y, null, all);
     }
 
     /**
@@ -220,7 +236,7 @@ public final class BatchNorm extends RunningNormalizer {
      * @throws IllegalStateException when the last forward pass was another
      */
     public GradientSums gradientSums(Tensor dy) {
-        return sumGradients(dy);
+        return sumGradients(null, dy);
     }
 
     /**
@@ -237,7 +253,7 @@ public final class BatchNorm extends RunningNormalizer {
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
         Objects.requireNonNull(dx, "dx");
         Objects.requireNonNull(all, "all");
-        goBack(dy, dx, dresidual, null, all);
+        goBack(null, dy, dx, dresidual, null, all);
     }
 
     private void checkWhole() {
@@ -277,7 +293,7 @@ public final class BatchNorm extends RunningNormalizer {
     @Override
     Normalization normalization(Shape shape, boolean perSample) {
         if (perSample) {
-            return CONDITIONAL;
+            return PassRunner.CONDITIONAL;
         }
         if (!isTraining()) {
             return Normalization.BATCH;
@@ -315,6 +331,15 @@ public final class BatchNorm extends RunningNormalizer {
                         + shape + ", in virtual batches of " + virtualBatch + " samples, "
                         + (virtualBatch == 1 ? "each" : "the last") + " has only one");
             }
+        }
+    }
+
+    @Override
+    void checkRecomputable() {
+        if (schedule != null) {
+            throw new IllegalStateException(
+                    "Batch renormalization depends on the running statistics, which the first pass"
+                            + " over a batch changes, so that a second one gives something else");
         }
     }
 

@@ -13,14 +13,21 @@ import org.clnorm.backend.Operand;
  * with it until it {@linkplain #leave leaves}. It does not know the layer, which may be gone when this is closed.
  */
 final class Belongings implements AutoCloseable {
+    /** How many states are kept for forward passes to come, over what is then under way. */
+    private static final int MOST_IDLE = 16;
+
     private final Device device;
     private final Lease lease;
     private final Gate gate = new Gate(this::release);
     private final List<Tensor> vectors = new ArrayList<>();
     private final List<Lease> parts = new ArrayList<>();
     private final PreparedPasses passes;
-    /** Read by threads that are not in. */
-    private volatile Room room;
+    /** Of the forward pass that nobody keeps. */
+    private final ForwardState last = new ForwardState();
+
+    private final List<ForwardState> states = new ArrayList<>(List.of(last));
+    /** Those that serve no forward pass, the one that did so last at the end. */
+    private final List<ForwardState> idle = new ArrayList<>();
 
     private Coefficients scratch;
     /** Who is in. A thread that reads this by itself finds itself, or others of whom it is not to know. */
@@ -96,23 +103,45 @@ final class Belongings implements AutoCloseable {
         return passes;
     }
 
-    /** Room for a pass: the room that is there, or a new one, which takes its place only in {@link #settle}. */
-    Room roomFor(Normalization normalization, Shape shape, Layout layout) {
-        Room last = room;
-        return last != null && last.fits(normalization, shape, layout)
-                ? last
-                : Room.make(lease, device, normalization, shape, layout);
+    /** The state of the last forward pass that nobody keeps. */
+    ForwardState last() {
+        return last;
     }
 
-    /** From now on this is the room, and the last one is closed. */
-    void settle(Room next) {
-        Room last = room;
-        if (last != next) {
-            room = next;
-            if (last != null) {
-                last.close();
-            }
+    /** A state for a forward pass that is kept until it is {@linkplain #giveBack given back}; one with room for it, if there is. */
+    ForwardState take(Normalization normalization, Shape shape, Layout layout) {
+        int found = -1;
+        for (int i = 0; i < idle.size() && found < 0; i++) {
+            Room room = idle.get(i).room();
+            found = room != null && room.fits(normalization, shape, layout) ? i : -1;
         }
+        if (found < 0 && idle.size() >= MOST_IDLE) {
+            found = 0;
+        }
+        if (found >= 0) {
+            return idle.remove(found);
+        }
+        ForwardState made = new ForwardState();
+        states.add(made);
+        return made;
+    }
+
+    void giveBack(ForwardState state) {
+        state.forget();
+        idle.add(state);
+    }
+
+    /** No forward pass is to be gone back through any more. */
+    void forgetPasses() {
+        states.forEach(ForwardState::forget);
+    }
+
+    /** Room for a pass: what the state has, or a new one, which takes its place only when it is settled. */
+    Room roomFor(ForwardState state, Normalization normalization, Shape shape, Layout layout) {
+        Room room = state.room();
+        return room != null && room.fits(normalization, shape, layout)
+                ? room
+                : Room.make(lease, device, normalization, shape, layout);
     }
 
     /** Room for moments that go to the host, beside the room of the last pass. */
@@ -123,20 +152,17 @@ final class Belongings implements AutoCloseable {
         return scratch;
     }
 
-    /** The room of the last pass; null before there was one. */
-    Room room() {
-        return room;
-    }
-
     /** Refuses an output that would overwrite what the layer owns. */
     void refuse(String name, Tensor output) {
         for (int i = 0; i < vectors.size(); i++) {
             refuse(name, output, vectors.get(i));
         }
-        Room last = room;
-        if (last != null && last.mean() != null) {
-            refuse(name, output, last.mean());
-            refuse(name, output, last.invstd());
+        for (int i = 0; i < states.size(); i++) {
+            Room room = states.get(i).room();
+            if (room != null && room.mean() != null) {
+                refuse(name, output, room.mean());
+                refuse(name, output, room.invstd());
+            }
         }
     }
 
@@ -159,9 +185,7 @@ final class Belongings implements AutoCloseable {
     }
 
     private void release() {
-        if (room != null) {
-            room.close();
-        }
+        states.forEach(ForwardState::release);
         if (scratch != null) {
             scratch.close();
         }

@@ -33,6 +33,21 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
     }
 
     /**
+     * The same, to go back through it later, whatever other passes come in between.
+     *
+     * @param residual of x's shape and layout, or null for none
+     * @param affine of shape (N, C); it may be changed as soon as this returns
+     * @return what it left; to be closed
+     * @throws IllegalStateException for a layer with virtual batches or renormalization
+     */
+    public final ForwardPass record(Tensor x, Tensor residual, Tensor y, SampleAffine affine) {
+        Objects.requireNonNull(affine, "affine");
+        checkOpen();
+        checkConditional();
+        return keep(x, residual, y, affine, null, true);
+    }
+
+    /**
      * The gradients of the last forward pass, which had a scale and a shift per sample; those of the layer's γ and β stay
      * as they are. The methods without {@code gradients} give only dx and dresidual then.
      *
@@ -41,7 +56,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
         Objects.requireNonNull(gradients, "gradients");
-        goBack(dy, dx, dresidual, gradients, null);
+        goBack(null, dy, dx, dresidual, gradients, null);
     }
 
     /** C. */

@@ -181,7 +181,7 @@ public final class PopulationStatistics {
         }
         ChannelMoments moments = layer.moments(x);
         if (layer.nonFinite() == NonFinitePolicy.THROW && moments.count() > 0) {
-            Normalizer.checkFinite(moments);
+            PassRunner.checkFinite(moments);
         }
         population.add(moments, layer.nonFinite());
         return this;

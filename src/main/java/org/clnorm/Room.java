@@ -16,7 +16,7 @@ record Room(
         Normalization normalization,
         Shape shape,
         Layout layout,
-        Coefficients saved,
+        Coefficients coefficients,
         Lease lease,
         Tensor mean,
         Tensor invstd)
@@ -24,12 +24,12 @@ record Room(
 
     /** @param layer what it is a part of */
     static Room make(Lease layer, Device device, Normalization normalization, Shape shape, Layout layout) {
-        Coefficients saved = normalization.equals(Normalization.BATCH)
+        Coefficients coefficients = normalization.equals(Normalization.BATCH)
                 ? device.backend().newCoefficients(Math.toIntExact(shape.channels()))
                 : device.backend().newCoefficients(normalization, shape, layout);
-        Lease lease = layer.part("saved statistics", saved::close);
+        Lease lease = layer.part("saved statistics", coefficients::close);
         if (!isShown(normalization.grouping())) {
-            return new Room(normalization, shape, layout, saved, lease, null, null);
+            return new Room(normalization, shape, layout, coefficients, lease, null, null);
         }
         try {
             Shape perGroup = Shape.of(normalization.grouping().groups(shape, layout));
@@ -37,14 +37,14 @@ record Room(
                     normalization,
                     shape,
                     layout,
-                    saved,
+                    coefficients,
                     lease,
-                    Tensor.lent("saved mean of " + layer.what(), device, perGroup, saved.mean(), lease),
+                    Tensor.lent("saved mean of " + layer.what(), device, perGroup, coefficients.mean(), lease),
                     Tensor.lent(
                             "saved inverse standard deviation of " + layer.what(),
                             device,
                             perGroup,
-                            saved.inverseStandardDeviation(),
+                            coefficients.inverseStandardDeviation(),
                             lease));
         } catch (RuntimeException e) {
             lease.close();
@@ -55,6 +55,23 @@ record Room(
     /** See {@link Coefficients#mean}. */
     private static boolean isShown(Grouping grouping) {
         return grouping instanceof Grouping.Rows || grouping instanceof Grouping.Batch batch && !batch.isVirtual();
+    }
+
+    /**
+     * The room of a forward pass whose statistics are shown.
+     *
+     * @throws IllegalStateException where none are
+     */
+    static Room shown(ForwardState of) {
+        Room last = of.room();
+        if (last == null) {
+            throw new IllegalStateException("There are no saved statistics before a forward pass");
+        }
+        if (last.mean == null) {
+            throw new IllegalStateException(
+                    "The last forward pass was over virtual batches, each with statistics of its own that are not shown");
+        }
+        return last;
     }
 
     /** Whether it does for another pass. The bounds of renormalization may differ; they need no room. */

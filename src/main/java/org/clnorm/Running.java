@@ -24,6 +24,11 @@ final class Running implements LayerState.Tracked {
                 .put(Role.ABSORBED, absorbed.operand());
     }
 
+    /** Makes none operands. */
+    static void putNone(Operands operands) {
+        operands.put(Role.RUNNING_MEAN, null).put(Role.RUNNING_VARIANCE, null).put(Role.ABSORBED, null);
+    }
+
     void reset() {
         mean.fill(0);
         variance.fill(1);

@@ -3,8 +3,7 @@ package org.clnorm;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.Objects;
-import java.util.concurrent.atomic.AtomicReference;
-import java.util.stream.Stream;
+import java.util.concurrent.atomic.AtomicReferenceArray;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
@@ -18,6 +17,8 @@ import org.clnorm.backend.Operand;
  * waited for, and those that come later throw {@link IllegalStateException}.
  */
 public final class Tensor implements AutoCloseable {
+    private static final AtomicReferenceArray<Watch> NO_WATCHES = new AtomicReferenceArray<>(0);
+
     private final Device device;
     private final Shape shape;
     private final Layout layout;
@@ -32,8 +33,8 @@ public final class Tensor implements AutoCloseable {
     /** What it is to a layer that owns it; null for others. */
     private final String name;
 
-    /** Of the whole: who wants to know of writes to which part. The array is replaced, never written. */
-    private final AtomicReference<Watch[]> watches = new AtomicReference<>(new Watch[0]);
+    /** Of the whole: who wants to know of writes to which part; null where there is room. Changed under its lock. */
+    private volatile AtomicReferenceArray<Watch> watches = NO_WATCHES;
 
     private Tensor(Device device, Shape shape, Layout layout, Operand operand, boolean isOurs) {
         this.device = device;
@@ -245,44 +246,45 @@ public final class Tensor implements AutoCloseable {
         return operand;
     }
 
-    /** Tells whether a tensor's elements were written, through it or through any slice that shares some of them. */
-    final class Watch {
-        private volatile boolean written;
-
-        /** Whether they were, since the watch began. */
-        boolean written() {
-            return written;
-        }
-
-        /** Begins it anew. */
-        void begin() {
-            written = false;
-        }
-
-        /** Ends it. */
-        void end() {
-            whole.watches.updateAndGet(
-                    all -> Stream.of(all).filter(watch -> watch != this).toArray(Watch[]::new));
-        }
-
-        private boolean sees(Tensor tensor) {
-            return tensor.overlaps(Tensor.this);
+    /** From now on a watch is told of writes. */
+    void add(Watch watch) {
+        synchronized (whole) {
+            AtomicReferenceArray<Watch> all = whole.watches;
+            int free = 0;
+            while (free < all.length() && all.get(free) != null) {
+                free++;
+            }
+            if (free == all.length()) {
+                AtomicReferenceArray<Watch> more = new AtomicReferenceArray<>(Math.max(2, 2 * free));
+                for (int i = 0; i < free; i++) {
+                    more.set(i, all.get(i));
+                }
+                whole.watches = more;
+                all = more;
+            }
+            all.set(free, watch);
         }
     }
 
-    /** A watch over this tensor's elements from now on. */
-    Watch watch() {
-        Watch watch = new Watch();
-        whole.watches.updateAndGet(
-                all -> Stream.concat(Stream.of(all), Stream.of(watch)).toArray(Watch[]::new));
-        return watch;
+    /** From now on it is not. */
+    void remove(Watch watch) {
+        synchronized (whole) {
+            AtomicReferenceArray<Watch> all = whole.watches;
+            for (int i = 0; i < all.length(); i++) {
+                if (all.get(i) == watch) {
+                    all.set(i, null);
+                }
+            }
+        }
     }
 
     /** To be called by whoever writes the elements. */
     void touch() {
-        for (Watch watch : whole.watches.get()) {
-            if (watch.sees(this)) {
-                watch.written = true;
+        AtomicReferenceArray<Watch> all = whole.watches;
+        for (int i = 0; i < all.length(); i++) {
+            Watch watch = all.get(i);
+            if (watch != null) {
+                watch.see(this);
             }
         }
     }

@@ -38,13 +38,17 @@ final class TensorChecks {
         }
     }
 
-    /** Open, and as the forward pass left it. */
-    static void unchanged(String name, Tensor tensor, Tensor.Watch watch) {
+    /** Open, and as the forward pass left it; no tensor is all that. */
+    static void unchanged(String name, Watch watch) {
+        Tensor tensor = watch.tensor();
+        if (tensor == null) {
+            return;
+        }
         if (tensor.isClosed()) {
             throw new IllegalStateException(
                     "backward needs the forward pass's " + name + " " + tensor.shape() + ", but it was closed since");
         }
-        if (watch.written()) {
+        if (watch.isWritten()) {
             throw new IllegalStateException("backward needs the forward pass's " + name + " " + tensor.shape()
                     + ", but it was written since (by an upload, a fill, or as an output)");
         }

@@ -42,6 +42,11 @@ final class BatchNormSteadyTest {
     }
 
     static void assertNoAllocation(String what, Device device, Runnable step) {
+        assertAllocation(what, device, 0, step);
+    }
+
+    /** @param most bytes of a step */
+    static void assertAllocation(String what, Device device, long most, Runnable step) {
         ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
         repeat(500, device, step);
         // The JVM's compiler has a thread allocate now and then, once; a step that allocates does so in every round.
@@ -51,7 +56,7 @@ final class BatchNormSteadyTest {
             repeat(50, device, step);
             least = Math.min(least, threads.getCurrentThreadAllocatedBytes() - before);
         }
-        assertThat(least).as("bytes of Java memory for 50 steps of %s", what).isZero();
+        assertThat(least).as("bytes of Java memory for 50 steps of %s", what).isLessThanOrEqualTo(50 * most);
     }
 
     private static void repeat(int times, Device device, Runnable step) {
@@ -67,7 +72,7 @@ final class BatchNormSteadyTest {
     void shapes_moreThanAreKept_giveTheBitsOfALayerOfTheirOwn(TestDevice on) {
         try (BatchNorm norm = newLayer(on)) {
             for (int round = 0; round < 3; round++) {
-                for (int n = 2; n < 14; n++) { // with forward and backward more than the 16 plans that a layer keeps
+                for (int n = 2; n < 14; n++) { // with forward and backward more than the 16 passes that a layer keeps
                     Batch x = Batch.random(Shape.of(n, 3, 5), Layout.CHANNELS_FIRST, n);
                     Batch dy = Batch.gradient(Shape.of(n, 3, 5), Layout.CHANNELS_FIRST, -n);
                     Batch residual = (n + round) % 3 == 0 ? dy : null;

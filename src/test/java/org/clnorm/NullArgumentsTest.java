@@ -60,6 +60,9 @@ class NullArgumentsTest {
             "* backward dresidual",
             "* forwardCombined residual",
             "* backwardCombined dresidual",
+            "* record residual",
+            "* recordCombined residual",
+            "* recompute residual",
             "SampleAffine <init> scale",
             "SampleAffine <init> shift",
             "Device.Builder select selector",
@@ -229,6 +232,7 @@ class NullArgumentsTest {
     /** One that the call would succeed on. */
     private static Object receiver(Class<?> type) throws IOException {
         Map<Class<?>, Supplier<Object>> receivers = Map.ofEntries(
+                Map.entry(Layer.class, NullArgumentsTest::wentForward),
                 Map.entry(Normalizer.class, NullArgumentsTest::wentForward),
                 Map.entry(ChannelNormalizer.class, NullArgumentsTest::conditional),
                 Map.entry(BatchNorm.Builder.class, () -> BatchNorm.builder(2)),
@@ -260,6 +264,10 @@ class NullArgumentsTest {
         BatchNorm norm = BatchNorm.builder(2).build(device);
         norm.forward(tensor(), tensor());
         return norm;
+    }
+
+    private static ForwardPass forwardPass() {
+        return BatchNorm.builder(2).build(device).record(tensor(), tensor()).retain();
     }
 
     private static BatchNorm conditional() {
@@ -348,6 +356,7 @@ class NullArgumentsTest {
                 Map.entry(Tensor.class, NullArgumentsTest::tensor),
                 Map.entry(BatchNorm.class, NullArgumentsTest::combined),
                 Map.entry(WeightNorm.class, () -> WeightNorm.builder(2).build(device)),
+                Map.entry(ForwardPass.class, () -> forwardPass()),
                 Map.entry(SampleAffine.class, () -> new SampleAffine(tensor(), null)),
                 Map.entry(ChannelMoments.class, () -> new ChannelMoments(2, new double[2], new double[2])),
                 Map.entry(GradientSums.class, () -> GradientSums.empty(2)),

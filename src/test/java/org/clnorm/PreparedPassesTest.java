@@ -53,7 +53,7 @@ class PreparedPassesTest {
                     get(shape, FIRST, half),
                     get(shape, FIRST, more),
                     passes.get(PassKind.INFERENCE, Normalization.BATCH, shape, FIRST, xAndY),
-                    passes.get(PassKind.TRAINING, Normalizer.CONDITIONAL, shape, FIRST, xAndY)
+                    passes.get(PassKind.TRAINING, PassRunner.CONDITIONAL, shape, FIRST, xAndY)
                 })
                 .doesNotHaveDuplicates();
         assertThat(get(shape, FIRST, xAndY)).isSameAs(first);

@@ -171,7 +171,7 @@ final class SampleAffineTest {
                     "gradient of scale must have shape (N, C) = (2, 4), but given was (2, 5)");
             refuses(
                     () -> norm.backward(dy, dx, null, new SampleAffine(dscale, dscale)),
-                    "gradient of scale may not share memory with gradient of shift");
+                    "gradient of shift may not share memory with gradient of scale");
             for (Tensor used : List.of(x, dy, dx)) {
                 refuses(
                         () -> norm.backward(dy, dx, null, new SampleAffine(null, used.slice(0, PER_SAMPLE, FIRST))),

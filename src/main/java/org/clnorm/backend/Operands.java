@@ -20,8 +20,10 @@ public final class Operands {
      * @return this
      */
     public Operands put(Role role, Operand operand) {
-        byRole[role.ordinal()] = operand;
-        types = OperandTypes.with(types, role, operand == null ? null : operand.type());
+        if (byRole[role.ordinal()] != operand) { // a steady step has the same ones again
+            byRole[role.ordinal()] = operand;
+            types = OperandTypes.with(types, role, operand == null ? null : operand.type());
+        }
         return this;
     }
 

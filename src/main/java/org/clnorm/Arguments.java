@@ -1,0 +1,165 @@
+package org.clnorm;
+
+import static org.clnorm.TensorChecks.like;
+import static org.clnorm.TensorChecks.noOverlap;
+import static org.clnorm.TensorChecks.onDevice;
+
+import java.util.EnumSet;
+import java.util.List;
+import java.util.Set;
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.Role;
+
+/**
+ * The tensors of a call by role, and the rules that they are held to, one for each role of a call. Every call puts something
+ * or null in each of its roles.
+ */
+final class Arguments {
+    /** Of a forward pass. */
+    static final List<Rule> FORWARD = List.of(
+            input(Role.X, "x"),
+            input(Role.RESIDUAL, "residual").like(Role.X, "x"),
+            input(Role.GAMMA, "scale").perSample(),
+            input(Role.BETA, "shift").perSample(),
+            output(Role.Y, "y").like(Role.X, "x").mayBe(Role.RESIDUAL));
+
+    /** The same with given statistics: there is nothing in x that would be read again. */
+    static final List<Rule> FORWARD_FROZEN = List.of(
+            input(Role.X, "x"),
+            input(Role.RESIDUAL, "residual").like(Role.X, "x"),
+            input(Role.GAMMA, "scale").perSample(),
+            input(Role.BETA, "shift").perSample(),
+            output(Role.Y, "y").like(Role.X, "x").mayBe(Role.X, Role.RESIDUAL));
+
+    /** Of a backward pass, and of the sums of one. */
+    static final List<Rule> BACKWARD = List.of(
+            input(Role.X, "x"),
+            input(Role.Y, "y"),
+            input(Role.DY, "dy").like(Role.X, "x"),
+            output(Role.DX, "dx").like(Role.DY, "dy").mayBe(Role.DY),
+            output(Role.DRESIDUAL, "dresidual").like(Role.DY, "dy").mayBe(Role.DY),
+            output(Role.DGAMMA, "gradient of scale").perSample(),
+            output(Role.DBETA, "gradient of shift").perSample());
+
+    /**
+     * What a tensor in a role must be, if there is one.
+     *
+     * @param isOutput whether the pass writes it. Outputs share no memory with inputs nor with outputs before them
+     * @param like the role whose tensor's shape and layout it has; null where it is of shape (N, C), or where it is
+     *     checked by whoever knows its shape
+     * @param likeName what that is called
+     * @param mayBe the roles of tensors whose place it may take
+     */
+    record Rule(
+            Role role,
+            String name,
+            boolean isOutput,
+            Role like,
+            String likeName,
+            boolean isPerSample,
+            Set<Role> mayBe) {
+
+        private Rule like(Role other, String otherName) {
+            return new Rule(role, name, isOutput, other, otherName, false, mayBe);
+        }
+
+        private Rule perSample() {
+            return new Rule(role, name, isOutput, null, null, true, mayBe);
+        }
+
+        private Rule mayBe(Role first, Role... more) {
+            return new Rule(role, name, isOutput, like, likeName, isPerSample, EnumSet.of(first, more));
+        }
+    }
+
+    private final Tensor[] byRole = new Tensor[Role.values().length];
+
+    private static Rule input(Role role, String name) {
+        return new Rule(role, name, false, null, null, false, EnumSet.noneOf(Role.class));
+    }
+
+    private static Rule output(Role role, String name) {
+        return new Rule(role, name, true, null, null, false, EnumSet.noneOf(Role.class));
+    }
+
+    /** @param tensor or null for none */
+    Arguments put(Role role, Tensor tensor) {
+        if (byRole[role.ordinal()] != tensor) {
+            byRole[role.ordinal()] = tensor;
+        }
+        return this;
+    }
+
+    Tensor get(Role role) {
+        return byRole[role.ordinal()];
+    }
+
+    /**
+     * Refuses what breaks a rule.
+     *
+     * @param accumulates whether gradients of γ and β per sample are read too
+     * @param own what the layer owns, which no output may overwrite
+     */
+    void check(List<Rule> rules, boolean accumulates, Belongings own) {
+        for (int i = 0; i < rules.size(); i++) {
+            Rule rule = rules.get(i);
+            Tensor tensor = get(rule.role);
+            if (tensor == null) {
+                continue;
+            }
+            if (rule.like != null) {
+                like(rule.name, tensor, rule.likeName, get(rule.like));
+            } else if (rule.isPerSample) {
+                checkPerSample(rule.name, tensor, get(Role.X));
+            }
+            tensor.check(rule.name, rule.isOutput ? Memory.Access.OUTPUT : Memory.Access.INPUT);
+            if (rule.isOutput) {
+                if (accumulates && rule.isPerSample) {
+                    tensor.check(rule.name, Memory.Access.INPUT);
+                }
+                for (int j = 0; j < rules.size(); j++) {
+                    Rule other = rules.get(j);
+                    Tensor its = get(other.role);
+                    if (its != null && (j < i || !other.isOutput)) {
+                        noOverlap(rule.name, tensor, other.name, its, rule.mayBe.contains(other.role));
+                    }
+                }
+                own.refuse(rule.name, tensor);
+            }
+        }
+    }
+
+    private static void checkPerSample(String name, Tensor tensor, Tensor x) {
+        onDevice(name, tensor, x.device());
+        Shape shape = tensor.shape();
+        if (shape.rank() != 2
+                || shape.batch() != x.shape().batch()
+                || shape.channels() != x.shape().channels()) {
+            throw new IllegalArgumentException(name + " must have shape (N, C) = "
+                    + Shape.of(x.shape().batch(), x.shape().channels()) + ", but given was " + shape);
+        }
+        if (tensor.type() != DataType.FLOAT32) {
+            throw new IllegalArgumentException(name + " must be float32, but given was " + tensor.type());
+        }
+    }
+
+    /** Makes them a pass's operands, those of absent ones none. */
+    void putTo(Operands operands, List<Rule> rules) {
+        for (int i = 0; i < rules.size(); i++) {
+            Role role = rules.get(i).role;
+            Tensor tensor = get(role);
+            operands.put(role, tensor == null ? null : tensor.operand());
+        }
+    }
+
+    /** Tells those who watch them that the outputs are written. */
+    void touchOutputs(List<Rule> rules) {
+        for (int i = 0; i < rules.size(); i++) {
+            Tensor tensor = get(rules.get(i).role);
+            if (tensor != null && rules.get(i).isOutput) {
+                tensor.touch();
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+package org.clnorm;
+
+import static org.clnorm.TensorChecks.onDevice;
+
+import java.util.Arrays;
+import java.util.Objects;
+import java.util.function.Consumer;
+import org.clnorm.backend.Coefficients;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Memory;
+import org.clnorm.backend.Normalization;
+import org.clnorm.backend.Operand;
+import org.clnorm.backend.Operands;
+import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.Role;
+
+/**
+ * A layer's passes: it checks their arguments, has the backend do them, and keeps what a forward pass leaves in the state
+ * that it is told. Used by whoever is in the layer.
+ */
+final class PassRunner {
+    /** By given statistics, with γ and β per sample. */
+    static final Normalization CONDITIONAL =
+            new Normalization(Grouping.batch(), Normalization.Statistic.CENTERED, true, null);
+
+    private final Normalizer layer;
+    private final Device device;
+    private final Options options;
+    private final Belongings own;
+    private final Parameter gamma;
+    private final Parameter beta;
+    private final Running running;
+    // Of the call that is in, and as they were since the last of its kind: a steady step finds them as it needs them.
+    private final Arguments ofForward = new Arguments();
+    private final Arguments ofBackward = new Arguments();
+    private final Operands forForward = new Operands();
+    private final Operands forBackward = new Operands();
+    private final Operands forReduce = new Operands();
+
+    /** Which statistics normalize; see {@link Normalizer#train}. */
+    boolean training = true;
+    /** Of the batch's own statistics in evaluation; 0 unless adapted. */
+    double batchWeight;
+    /** Gets the moments of every forward pass's batch, if there is one; none enter the running statistics then. */
+    Consumer<ChannelMoments> observer;
+
+    PassRunner(Normalizer layer) {
+        this.layer = layer;
+        this.device = layer.device();
+        this.options = layer.options();
+        this.own = layer.own();
+        this.gamma = layer.gamma().orElse(null);
+        this.beta = layer.beta().orElse(null);
+        this.running = layer.running();
+    }
+
+    /** On the device, and of a shape that the layer is for. */
+    void checkInput(Tensor x) {
+        onDevice("x", x, device);
+        x.check("x", Memory.Access.INPUT);
+        layer.checkShape(x);
+    }
+
+    /**
+     * A forward pass.
+     *
+     * @param to where it leaves what its backward pass needs; null for a state that is taken for it
+     * @param affine γ and β per sample; null for the layer's own
+     * @param given moments of a batch that x is a part of, in training; null for x's own
+     * @param counts whether the batch may enter the running statistics
+     * @return where it left that
+     */
+    ForwardState forward(
+            ForwardState to,
+            Tensor x,
+            Tensor residual,
+            Tensor y,
+            SampleAffine affine,
+            ChannelMoments given,
+            boolean counts) {
+        checkInput(x);
+        boolean frozen = !training && running != null;
+        boolean perSample = affine != null;
+        ofForward
+                .put(Role.X, x)
+                .put(Role.RESIDUAL, residual)
+                .put(Role.Y, Objects.requireNonNull(y, "y"))
+                .put(Role.GAMMA, perSample ? affine.scale() : null)
+                .put(Role.BETA, perSample ? affine.shift() : null);
+        ofForward.check(frozen ? Arguments.FORWARD_FROZEN : Arguments.FORWARD, false, own);
+        if (frozen && batchWeight > 0 && perSample) {
+            throw new IllegalStateException(
+                    "Evaluation that adapts to the batch takes no scale and shift per sample; use eval()");
+        }
+        if (!frozen && given == null) {
+            layer.checkCount(x.shape());
+        }
+        Consumer<ChannelMoments> sees = observer;
+        if (sees != null) {
+            sees.accept(given == null ? moments(x) : given);
+        }
+
+        Normalization now = frozen || given != null
+                ? perSample ? CONDITIONAL : Normalization.BATCH
+                : layer.normalization(x.shape(), perSample);
+        ForwardState into = to == null ? own.take(now, x.shape(), x.layout()) : to;
+        try {
+            boolean any = given == null ? x.shape().elements() > 0 : given.count() > 0;
+            Room room = any ? own.roomFor(into, now, x.shape(), x.layout()) : null;
+            into.restart();
+            into.combined = given;
+            into.normalization = now;
+            into.frozen = frozen;
+            into.hasResidual = residual != null;
+            into.conditional = perSample;
+            into.scaled = perSample && affine.scale() != null;
+            into.shifted = perSample && affine.shift() != null;
+            if (room != null) {
+                into.settle(room);
+                run(into, x, given, counts);
+            }
+            into.x.begin(x);
+            y.touch();
+            into.y.begin(y); // which may take x's place, whose watch sees it
+            if (now.grouping().affineByElement()) {
+                watch(into.gamma, gamma);
+                watch(into.beta, beta);
+            }
+            into.isForwarded = true;
+        } catch (RuntimeException e) {
+            if (to == null) {
+                own.giveBack(into);
+            }
+            throw e;
+        }
+        return into;
+    }
+
+    /** Over elements. */
+    private void run(ForwardState into, Tensor x, ChannelMoments given, boolean counts) {
+        boolean adapted = into.frozen && batchWeight > 0;
+        ChannelMoments by = adapted ? mixed(moments(x)) : given;
+        ofForward.putTo(forForward, Arguments.FORWARD);
+        if (!into.conditional) {
+            forForward.put(Role.GAMMA, valueOf(gamma)).put(Role.BETA, valueOf(beta));
+        }
+        boolean isGiven = into.frozen && !adapted;
+        forForward
+                .put(Role.MEAN, isGiven ? running.mean.operand() : null)
+                .put(Role.VARIANCE, isGiven ? running.variance.operand() : null);
+        if (isGiven) {
+            Running.putNone(forForward);
+            prepared(PassKind.INFERENCE, into.normalization, x, forForward).run(forForward, into.coefficients());
+        } else {
+            normalize(into.normalization, x, by, into.coefficients(), counts);
+        }
+    }
+
+    private static void watch(Watch watch, Parameter parameter) {
+        if (parameter != null) {
+            watch.begin(parameter.value());
+        }
+    }
+
+    /** With the statistics of x, or with moments. */
+    private void normalize(Normalization now, Tensor x, ChannelMoments by, Coefficients coefficients, boolean counts) {
+        boolean update = counts && training && observer == null && running != null && running.isTracking();
+        if (update) {
+            running.putTo(forForward);
+        } else {
+            Running.putNone(forForward);
+        }
+        if (by == null) {
+            prepared(PassKind.TRAINING, now, x, forForward).run(forForward, coefficients);
+        } else {
+            if (training && options.nonFinite == NonFinitePolicy.THROW) {
+                checkFinite(by);
+            }
+            coefficients.writeMoments(by, update ? options.runningVariance : RunningVariance.BIASED);
+            prepared(PassKind.COMBINED, Normalization.BATCH, x, forForward).run(forForward, coefficients);
+        }
+        if (update) {
+            running.count();
+        }
+    }
+
+    /** The pass of a kind over tensors like x and the operands. */
+    private PreparedPass prepared(PassKind kind, Normalization normalization, Tensor x, Operands operands) {
+        return own.passes().get(kind, normalization, x.shape(), x.layout(), operands);
+    }
+
+    /** As float32, in which statistics are kept. */
+    static void checkFinite(ChannelMoments moments) {
+        double[] mean = moments.mean();
+        double[] variance = moments.variance(RunningVariance.BIASED);
+        for (int c = 0; c < mean.length; c++) {
+            if (!(Float.isFinite((float) mean[c]) && Float.isFinite((float) variance[c]))) {
+                throw new NonFiniteException(c, mean[c], variance[c]);
+            }
+        }
+    }
+
+    /** The running statistics with a batch's at its weight; the variances are averaged as the means are. */
+    private ChannelMoments mixed(ChannelMoments batch) {
+        float[] runningMean = running.mean.download();
+        float[] runningVariance = running.variance.download();
+        double[] mean = batch.mean();
+        double[] variance = batch.variance(RunningVariance.BIASED);
+        Arrays.setAll(mean, c -> (1 - batchWeight) * runningMean[c] + batchWeight * mean[c]);
+        Arrays.setAll(variance, c -> (1 - batchWeight) * runningVariance[c] + batchWeight * variance[c]);
+        return new ChannelMoments(
+                batch.count(),
+                mean,
+                Arrays.stream(variance).map(v -> v * batch.count()).toArray());
+    }
+
+    /** The moments of each channel of x, which has been checked; waits. */
+    ChannelMoments moments(Tensor x) {
+        int channels = Math.toIntExact(x.shape().channels());
+        if (x.shape().elements() == 0) {
+            return ChannelMoments.empty(channels);
+        }
+        Coefficients scratch = own.scratch(channels);
+        forReduce.clear().put(Role.X, x.operand());
+        prepared(PassKind.MOMENTS, Normalization.BATCH, x, forReduce).run(forReduce, scratch);
+        return scratch.readMoments(perChannel(x));
+    }
+
+    private static long perChannel(Tensor x) {
+        return x.shape().batch() * x.shape().spatial();
+    }
+
+    /** Σdy' and Σdy'·(x − mean) of each channel, of a forward pass that was given moments; waits. */
+    GradientSums sums(ForwardState of, Tensor dy) {
+        checkForwarded(of);
+        putBackward(of, dy, null, null, null, null);
+        ofBackward.check(Arguments.BACKWARD, false, own);
+        checkCombined(of, "gradientSums", true);
+        of.forgetSums();
+        GradientSums sums;
+        if (dy.shape().elements() == 0) {
+            sums = GradientSums.empty(of.combined.channels());
+        } else {
+            ofBackward.putTo(forReduce, Arguments.BACKWARD);
+            prepared(PassKind.SUMS, Normalization.BATCH, dy, forReduce).run(forReduce, of.coefficients());
+            sums = of.coefficients().readSums(perChannel(dy));
+        }
+        of.summed.begin(dy);
+        of.sums = sums;
+        return sums;
+    }
+
+    private void putBackward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Tensor dscale, Tensor dshift) {
+        ofBackward
+                .put(Role.X, of.x.tensor())
+                .put(Role.Y, needsY(of) ? of.y.tensor() : null)
+                .put(Role.DY, Objects.requireNonNull(dy, "dy"))
+                .put(Role.DX, dx)
+                .put(Role.DRESIDUAL, dresidual)
+                .put(Role.DGAMMA, dscale)
+                .put(Role.DBETA, dshift);
+    }
+
+    /** Whether the activation's mask is had from y, and not from x. */
+    private boolean needsY(ForwardState of) {
+        return of.hasResidual && options.activation != Activation.NONE;
+    }
+
+    /**
+     * A backward pass; of a forward pass with γ and β per sample, their gradients are as wanted.
+     *
+     * @param all sums over all parts, where the forward pass was given moments; else null
+     */
+    void backward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
+        checkForwarded(of);
+        Objects.requireNonNull(dx, "dx");
+        Tensor dscale = gradients == null ? null : gradients.scale();
+        Tensor dshift = gradients == null ? null : gradients.shift();
+        putBackward(of, dy, dx, dresidual, dscale, dshift);
+        checkCombined(of, all == null ? "backward" : "backwardCombined", all != null);
+        checkHad("dresidual", dresidual, of.hasResidual, "had no residual");
+        checkHad("A gradient of scale", dscale, of.scaled, "had none per sample to be the gradient of");
+        checkHad("A gradient of shift", dshift, of.shifted, "had none per sample to be the gradient of");
+        ofBackward.check(Arguments.BACKWARD, options.accumulateGradients, own);
+        if (all != null) {
+            checkSums(of, dy, all);
+        }
+        if (of.wentBack && !of.isRetained) {
+            throw new IllegalStateException(
+                    of == own.last()
+                            ? "The last forward pass was gone back through already: call forward before another backward,"
+                                    + " or retainForward after it to go back through it more than once"
+                            : "This forward pass was gone back through already: record another, or retain it to go back"
+                                    + " through it more than once");
+        }
+
+        if (dy.shape().elements() > 0) {
+            ofBackward.putTo(forBackward, Arguments.BACKWARD);
+            if (!of.conditional) {
+                forBackward.put(Role.DGAMMA, gradientOf(gamma)).put(Role.DBETA, gradientOf(beta));
+            }
+            boolean byElement = of.normalization.grouping().affineByElement();
+            forBackward
+                    .put(Role.GAMMA, byElement ? valueOf(gamma) : null)
+                    .put(Role.BETA, byElement ? valueOf(beta) : null);
+            PassKind kind = of.frozen ? PassKind.FROZEN_BACKWARD : PassKind.BACKWARD;
+            if (all != null) {
+                of.coefficients().writeSums(of.sums, all);
+                kind = PassKind.COMBINED_BACKWARD;
+            }
+            prepared(kind, of.normalization, dy, forBackward).run(forBackward, of.coefficients());
+        } else if (!options.accumulateGradients) {
+            zeroGradients(of, dscale, dshift);
+        }
+        of.wentBack = true;
+        ofBackward.touchOutputs(Arguments.BACKWARD);
+    }
+
+    /** The same, with a dx that the caller closes. */
+    Tensor backward(ForwardState of, Tensor dy) {
+        checkForwarded(of);
+        TensorChecks.like("dy", dy, "x", of.x.tensor());
+        Tensor dx = device.allocate(dy.shape(), dy.layout(), of.x.tensor().type());
+        try {
+            backward(of, dy, dx, null, null, null);
+        } catch (RuntimeException e) {
+            dx.close();
+            throw e;
+        }
+        return dx;
+    }
+
+    /** There is a forward pass, and what it read is as it was. */
+    private void checkForwarded(ForwardState of) {
+        if (!of.isForwarded) {
+            throw new IllegalStateException("backward needs a forward pass before it");
+        }
+        TensorChecks.unchanged("x", of.x);
+        if (needsY(of)) {
+            TensorChecks.unchanged("y", of.y);
+        }
+        if (of.normalization.grouping().affineByElement()) {
+            TensorChecks.unchanged("weight", of.gamma);
+            TensorChecks.unchanged("bias", of.beta);
+        }
+    }
+
+    private static void checkHad(String name, Tensor given, boolean had, String what) {
+        if (given != null && !had) {
+            throw new IllegalArgumentException(name + " was given, but the last forward pass " + what);
+        }
+    }
+
+    private static void checkCombined(ForwardState of, String what, boolean wanted) {
+        if ((of.combined != null) != wanted) {
+            throw new IllegalStateException(
+                    wanted
+                            ? what
+                                    + " is of a forwardCombined, but the last forward pass was with statistics of its own"
+                            : what + " is of a forward pass with statistics of its own, but the last one was"
+                                    + " forwardCombined, which takes gradientSums and backwardCombined");
+        }
+    }
+
+    private static void checkSums(ForwardState of, Tensor dy, GradientSums all) {
+        if (of.summed.tensor() != dy || of.summed.isWritten()) {
+            throw new IllegalStateException("backwardCombined needs gradientSums of the same dy before it, but "
+                    + (of.summed.tensor() == null
+                            ? "there were none since the forward pass"
+                            : of.summed.tensor() != dy
+                                    ? "the last ones were of another tensor"
+                                    : "dy was written since"));
+        }
+        ChannelMoments moments = of.combined;
+        if (all.channels() != moments.channels() || all.count() != moments.count()) {
+            throw new IllegalArgumentException("The sums must be of all parts that the forward pass's moments are of, "
+                    + moments.count() + " values in each of " + moments.channels() + " channels, but given were "
+                    + all.count() + " in " + all.channels());
+        }
+    }
+
+    /** Of no elements. */
+    private void zeroGradients(ForwardState of, Tensor dscale, Tensor dshift) {
+        if (!of.conditional) {
+            layer.parameters().stream()
+                    .filter(parameter -> !parameter.isFrozen())
+                    .forEach(Parameter::zeroGradient);
+        }
+        if (dscale != null) {
+            dscale.fill(0);
+        }
+        if (dshift != null) {
+            dshift.fill(0);
+        }
+    }
+
+    private static Operand valueOf(Parameter parameter) {
+        return parameter == null ? null : parameter.value().operand();
+    }
+
+    private static Operand gradientOf(Parameter parameter) {
+        return parameter == null || parameter.isFrozen()
+                ? null
+                : parameter.gradient().operand();
+    }
+}
