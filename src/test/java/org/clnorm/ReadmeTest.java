@@ -43,8 +43,8 @@ final class ReadmeTest {
         List<String> examples =
                 EXAMPLE.matcher(readme()).results().map(m -> m.group(1)).toList();
         assertThat(examples)
-                .as("the usage example, a batch on two devices, and programs with buffers of their own")
-                .hasSize(3);
+                .as("the usage example, two passes of a layer, a batch on two devices, and buffers of a program's own")
+                .hasSize(4);
         for (String example : examples) {
             compile(example);
         }

@@ -159,6 +159,6 @@ class CommandProcessTest {
         assertOneLine(clnorm("64m", "state", file), "Gson 2.11 or newer", "com.google.code.gson:gson");
         assertOneLine(
                 clnorm("64m", "compare", "--device", "reference", Commands.vector("pytorch/bn-2d.npz")),
-                "com.google.code.gson:gson");
+                "clnorm.jar whole");
     }
 }

@@ -14,7 +14,7 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 import org.clnorm.Device;
 import org.clnorm.TestDevice;
-import org.clnorm.io.CaseFile;
+import org.clnorm.cases.CaseFile;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;

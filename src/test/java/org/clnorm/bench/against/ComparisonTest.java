@@ -7,6 +7,8 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.lang.reflect.Method;
 import java.net.URISyntaxException;
+import java.nio.file.FileSystem;
+import java.nio.file.FileSystems;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -60,21 +62,37 @@ final class ComparisonTest {
 
     /** A jar of this build's classes with other kernels, without those in whose names there is a word. */
     private Path jar(Path kernels, String without) throws IOException, URISyntaxException {
-        Path classes = Path.of(
-                Device.class.getProtectionDomain().getCodeSource().getLocation().toURI());
         Path jar = folder.resolve("other.jar");
         try (OutputStream out = Files.newOutputStream(jar);
-                ZipOutputStream zip = new ZipOutputStream(out);
-                Stream<Path> files = Files.walk(classes.resolve("org/clnorm"))) {
-            for (Path file : files.filter(Files::isRegularFile).toList()) {
-                String name = classes.relativize(file).toString().replace('\\', '/');
-                if (!name.contains(without) && !name.contains("/example/")) {
-                    zip.putNextEntry(new ZipEntry(name));
-                    Files.copy(name.contains("/kernels/") ? kernels.resolve(file.getFileName()) : file, zip);
+                ZipOutputStream zip = new ZipOutputStream(out)) {
+            for (Class<?> one : List.of(Device.class, Contender.class)) { // of the library, and of the tools
+                Path from = Path.of(
+                        one.getProtectionDomain().getCodeSource().getLocation().toURI());
+                if (Files.isDirectory(from)) {
+                    copy(from, zip, kernels, without);
+                } else {
+                    try (FileSystem files = FileSystems.newFileSystem(from)) {
+                        copy(files.getPath("/"), zip, kernels, without);
+                    }
                 }
             }
         }
         return jar;
+    }
+
+    private static void copy(Path root, ZipOutputStream zip, Path kernels, String without) throws IOException {
+        try (Stream<Path> files = Files.walk(root.resolve("org/clnorm"))) {
+            for (Path file : files.filter(Files::isRegularFile).toList()) {
+                String name = root.relativize(file).toString().replace('\\', '/');
+                if (!name.contains(without) && !name.contains("/example/")) {
+                    zip.putNextEntry(new ZipEntry(name));
+                    Path content = name.contains("/kernels/")
+                            ? kernels.resolve(file.getFileName().toString())
+                            : file;
+                    Files.copy(content, zip);
+                }
+            }
+        }
     }
 
     private static ComparedRow compare(Path other) throws IOException {

@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.cases;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -15,8 +15,10 @@ import org.clnorm.Activation;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
-import org.clnorm.io.CaseFile.Op;
-import org.clnorm.io.CaseOptions.Mode;
+import org.clnorm.cases.CaseFile.Op;
+import org.clnorm.cases.CaseOptions.Mode;
+import org.clnorm.io.NpyArray;
+import org.clnorm.io.Npz;
 import org.clnorm.lifecycle.LogCapture;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;

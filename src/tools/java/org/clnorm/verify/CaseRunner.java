@@ -15,8 +15,8 @@ import org.clnorm.RunningAverage;
 import org.clnorm.RunningNormalizer;
 import org.clnorm.Tensor;
 import org.clnorm.WeightNorm;
-import org.clnorm.io.CaseFile;
-import org.clnorm.io.CaseOptions.Mode;
+import org.clnorm.cases.CaseFile;
+import org.clnorm.cases.CaseOptions.Mode;
 import org.clnorm.io.NpyArray;
 
 /** Computes a {@link CaseFile} on a device, through the API that training code uses. */

@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.cases;
 
 import com.google.gson.GsonBuilder;
 import com.google.gson.JsonElement;

@@ -365,8 +365,8 @@ public final class NpyArray {
         return Arrays.stream(dimensions).reduce(1, Math::multiplyExact);
     }
 
-    /** Python's way to write it: {@code (3,)} and {@code ()} too. */
-    static String tuple(long... dimensions) {
+    /** Dimensions in Python's way to write them: {@code (3,)} and {@code ()} too. */
+    public static String tuple(long... dimensions) {
         return Arrays.stream(dimensions)
                 .mapToObj(Long::toString)
                 .collect(Collectors.joining(", ", "(", dimensions.length == 1 ? ",)" : ")"));

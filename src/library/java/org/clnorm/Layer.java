@@ -85,7 +85,7 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
      * channel that sat some out, under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without, counts stay as they are.
      * Arrays may be of any floating-point type, float64 being rounded to float32, and have more or fewer dimensions of 1,
      * such as (1, C, 1, 1), which the log then says; the count may be of any type that holds a whole number. Gradients
-     * stay, and {@link #backward} needs another forward pass.
+     * stay, and {@link Normalizer#backward(Tensor)} needs another forward pass.
      *
      * @throws IllegalArgumentException when a name is missing or unexpected, or an array has another shape or type; the
      *     message lists all that is wrong, and nothing was changed

@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.cases;
 
 import java.util.Collection;
 import java.util.Comparator;

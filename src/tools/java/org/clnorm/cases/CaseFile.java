@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.cases;
 
 import com.google.gson.JsonObject;
 import java.io.IOException;
@@ -16,6 +16,8 @@ import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import org.clnorm.Shape;
+import org.clnorm.io.NpyArray;
+import org.clnorm.io.Npz;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -159,7 +161,7 @@ public final class CaseFile {
     public static CaseFile read(Path file, Op op, UnaryOperator<CaseOptions> override) throws IOException {
         Objects.requireNonNull(override, "override");
         Map<String, NpyArray> arrays = Npz.read(file);
-        return WithGson.get("A case file", () -> read(file, arrays, op, override));
+        return read(file, arrays, op, override);
     }
 
     private static CaseFile read(Path file, Map<String, NpyArray> arrays, Op op, UnaryOperator<CaseOptions> override)

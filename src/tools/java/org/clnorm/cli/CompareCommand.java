@@ -8,7 +8,7 @@ import java.util.Locale;
 import java.util.concurrent.Callable;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
-import org.clnorm.io.CaseFile;
+import org.clnorm.cases.CaseFile;
 import org.clnorm.verify.ArrayError;
 import org.clnorm.verify.CaseComparison;
 import org.clnorm.verify.CaseRunner;
