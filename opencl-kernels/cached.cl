@@ -158,7 +158,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
     share own = share_of_stripe((int)rows, columns, left);
     forward_loaded in[CACHED];
-    lane_moments mine[BLOCKS];
+    lane_moments mine[VECTORS];
     mine[0] = no_lane_moments((vec)(1.0f));
     int again = 0;
     for (;;) {
@@ -263,7 +263,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
         sums_at_column(&from, left);
     }
     backward_loaded in[CACHED];
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     mine[0] = sums_of_share(in, &own, &from);
     across_column_sum_items(mine, room);
     fold_column_sums(u, mine, left, right);

@@ -124,7 +124,7 @@ INLINE void fold_group_sums(unfolding u, sums all, int group) {
 
 // One launch, columns: those of a work-item of a stripe, each a group, once the work-items of the first row have them.
 INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int right) {
-    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
+    for (int b = 0; ITEM_Y == 0 && b < VECTORS && column_of(left, b) < right; b++) {
         int group = column_of(left, b);
         vec dy = compensated(mine[b].dy, mine[b].dy_lo);
         fold_own_sums(u, dy, compensated(mine[b].dyx, mine[b].dyx_lo), group, min(right - group, VW));
@@ -163,7 +163,7 @@ CALLED void fold_held_sums(
 
 // ==== Sums in memory ====
 
-// A work-group folds WX vectors of groups, as columns, a vector to a work-item: BLOCKS is 1. Adds up the slices' sums: an
+// A work-group folds WX vectors of groups, as columns, a vector to a work-item: VECTORS is 1. Adds up the slices' sums: an
 // item takes slices ITEM_Y, ITEM_Y + WY and so on, then the items of a column put theirs together.
 INLINE void add_slices(
         lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
@@ -188,7 +188,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     coefficients = OF_BLOCK(coefficients);
     unfolding u = UNFOLDING;
     int group = FIRST_OF_FOLD;
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         vec dy = compensated(mine->dy, mine->dy_lo);
@@ -203,7 +203,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
     int group = FIRST_OF_FOLD;
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);

@@ -269,7 +269,7 @@ INLINE void fold_group(folding f, moments all, float unit, int group) {
 
 // The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
 INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right) {
-    for (int b = 0; ITEM_Y == 0 && b < BLOCKS && column_of(left, b) < right; b++) {
+    for (int b = 0; ITEM_Y == 0 && b < VECTORS && column_of(left, b) < right; b++) {
         int group = column_of(left, b);
         vec m2 = mine[b].m2 + mine[b].m2_lo;
         fold_groups(f, mine[b].hi, mine[b].lo, m2, mine[b].unit, group, min(right - group, VW));
@@ -334,7 +334,7 @@ CALLED void fold_held(
 
 // ==== Slices, whose moments are in memory ====
 
-// A work-group folds WX vectors of groups, as columns, a vector to a work-item (BLOCKS is 1); its rows of
+// A work-group folds WX vectors of groups, as columns, a vector to a work-item (VECTORS is 1); its rows of
 // items take the slices in turn. All groups have equally many values in a slice.
 INLINE void join_slices(
         lane_moments *mine, __global const float *partials, int slices, int group, int groups, int pitch,
@@ -410,7 +410,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
     coefficients = OF_BLOCK(coefficients);
     folding f = FOLDING;
     int group = FIRST_OF_FOLD;
-    lane_moments mine[BLOCKS];
+    lane_moments mine[VECTORS];
     join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);
@@ -426,7 +426,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
     int group = FIRST_OF_FOLD;
-    lane_moments mine[BLOCKS];
+    lane_moments mine[VECTORS];
     join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);

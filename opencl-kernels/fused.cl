@@ -3,8 +3,8 @@
 // pipelined.cl is what this is here.
 //
 //   kernel               launches  bytes moved                             chosen when
-//   normalize_segmented  1         x, residual, y (x again if not cached)  there are enough groups to fill the device
-//   normalize_columnar   1         x, residual, y (x again if not cached)  the same, of columns
+//   normalize_segmented  1         x, residual, y (x again, if not in the cache)  there are enough groups to fill the device
+//   normalize_columnar   1         x, residual, y (x again, if not in the cache)  the same, of columns
 //   gradient_segmented   1         dy, x, y (its mask), dx, dresidual      as forward
 //   gradient_columnar    1         dy, x, y (its mask), dx, dresidual      as forward
 //
@@ -57,7 +57,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, coefficients);
     int columns = groups * width;
-    lane_moments mine[BLOCKS];
+    lane_moments mine[VECTORS];
     float least = least_of(f);
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
@@ -108,7 +108,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     sums_inputs in = INPUTS_FROM(block * block_stride);
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
     int columns = groups * width;
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     LOCAL_COLUMN_SUMS(room);
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     no_column_sums(mine, STRIPE);

@@ -187,13 +187,13 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
     int slice = in_block / stripes;
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     no_column_sums(mine, STRIPE);
     sums_inputs in = INPUTS_FROM(block * block_stride);
     sums_of_columns(mine, &in, groups, left, right, first + ITEM_Y, last);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
-        for (int b = 0; b < BLOCKS; b++) {
+        for (int b = 0; b < VECTORS; b++) {
             int column = own_column(b, left, right);
             if (column_of(left, b) >= groups) {
                 break;

@@ -263,7 +263,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
-    lane_moments mine[BLOCKS];
+    lane_moments mine[VECTORS];
     no_column_moments(mine, STRIPE);
     for (;;) {
         moments_of_columns(mine, &in, groups, left, right, first + ITEM_Y, last);
@@ -274,7 +274,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
         in.again = 1;
     }
     if (ITEM_Y == 0) {
-        for (int b = 0; b < BLOCKS; b++) {
+        for (int b = 0; b < VECTORS; b++) {
             int column = own_column(b, left, right);
             if (column_of(left, b) >= groups) {
                 break;

@@ -2,8 +2,8 @@
 // applies one while it gathers the next. On a GPU, fused.cl is what this is here.
 //
 //   kernel                         launches  bytes moved                             chosen when
-//   normalize_pipelined_segmented  1         x, residual, y (x again if not cached)  there are enough groups for all units
-//   normalize_pipelined_columnar   1         x, residual, y (x again if not cached)  the same, and some columns fit the cache
+//   normalize_pipelined_segmented  1         x, residual, y (x again, if not in the cache)  there are enough groups for all units
+//   normalize_pipelined_columnar   1         x, residual, y (x again, if not in the cache)  the same, and some columns fit the cache
 //   gradient_pipelined_segmented   1         dy, x, y (its mask), dx, dresidual      as forward
 //   gradient_pipelined_columnar    1         dy, x, y (its mask), dx, dresidual      as forward
 //
@@ -91,7 +91,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, coefficients);
     int columns = groups * width;
-    lane_moments mine[BLOCKS];
+    lane_moments mine[VECTORS];
     float least = least_of(f);
     TABLE(table);
     float hi[TABLE_ROW], lo[TABLE_ROW], m2[TABLE_ROW], units[TABLE_ROW];
@@ -207,7 +207,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
     sums_inputs in = INPUTS_FROM(block * block_stride);
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
     int columns = groups * width;
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     TABLE(table);
     TABLE(forward_table);
     float dy[TABLE_ROW], dyx[TABLE_ROW], scaled_dy[TABLE_ROW], scaled_dyx[TABLE_ROW];

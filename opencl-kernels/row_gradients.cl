@@ -43,7 +43,7 @@ ELEMENT_LOOP void add_rows(
         __global const float *coefficients, int pitch) {
     sums_inputs in = *inputs;
     for (long row = first; row < last; row += TILE * WY) {
-        for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
+        for (int b = 0; b < VECTORS && column_of(left, b) < right; b++) {
             int column = column_of(left, b);
             lane_sums tile = no_lane_sums();
             for (int i = 0; i < TILE && row + i * WY < last; i++) {
@@ -67,12 +67,12 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     sums_inputs in = INPUTS_FROM(0);
     in.row = ROW_AFFINE(0, columns);
-    lane_sums mine[BLOCKS];
+    lane_sums mine[VECTORS];
     no_column_sums(mine, STRIPE);
     add_rows(mine, &in, columns, left, right, first + ITEM_Y, last, coefficients, pitch);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {
-        for (int b = 0; b < BLOCKS && column_of(left, b) < right; b++) {
+        for (int b = 0; b < VECTORS && column_of(left, b) < right; b++) {
             int column = column_of(left, b);
             __global float *partial = partials + slice * 2 * parts_pitch + column;
             store(compensated(mine[b].dyx, mine[b].dyx_lo), partial);

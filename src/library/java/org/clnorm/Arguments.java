@@ -20,16 +20,16 @@ final class Arguments {
     static final List<Rule> FORWARD = List.of(
             input(Role.X, "x"),
             input(Role.RESIDUAL, "residual").like(Role.X, "x"),
-            input(Role.GAMMA, "scale").perSample(),
-            input(Role.BETA, "shift").perSample(),
+            input(Role.GAMMA, "gamma").perSample(),
+            input(Role.BETA, "beta").perSample(),
             output(Role.Y, "y").like(Role.X, "x").mayBe(Role.RESIDUAL));
 
     /** The same with given statistics: there is nothing in x that would be read again. */
     static final List<Rule> FORWARD_FROZEN = List.of(
             input(Role.X, "x"),
             input(Role.RESIDUAL, "residual").like(Role.X, "x"),
-            input(Role.GAMMA, "scale").perSample(),
-            input(Role.BETA, "shift").perSample(),
+            input(Role.GAMMA, "gamma").perSample(),
+            input(Role.BETA, "beta").perSample(),
             output(Role.Y, "y").like(Role.X, "x").mayBe(Role.X, Role.RESIDUAL));
 
     /** Of a backward pass, and of the sums of one. */
@@ -39,8 +39,8 @@ final class Arguments {
             input(Role.DY, "dy").like(Role.X, "x"),
             output(Role.DX, "dx").like(Role.DY, "dy").mayBe(Role.DY),
             output(Role.DRESIDUAL, "dresidual").like(Role.DY, "dy").mayBe(Role.DY),
-            output(Role.DGAMMA, "gradient of scale").perSample(),
-            output(Role.DBETA, "gradient of shift").perSample());
+            output(Role.DGAMMA, "gradient of gamma").perSample(),
+            output(Role.DBETA, "gradient of beta").perSample());
 
     /**
      * What a tensor in a role must be, if there is one.

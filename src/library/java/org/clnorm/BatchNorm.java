@@ -15,15 +15,19 @@ import org.clnorm.backend.Normalization.Statistic;
  * the spatial dimensions, the variance divided by the number of values m; they also enter the running statistics. In
  * evaluation mode they are the running statistics.
  *
- * <p>A batch that is spread over several devices is normalized as one by {@link #moments}, {@link #forwardCombined}, {@link
- * #gradientSums} and {@link #backwardCombined}, between which the program carries numbers from device to device.
+ * <p>Two variants change what training does: ghost batches (Hoffer, Hubara and Soudry, 2017), which
+ * {@link Builder#virtualBatch} asks for, and batch renormalization (Ioffe, 2017), which {@link Builder#renormalization}
+ * asks for.
+ *
+ * <p>A batch that is spread over several devices is normalized as one by {@link #moments}, {@link #forwardCombined},
+ * {@link #gradientSums} and {@link #backwardCombined}, between which the program carries numbers from device to device.
  *
  * <p>Who owns what, what {@link #backward} needs, and what may be in place is said at {@link Normalizer}.
  */
 public final class BatchNorm extends RunningNormalizer {
     private static final Options DEFAULTS = new Options().runningAverage(RunningAverage.exponential(0.1));
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final int channels;
         private final Options options;
@@ -41,51 +45,73 @@ public final class BatchNorm extends RunningNormalizer {
             return new Builder(channels, changed, virtualBatch, renormalization);
         }
 
-        /** ε, added to the variance inside the square root; 1e-5 unless said. */
+        /**
+         * Sets ε, which is added to the variance inside the square root; 1e-5 unless said.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return with(options.epsilon(epsilon));
         }
 
-        /** Whether there is a γ; yes unless said. */
-        public Builder scale(boolean scale) {
-            return with(options.scale(scale));
+        /** Says whether there is a γ; yes unless said. */
+        public Builder gamma(boolean gamma) {
+            return with(options.gamma(gamma));
         }
 
-        /** Whether there is a β; yes unless said. */
-        public Builder shift(boolean shift) {
-            return with(options.shift(shift));
+        /** Says whether there is a β; yes unless said. */
+        public Builder beta(boolean beta) {
+            return with(options.beta(beta));
         }
 
-        /** What is applied in the same pass; nothing unless said. */
+        /**
+         * Sets the activation, which is applied in the same pass; none unless said.
+         *
+         * @param activation {@link Activation#NONE} for none
+         */
         public Builder activation(Activation activation) {
             return with(options.activation(activation));
         }
 
-        /** How a batch enters the running statistics; {@code exponential(0.1)} unless said. */
+        /**
+         * Says how a batch enters the running statistics; {@code exponential(0.1)} unless said.
+         *
+         * @param runningAverage {@link RunningAverage#none} for a layer without running statistics
+         */
         public Builder runningAverage(RunningAverage runningAverage) {
             return with(options.runningAverage(runningAverage));
         }
 
-        /** Which variance enters the running variance; the unbiased one unless said. */
+        /**
+         * Says which variance enters the running variance; the unbiased one unless said.
+         *
+         * @param runningVariance the estimate of the variance
+         */
         public Builder runningVariance(RunningVariance runningVariance) {
             return with(options.runningVariance(runningVariance));
         }
 
-        /** What NaN and infinite batch statistics do; they propagate unless said. */
+        /**
+         * Says what NaN and infinite batch statistics do; they propagate unless said.
+         *
+         * @param nonFinite the policy
+         */
         public Builder nonFinite(NonFinitePolicy nonFinite) {
             return with(options.nonFinite(nonFinite));
         }
 
-        /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
+        /** Says whether backward passes add to the gradients of γ and β; they overwrite them unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
             return with(options.accumulateGradients(accumulateGradients));
         }
 
         /**
-         * Ghost batch normalization (Hoffer et al., 2017): in training, each run of so many samples is a batch with
-         * statistics of its own, the last having what is left; they enter the running statistics one after the other.
-         * Evaluation knows none. The whole batch unless said.
+         * Asks for ghost batch normalization: in training, each run of so many samples is a batch with statistics of
+         * its own, the last run having what is left; they enter the running statistics one after the other. Evaluation
+         * is without. The whole batch is one unless said.
          *
+         * @param samples how many samples a virtual batch has, at least 1
          * @throws IllegalArgumentException for fewer than one
          */
         public Builder virtualBatch(long samples) {
@@ -97,18 +123,22 @@ public final class BatchNorm extends RunningNormalizer {
         }
 
         /**
-         * Batch renormalization (Ioffe, 2017): in training, y = act(γ·((x − mean)/√(variance + ε)·r + d) + β + residual),
+         * Asks for batch renormalization: in training, y = act(γ·((x − mean)/√(variance + ε)·r + d) + β + residual),
          * where r and d, which count as constants in the backward pass, take the batch's statistics to the running ones
-         * as far as the schedule's bounds let them. Null, and so unless said, for none.
+         * as far as the schedule's bounds let them. There is none unless said.
+         *
+         * @param schedule the bounds of r and d; null for no renormalization
          */
         public Builder renormalization(RenormalizationSchedule schedule) {
             return new Builder(channels, options, virtualBatch, schedule);
         }
 
         /**
-         * A layer in training mode on a device, with γ = 1, β = 0, running mean 0 and running variance 1.
+         * Makes a layer in training mode, with γ = 1, β = 0, running mean 0 and running variance 1.
          *
-         * @throws IllegalStateException for renormalization without running statistics, or with virtual batches
+         * @param device the device that the layer works on
+         * @throws IllegalStateException for renormalization without running statistics or with virtual batches, and
+         *     when the device is closed
          */
         public BatchNorm build(Device device) {
             Objects.requireNonNull(device, "device");
@@ -129,7 +159,7 @@ public final class BatchNorm extends RunningNormalizer {
     private final long virtualBatch;
     private final Normalization virtual;
     private final RenormalizationSchedule schedule;
-    /** The last one, with the bounds that were the schedule's then. */
+    /** The last normalization with renormalization, by the bounds that were the schedule's then. */
     private Normalization renormalized;
 
     private BatchNorm(Builder builder, Device device) {
@@ -147,8 +177,9 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * A layer over so many channels, with the field's defaults; see the setters.
+     * A builder of a layer with the field's defaults, which the setters state.
      *
+     * @param channels how many channels the layer is for, C, at least 1
      * @throws IllegalArgumentException for fewer than one
      */
     public static Builder builder(int channels) {
@@ -156,25 +187,32 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * The mean that the last forward pass over a non-empty batch used, of shape (C). The next one overwrites it, or closes
-     * it when it is another kind of pass.
+     * The saved mean: the one that the last forward pass over a non-empty batch used, of shape (C). It is the layer's
+     * own tensor; the next pass overwrites it, or closes it when it is another kind of pass.
      *
-     * @throws IllegalStateException when that pass had several virtual batches
+     * @throws IllegalStateException when that pass had several virtual batches, and when the layer is closed
      */
     public Tensor savedMean() {
         return shownMean();
     }
 
-    /** 1/√(variance + ε) as the last forward pass over a non-empty batch used it; see {@link #savedMean}. */
+    /**
+     * The saved inverse standard deviation, 1/√(variance + ε) as the last forward pass over a non-empty batch used it,
+     * of shape (C). It is the layer's own tensor, and holds as long as {@link #savedMean} does.
+     *
+     * @throws IllegalStateException when that pass had several virtual batches, and when the layer is closed
+     */
     public Tensor savedInverseStandardDeviation() {
         return shownInvstd();
     }
 
     /**
-     * The moments of x, as the first step of a forward pass takes them; nothing of the layer changes. An empty x has
-     * none. Waits for the device.
+     * The moments of x, as the first step of a forward pass takes them; nothing of the layer changes. Those of an empty
+     * x are {@linkplain ChannelMoments#empty empty}. Waits for the device.
      *
-     * @param x of shape (N, C, spatial...)
+     * @param x this part of the batch, of shape (N, C, spatial...); N may be 0
+     * @throws IllegalArgumentException for an x of a wrong shape or on another device
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public ChannelMoments moments(Tensor x) {
         return answer(() -> {
@@ -184,16 +222,21 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * A forward pass in training over a part of a batch, such as a replica's: as {@link #forward(Tensor, Tensor, Tensor)}
-     * with the moments of the whole. It may be empty, and may have one value per channel. The running statistics take in
-     * the whole as one batch, with its count, so that those of all replicas stay the same.
+     * Makes a forward pass in training over a part of a batch, such as a replica's: as
+     * {@link #forward(Tensor, Tensor, Tensor)}, but by the moments of the whole. The part may be empty, and may have
+     * one value per channel. The running statistics take in the whole as one batch, with its count, so that those of
+     * all replicas stay the same.
      *
-     * @param residual of x's shape and layout, or null for none
-     * @param all the {@link #moments} of all parts, {@linkplain ChannelMoments#combine combined}
-     * @throws IllegalArgumentException for moments of another number of channels, of fewer values than x has, or of one
-     *     value per channel
-     * @throws IllegalStateException in evaluation mode, and for a layer with virtual batches or renormalization
-     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica
+     * @param x this part of the batch, of shape (N, C, spatial...); N may be 0
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @param all the {@link #moments} of all parts, x among them, {@linkplain ChannelMoments#combine combined}
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where {@link Normalizer} does not allow it, and for moments of another number of channels, of
+     *     fewer values than x has, or of one value per channel
+     * @throws IllegalStateException in evaluation mode, for a layer with virtual batches or renormalization, and when
+     *     the layer is closed or in the middle of another call
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica, when a moment is not finite
      */
     public void forwardCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
         checkCombined(x, all);
@@ -201,11 +244,20 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * The same, to go back through it later: {@link ForwardPass#gradientSums} and {@link ForwardPass#backwardCombined}.
+     * Makes a forward pass over a part of a batch, as {@link #forwardCombined} does, to go back through it later, by
+     * {@link ForwardPass#gradientSums} and {@link ForwardPass#backwardCombined}.
      *
-     * @param residual of x's shape and layout, or null for none
-     * @param all the {@link #moments} of all parts, {@linkplain ChannelMoments#combine combined}
-     * @return what it left; to be closed
+     * @param x this part of the batch, of shape (N, C, spatial...); N may be 0
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @param all the {@link #moments} of all parts, x among them, {@linkplain ChannelMoments#combine combined}
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where {@link Normalizer} does not allow it, and for moments of another number of channels, of
+     *     fewer values than x has, or of one value per channel
+     * @throws IllegalStateException in evaluation mode, for a layer with virtual batches or renormalization, and when
+     *     the layer is closed or in the middle of another call
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica, when a moment is not finite
      */
     public ForwardPass recordCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
         checkCombined(x, all);
@@ -229,26 +281,36 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * What a backward pass adds up over the part of the batch that the last {@link #forwardCombined} had: Σdy' and Σdy'·(x −
-     * mean). Waits for the device.
+     * The sums of the backward pass over the part of the batch that the last {@link #forwardCombined} had: Σdy' and
+     * Σdy'·(x − mean), dy' being dy where the activation let it through, else 0. Waits for the device.
      *
      * @param dy the gradient of the loss by y, of y's shape and layout
-     * @throws IllegalStateException when the last forward pass was another
+     * @return the sums of this part alone, 0 for an empty one
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device
+     * @throws IllegalStateException when the last forward pass was another, when a tensor that must be unchanged was
+     *     written or closed since, and when the layer is closed or in the middle of another call
      */
     public GradientSums gradientSums(Tensor dy) {
         return sumGradients(null, dy);
     }
 
     /**
-     * The backward pass of {@link #forwardCombined}. It sets (or adds to) the gradients of γ and β by this part of the
-     * batch alone, Σdy'·(x − mean)·invstd and Σdy' of its own values: as in PyTorch's SyncBatchNorm, those of all replicas
+     * Goes back through the last {@link #forwardCombined}, by the sums over all parts. The gradients of γ and β are set
+     * (or added to, where the layer accumulates) by this part of the batch alone, Σdy'·(x − mean)·invstd and Σdy' of
+     * its own values, invstd being the inverse standard deviation: as in PyTorch's SyncBatchNorm, those of all replicas
      * are to be added up, or averaged, with the other parameters' gradients.
      *
-     * @param dy the same as in the {@link #gradientSums} before, unchanged
-     * @param dresidual of dy's shape and layout, or null when it is not wanted
+     * @param dy the same tensor as in the {@link #gradientSums} before, unchanged
+     * @param dx where the gradient by x goes, of dy's shape and layout; it may be dy, unless dresidual is
+     * @param dresidual where the gradient by the residual goes, of dy's shape and layout; it may be dy, unless dx is;
+     *     null when it is not wanted
      * @param all the {@link #gradientSums} of all parts, {@linkplain GradientSums#combine combined}
-     * @throws IllegalArgumentException for sums of other counts than the forward pass's moments
-     * @throws IllegalStateException without {@code gradientSums}
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where {@link Normalizer} does not allow it, for a dresidual when the forward pass had no
+     *     residual, and for sums of other counts than the forward pass's moments
+     * @throws IllegalStateException when the last forward pass was another or was gone back through already, when there
+     *     were no {@code gradientSums} of this dy, when a tensor that must be unchanged was written or closed since,
+     *     and when the layer is closed or in the middle of another call
      */
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
         Objects.requireNonNull(dx, "dx");
@@ -265,18 +327,21 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * Evaluation that adapts to the batch, from now on, until {@link #eval} or {@link #train}: with w = {@code
-     * batchWeight},
+     * Switches to evaluation that adapts to the batch, until {@link #eval} or {@link #train}: with w =
+     * {@code batchWeight},
      *
      * <pre>mean = (1 − w)·running mean + w·batch mean, variance = (1 − w)·running variance + w·batch variance</pre>
      *
-     * as in Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", 2020, where w
-     * = n/(n + N) for n values at hand and a prior of the weight of N. The distance of the two means is no part of the
-     * variance, and the batch's is the biased one: w = 0 is {@link #eval}, and w = 1 normalizes as training does. Running
-     * statistics stay as they are. A forward pass waits for the device; its backward pass takes the statistics as constants.
+     * as in Schneider et al., "Improving robustness against common corruptions by covariate shift adaptation", 2020,
+     * where w = n/(n + N) for n values at hand and a prior of the weight of N. The distance of the two means is no part
+     * of the variance, and the batch's is the biased one: w = 0 is {@link #eval}, and w = 1 normalizes as training
+     * does. Running statistics stay as they are. A forward pass waits for the device; its backward pass takes the
+     * statistics as constants.
      *
+     * @param batchWeight w, the weight of the batch's own statistics, from 0 to 1
      * @throws IllegalArgumentException for a weight that is not from 0 to 1
-     * @throws IllegalStateException for a layer without running statistics
+     * @throws IllegalStateException for a layer without running statistics, and when the layer is closed or in the
+     *     middle of another call
      */
     public void evalAdapted(double batchWeight) {
         checkOpen();
@@ -348,7 +413,7 @@ public final class BatchNorm extends RunningNormalizer {
         if (virtualBatch != Long.MAX_VALUE || schedule != null) {
             throw new IllegalStateException("A layer with "
                     + (schedule != null ? "batch renormalization" : "virtual batches")
-                    + " takes no scale and shift per sample");
+                    + " takes no gamma and beta per sample");
         }
     }
 

@@ -7,14 +7,17 @@ import java.util.Collection;
 import java.util.Objects;
 
 /**
- * The moments of a batch, channel by channel: what several devices, each with a part of a batch, tell each other so that all
- * normalize with the statistics of the whole. A plain value, which may be serialized, or sent as {@link #toArray numbers}.
+ * The moments of a batch, channel by channel: what several devices, each with a part of a batch, tell each other so
+ * that all normalize by the statistics of the whole. A plain value, which may be serialized, or sent as
+ * {@link #toArray numbers}.
  *
- * <p>NaN and infinity in a channel stay there.
+ * <p>Moments of parts are combined by the formula of Chan, Golub and LeVeque (1979): with n = a.count + b.count and δ =
+ * b.mean − a.mean, mean = a.mean + δ·b.count/n and M2 = a.M2 + b.M2 + δ²·a.count·b.count/n. NaN and infinity in a
+ * channel stay there.
  *
  * @param count how many values each channel has, N times the spatial dimensions; 0 for an empty part
- * @param mean Σx / count; 0 for an empty part
- * @param squares M2 = Σ(x − mean)²; 0 for an empty part
+ * @param mean Σx / count of each channel; 0 for an empty part
+ * @param squares M2 = Σ(x − mean)² of each channel; 0 for an empty part
  */
 public record ChannelMoments(long count, double[] mean, double[] squares) implements Serializable {
     @Serial
@@ -23,7 +26,7 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
     /**
      * Copies the arrays.
      *
-     * @throws IllegalArgumentException for a negative count, arrays of different lengths or of none
+     * @throws IllegalArgumentException for a negative count, and for arrays of different lengths or of none
      */
     public ChannelMoments {
         Objects.requireNonNull(mean, "mean");
@@ -39,17 +42,21 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
         squares = squares.clone();
     }
 
-    /** Of no values in so many channels, at least one. */
+    /**
+     * The moments of no values.
+     *
+     * @param channels how many channels they have, at least 1
+     * @throws IllegalArgumentException for no channel
+     */
     public static ChannelMoments empty(int channels) {
         return new ChannelMoments(0, new double[channels], new double[channels]);
     }
 
     /**
-     * The moments of all values of several parts, by Chan's formula (Chan, Golub, LeVeque, 1983): with n = a.count +
-     * b.count and δ = b.mean − a.mean, mean = a.mean + δ·b.count/n and M2 = a.M2 + b.M2 + δ²·a.count·b.count/n. Parts that
-     * are empty do not matter, and the order only by roundings to double; replicas that are to agree to the bit combine
-     * in the same order.
+     * The moments of all values of several parts. Parts that are empty do not matter, and the order only by roundings
+     * to double; replicas that are to agree to the bit combine in the same order.
      *
+     * @param parts the moments of each part, at least one, all of the same number of channels
      * @throws IllegalArgumentException for no part, or parts of different numbers of channels
      */
     public static ChannelMoments combine(Collection<ChannelMoments> parts) {
@@ -59,7 +66,13 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
                 .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));
     }
 
-    /** The moments of all values of two parts; see {@link #combine(Collection)}. */
+    /**
+     * The moments of all values of two parts; see {@link #combine(Collection)}.
+     *
+     * @param a the moments of one part
+     * @param b the moments of the other, of the same number of channels
+     * @throws IllegalArgumentException for parts of different numbers of channels
+     */
     public static ChannelMoments combine(ChannelMoments a, ChannelMoments b) {
         Objects.requireNonNull(a, "a");
         Objects.requireNonNull(b, "b");
@@ -79,40 +92,42 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
         return new ChannelMoments(Math.addExact(a.count, b.count), mean, squares);
     }
 
-    /** Of one channel; one of the counts is more than 0. */
+    /** The mean of all values of two parts in one channel; one of the counts is more than 0. */
     static double combinedMean(double n, double mean, double more, double meanOfMore) {
         double all = n + more;
         // From the larger part, so that an equal mean stays as it is and a small part changes it by little.
         return n >= more ? mean + (meanOfMore - mean) * (more / all) : meanOfMore + (mean - meanOfMore) * (n / all);
     }
 
-    /** Of one channel; one of the counts is more than 0. */
+    /** The M2 of all values of two parts in one channel; one of the counts is more than 0. */
     static double combinedSquares(
             double n, double mean, double squares, double more, double meanOfMore, double squaresOfMore) {
         double delta = meanOfMore - mean;
         return squares + squaresOfMore + delta * delta * (n * (more / (n + more)));
     }
 
-    /** C. */
+    /** How many channels there are, C. */
     public int channels() {
         return mean.length;
     }
 
-    /** Σx / count. */
+    /** The mean of each channel, Σx / count, as a copy. */
     @Override
     public double[] mean() {
         return mean.clone();
     }
 
-    /** M2 = Σ(x − mean)². */
+    /** M2 = Σ(x − mean)² of each channel, as a copy. */
     @Override
     public double[] squares() {
         return squares.clone();
     }
 
     /**
-     * M2 / count, the biased variance; M2 / (count − 1) for the unbiased estimate.
+     * The variance of each channel.
      *
+     * @param estimate {@link RunningVariance#BIASED} for M2 / count, {@link RunningVariance#UNBIASED} for M2 / (count −
+     *     1)
      * @throws IllegalStateException for too few values: none, or fewer than two for the unbiased estimate
      */
     public double[] variance(RunningVariance estimate) {
@@ -126,8 +141,8 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
     }
 
     /**
-     * As numbers, for transports that know nothing else: the count, then the means, then M2. A count past 2⁵³ would be
-     * rounded.
+     * The moments as numbers, for transports that know nothing else: the count, then the mean of each channel, then M2
+     * of each. A count past 2⁵³ would be rounded.
      */
     public double[] toArray() {
         double[] numbers = new double[1 + 2 * mean.length];
@@ -138,9 +153,11 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
     }
 
     /**
-     * What {@link #toArray} gave.
+     * The moments that {@link #toArray} made numbers of.
      *
-     * @throws IllegalArgumentException for an even number of elements, or a count that is no number of values
+     * @param numbers the count, then the mean of each channel, then M2 of each
+     * @throws IllegalArgumentException for an even number of elements or fewer than three, and for a count that is no
+     *     number of values
      */
     public static ChannelMoments of(double[] numbers) {
         Objects.requireNonNull(numbers, "numbers");

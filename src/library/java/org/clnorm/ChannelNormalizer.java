@@ -4,7 +4,7 @@ import java.util.Objects;
 
 /**
  * A normalization of tensors of shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) that has a γ and a β for each
- * channel. A call may bring its own, for each sample and channel, in their place.
+ * channel. A call may bring its own γ and β, for each sample and channel, in their place.
  */
 public abstract sealed class ChannelNormalizer extends Normalizer permits RunningNormalizer, GroupNorm {
     private final int channels;
@@ -18,12 +18,22 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
     void checkConditional() {}
 
     /**
-     * Normalizes x with a scale and a shift per sample in the place of the layer's γ and β, adds the residual, applies the
-     * activation. Neither γ nor β is used, also where {@code affine} has only one of the two.
+     * Normalizes x with a γ and a β per sample in the place of the layer's γ and β, adds the residual and applies the
+     * activation. Neither γ nor β of the layer is used, also where {@code affine} has only one of the two.
      *
-     * @param residual of x's shape and layout, or null for none
-     * @param affine of shape (N, C); it may be changed as soon as this returns. y may not share memory with it.
-     * @throws IllegalStateException for a layer with virtual batches or renormalization
+     * @param x the tensor to normalize, of shape (N, C, spatial...)
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual. {@link Normalizer} says when it
+     *     may be x
+     * @param affine γ and β, of shape (N, C) each, float32, either of which may be null in it; their elements may be
+     *     changed as soon as this returns. y may not share memory with them.
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where {@link Normalizer} does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException for a layer with virtual batches or renormalization, in
+     *     {@linkplain BatchNorm#evalAdapted evaluation that adapts}, and when the layer is closed or in the middle of
+     *     another call
      */
     public final void forward(Tensor x, Tensor residual, Tensor y, SampleAffine affine) {
         Objects.requireNonNull(affine, "affine");
@@ -33,12 +43,22 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
     }
 
     /**
-     * The same, to go back through it later, whatever other passes come in between.
+     * Makes a forward pass with a γ and a β per sample, as {@link #forward(Tensor, Tensor, Tensor, SampleAffine)} does,
+     * to go back through it later, whatever other passes come in between.
      *
-     * @param residual of x's shape and layout, or null for none
-     * @param affine of shape (N, C); it may be changed as soon as this returns
-     * @return what it left; to be closed
-     * @throws IllegalStateException for a layer with virtual batches or renormalization
+     * @param x the tensor to normalize, of shape (N, C, spatial...)
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @param affine γ and β, of shape (N, C) each, float32, either of which may be null in it; their elements may be
+     *     changed as soon as this returns. y may not share memory with them.
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where {@link Normalizer} does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException for a layer with virtual batches or renormalization, in
+     *     {@linkplain BatchNorm#evalAdapted evaluation that adapts}, and when the layer is closed or in the middle of
+     *     another call
      */
     public final ForwardPass record(Tensor x, Tensor residual, Tensor y, SampleAffine affine) {
         Objects.requireNonNull(affine, "affine");
@@ -48,18 +68,28 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
     }
 
     /**
-     * The gradients of the last forward pass, which had a scale and a shift per sample; those of the layer's γ and β stay
-     * as they are. The methods without {@code gradients} give only dx and dresidual then.
+     * Goes back through the last forward pass, which had a γ and a β per sample, writing their gradients and those by x
+     * and by the residual; the gradients of the layer's γ and β stay as they are. After such a pass, the methods
+     * without {@code gradients} give only dx and dresidual.
      *
-     * @param dresidual of dy's shape and layout, or null when it is not wanted
-     * @param gradients set (or added to, where the layer accumulates): of shape (N, C), each apart from all else
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @param dx where the gradient by x goes, of dy's shape and layout; it may be dy, unless dresidual is
+     * @param dresidual where the gradient by the residual goes, of dy's shape and layout; it may be dy, unless dx is;
+     *     null when it is not wanted
+     * @param gradients where the gradients by γ and β go, or are added to where the layer accumulates: of shape (N, C)
+     *     each, float32, sharing no memory with another tensor of the call; null in it for one that is not wanted
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where {@link Normalizer} does not allow it, and for a gradient of what the pass did not have: a
+     *     residual, a γ per sample or a β per sample
+     * @throws IllegalStateException without a forward pass, when it was gone back through already, when a tensor that
+     *     must be unchanged was written or closed since, and when the layer is closed or in the middle of another call
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
         Objects.requireNonNull(gradients, "gradients");
         goBack(null, dy, dx, dresidual, gradients, null);
     }
 
-    /** C. */
+    /** How many channels the layer has, C. */
     final int channels() {
         return channels;
     }

@@ -1,8 +1,9 @@
 package org.clnorm;
 
 /**
- * How an element of x, y, the residual and their gradients is stored. Statistics and parameters are float32 whatever this
- * is, and so is all arithmetic: an element is widened when it is read, and rounded to nearest even when it is written.
+ * How an element of x, y, the residual and their gradients is stored. Statistics and parameters are float32 whatever
+ * this is, and so is all arithmetic: an element is widened when it is read, and rounded to nearest even when it is
+ * written.
  */
 public enum DataType {
     /** IEEE 754 binary32. */
@@ -22,7 +23,7 @@ public enum DataType {
         this.half = half;
     }
 
-    /** The size of one element. */
+    /** The size of one element, in bytes. */
     public int bytes() {
         return bytes;
     }
@@ -30,7 +31,7 @@ public enum DataType {
     /**
      * The conversion to and from float32.
      *
-     * @throws IllegalStateException of float32 itself
+     * @throws IllegalStateException for float32 itself
      */
     public HalfFloat half() {
         if (half == null) {
@@ -39,7 +40,7 @@ public enum DataType {
         return half;
     }
 
-    /** The nearest value that an element can hold. */
+    /** The nearest value that an element of this type can hold, ties to even. */
     public float round(float value) {
         return half == null ? value : half.decode(half.encode(value));
     }

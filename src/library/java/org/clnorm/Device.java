@@ -18,12 +18,13 @@ import org.slf4j.LoggerFactory;
  * What tensors live on and layers compute on: an OpenCL device, or the CPU reference.
  *
  * <p>A device may be used by many threads. Calls return before the work is done and take effect in the order in which
- * they were made; only a download and {@link #finish} wait. Closing a device closes all that lives on it.
+ * they were made; only a download, {@link #finish} and what is said to wait do. Closing a device closes all that lives
+ * on it.
  *
- * <p>Any thread may close it, and what lives on it, at any time. The close waits for what was asked of the device before,
- * and every later call throws {@link IllegalStateException}; so does the rest of a call that asks the device for one thing
- * after another, such as the saving of a layer's state. Closing from inside of a call, as a program's own logging might,
- * waits for nothing; what is closed is released when the call is over.
+ * <p>Any thread may close a device, and what lives on it, at any time. The close waits for what was asked of the device
+ * before, and every later call throws {@link IllegalStateException}; so does the rest of a call that asks the device
+ * for one thing after another, such as the saving of a layer's state. Closing from inside of a call, as a program's own
+ * logging might, waits for nothing; what is closed is released when the call is over.
  */
 public final class Device implements AutoCloseable {
     /** The environment variable that selects a device where the program does not; see {@link #open(String)}. */
@@ -54,39 +55,40 @@ public final class Device implements AutoCloseable {
     }
 
     /**
-     * The device that the environment variable {@code CLNORM_DEVICE} selects, or else the best one across all OpenCL
-     * platforms: a GPU, then another accelerator, then a CPU. Where there is no OpenCL loader or no device, it is the
-     * CPU reference, and the log says so once.
+     * Opens the device that the environment variable {@code CLNORM_DEVICE} selects, or else the best one across all
+     * OpenCL platforms: a GPU, then another accelerator, then a CPU. Where there is no OpenCL loader or no device, it
+     * is the CPU reference, and the log says so once.
      *
-     * @throws IllegalArgumentException when the variable selects nothing; the message lists what there is
+     * @throws IllegalArgumentException when the variable, or {@code CLNORM_STRATEGY}, selects nothing; the message
+     *     lists what there is
      */
     public static Device open() {
         return builder().open();
     }
 
     /**
-     * The best device that matches a selector.
+     * Opens the best device that matches a selector.
      *
      * @param selector {@code "reference"}; a part of a platform's or device's name, such as {@code "nvidia"}; parts of
-     *     both, {@code "pocl:epyc"}; or indices as the command {@code devices} prints them, {@code "0:0"}. Case does not
-     *     matter.
+     *     both, {@code "pocl:epyc"}; or indices as the command {@code devices} prints them, {@code "0:0"}. Case does
+     *     not matter.
      * @throws IllegalArgumentException when nothing matches; the message lists what there is
      */
     public static Device open(String selector) {
         return builder().select(Objects.requireNonNull(selector, "selector")).open();
     }
 
-    /** The CPU reference: double precision in plain Java, for cross-checks and machines without OpenCL. */
+    /** Opens the CPU reference: double precision in plain Java, for cross-checks and machines without OpenCL. */
     public static Device cpuReference() {
         return new Device(new ReferenceBackend());
     }
 
-    /** A device with more to say about it than which. */
+    /** A builder of a device, for more to say about it than which it is. */
     public static Builder builder() {
         return new Builder(null, null, true);
     }
 
-    /** The devices there are, as {@link #open()} sees them, the CPU reference last. */
+    /** The devices that {@link #open()} chooses from, the CPU reference last. */
     public static List<DeviceCandidate> candidates() {
         String selector = variable(SELECTOR_VARIABLE);
         List<OpenCl.Candidate> found = OpenCl.devices();
@@ -111,7 +113,11 @@ public final class Device implements AutoCloseable {
         return candidates;
     }
 
-    /** An environment variable; null too when it is empty, which is how a script says none. */
+    /**
+     * The value of an environment variable; null where there is none or it is blank, which is how a script says none.
+     *
+     * @param name the variable's name
+     */
     public static String variable(String name) {
         Objects.requireNonNull(name, "name");
         String value = System.getenv(name);
@@ -122,7 +128,7 @@ public final class Device implements AutoCloseable {
         return REFERENCE.equalsIgnoreCase(selector);
     }
 
-    /** How to open a device. Immutable: each setter returns a new builder. */
+    /** The settings that a device is opened with. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final String selector;
         private final String strategy;
@@ -134,31 +140,39 @@ public final class Device implements AutoCloseable {
             this.kernelCache = kernelCache;
         }
 
-        /** Which device, as in {@link Device#open(String)}; null for what {@code CLNORM_DEVICE} says, or the best. */
+        /**
+         * Says which device to open.
+         *
+         * @param selector as in {@link Device#open(String)}; null for what {@code CLNORM_DEVICE} says, or else the best
+         *     device
+         */
         public Builder select(String selector) {
             return new Builder(selector, strategy, kernelCache);
         }
 
         /**
-         * The kernel strategy, by a name that the command {@code devices} prints; null for what {@code CLNORM_STRATEGY}
-         * says, or the one that fits the device.
+         * Says which kernel strategy the device uses.
+         *
+         * @param name a name that the command {@code devices} prints; null for what {@code CLNORM_STRATEGY} says, or
+         *     else the strategy that fits the device
          */
         public Builder strategy(String name) {
             return new Builder(selector, name, kernelCache);
         }
 
         /**
-         * Whether compiled kernels are kept in the user's cache folder, and taken from there; true unless it is said here
-         * or by {@code CLNORM_CACHE=off} that they are not.
+         * Says whether compiled kernels are kept in the user's cache folder, and taken from there; they are unless it
+         * is said here or by {@code CLNORM_CACHE=off} that they are not.
          */
         public Builder kernelCache(boolean use) {
             return new Builder(selector, strategy, use);
         }
 
         /**
-         * Opens it.
+         * Opens the device.
          *
-         * @throws IllegalArgumentException when nothing matches the selector or the strategy
+         * @throws IllegalArgumentException when nothing matches the selector or the strategy; the message lists what
+         *     there is
          */
         public Device open() {
             String wanted = selector != null ? selector : variable(SELECTOR_VARIABLE);
@@ -187,51 +201,91 @@ public final class Device implements AutoCloseable {
         }
     }
 
-    /** Who it is. */
+    /** What the device is, and the strategy in use. */
     public DeviceInfo info() {
         return info;
     }
 
     /**
-     * A new tensor of zeros.
+     * Makes a float32 tensor of zeros.
      *
-     * @throws IllegalArgumentException when it is larger than the device allows
+     * @param shape the tensor's dimensions
+     * @param layout how its elements lie in memory
+     * @throws IllegalArgumentException when the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
      */
     public Tensor tensor(Shape shape, Layout layout) {
         return tensor(shape, layout, DataType.FLOAT32);
     }
 
-    /** A new tensor of zeros, stored as said; see {@link #tensor(Shape, Layout)}. */
+    /**
+     * Makes a tensor of zeros.
+     *
+     * @param shape the tensor's dimensions
+     * @param layout how its elements lie in memory
+     * @param type how its elements are stored
+     * @throws IllegalArgumentException when the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
+     */
     public Tensor tensor(Shape shape, Layout layout, DataType type) {
         return filled(allocate(shape, layout, type), tensor -> tensor.fill(0));
     }
 
     /**
-     * A new tensor of the given elements, rounded to nearest even where they are stored in 16 bits.
+     * Makes a tensor of the given elements, rounded to nearest even where they are stored in 16 bits.
      *
-     * @param from in memory order of {@code layout}
-     * @throws IllegalArgumentException when the length is not that of the shape
+     * @param from the elements in memory order of {@code layout}; the array may be changed at once
+     * @param shape the tensor's dimensions
+     * @param layout how its elements lie in memory
+     * @param type how its elements are stored
+     * @throws IllegalArgumentException when the length is not that of the shape, or the tensor is larger than the
+     *     device allows
+     * @throws IllegalStateException when the device is closed
      */
     public Tensor upload(float[] from, Shape shape, Layout layout, DataType type) {
         return upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")), shape, layout, type);
     }
 
-    /** A new tensor of float32 elements; see {@link #upload(float[], Shape, Layout, DataType)}. */
+    /**
+     * Makes a float32 tensor of the given elements.
+     *
+     * @param from the elements in memory order of {@code layout}; the array may be changed at once
+     * @param shape the tensor's dimensions
+     * @param layout how its elements lie in memory
+     * @throws IllegalArgumentException when the length is not that of the shape, or the tensor is larger than the
+     *     device allows
+     * @throws IllegalStateException when the device is closed
+     */
     public Tensor upload(float[] from, Shape shape, Layout layout) {
         return upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")), shape, layout);
     }
 
     /**
-     * A new tensor of the elements that remain in a buffer.
+     * Makes a float32 tensor of the elements that remain in a buffer, direct or not.
      *
-     * @param from in memory order of {@code layout}
-     * @throws IllegalArgumentException when the length is not that of the shape
+     * @param from the elements in memory order of {@code layout}; its position stays, and it may be changed at once
+     * @param shape the tensor's dimensions
+     * @param layout how its elements lie in memory
+     * @throws IllegalArgumentException when the length is not that of the shape, or the tensor is larger than the
+     *     device allows
+     * @throws IllegalStateException when the device is closed
      */
     public Tensor upload(FloatBuffer from, Shape shape, Layout layout) {
         return upload(from, shape, layout, DataType.FLOAT32);
     }
 
-    /** A new tensor of the elements that remain in a buffer; see {@link #upload(float[], Shape, Layout, DataType)}. */
+    /**
+     * Makes a tensor of the elements that remain in a buffer, direct or not, rounded to nearest even where they are
+     * stored in 16 bits.
+     *
+     * @param from the elements in memory order of {@code layout}; its position stays, and it may be changed at once
+     * @param shape the tensor's dimensions
+     * @param layout how its elements lie in memory
+     * @param type how its elements are stored
+     * @throws IllegalArgumentException when the length is not that of the shape, or the tensor is larger than the
+     *     device allows
+     * @throws IllegalStateException when the device is closed
+     */
     public Tensor upload(FloatBuffer from, Shape shape, Layout layout, DataType type) {
         Objects.requireNonNull(from, "from");
         Objects.requireNonNull(shape, "shape");
@@ -252,35 +306,45 @@ public final class Device implements AutoCloseable {
         }
     }
 
-    /** A new vector. */
+    /**
+     * Makes a float32 tensor of one dimension.
+     *
+     * @param values its elements; their number is its dimension
+     * @throws IllegalArgumentException when the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
+     */
     public Tensor vector(float... values) {
         Objects.requireNonNull(values, "values");
         return upload(values, Shape.of(values.length), Layout.CHANNELS_FIRST);
     }
 
-    /** Waits for all that was asked for. */
+    /**
+     * Waits for all work that was asked for.
+     *
+     * @throws IllegalStateException when the device is closed
+     */
     public void finish() {
         backend().finish();
     }
 
-    /** Whether it was closed. */
+    /** Whether the device was closed. */
     public boolean isClosed() {
         return !lease.isOpen();
     }
 
-    /** Waits for its work and releases all that lives on it. Closing twice is harmless. */
+    /** Waits for the device's work and releases all that lives on it. Closing twice is harmless. */
     @Override
     public void close() {
         lease.close();
     }
 
-    /** A new tensor whose content is undefined. */
+    /** Makes a tensor whose content is undefined. */
     Tensor allocate(Shape shape, Layout layout, DataType type) {
         Objects.requireNonNull(layout, "layout");
         return Tensor.owning(this, shape, layout, memory(shape, type));
     }
 
-    /** New memory for a tensor, its content undefined. */
+    /** Makes memory for a tensor; its content is undefined. */
     Operand memory(Shape shape, DataType type) {
         Objects.requireNonNull(shape, "shape");
         Objects.requireNonNull(type, "type");
@@ -296,18 +360,22 @@ public final class Device implements AutoCloseable {
         return lease;
     }
 
-    /** Its backend, once it is sure that it may be used. */
+    /**
+     * The device's backend, once it is sure that it may be used.
+     *
+     * @throws IllegalStateException when the device is closed
+     */
     Backend backend() {
         lease.check();
         return backend;
     }
 
-    /** Its number and name, for messages. */
+    /** The device's number and name, for messages. */
     String label() {
         return "device " + number + ", " + info.name();
     }
 
-    /** Its number among the devices that this process opened, its platform and its name. */
+    /** The device's number among those that this process opened, its platform and its name. */
     @Override
     public String toString() {
         return "Device " + number + ", " + info.platform() + " / " + info.name();

@@ -3,18 +3,18 @@ package org.clnorm;
 import java.util.Objects;
 
 /**
- * Who does the work.
+ * What a device is that tensors live on and layers compute on.
  *
- * @param kind what it is
+ * @param kind the kind of device
  * @param platform the OpenCL platform's name, or a word for the reference
  * @param name the device's name
  * @param version the driver's and OpenCL's versions
- * @param maxAllocationBytes the largest single piece of memory
+ * @param maxAllocationBytes the size of the largest single piece of memory, in bytes
  * @param strategy the name of the kernel strategy in use, or a word for the reference
  */
 public record DeviceInfo(
         Kind kind, String platform, String name, String version, long maxAllocationBytes, String strategy) {
-    /** Refuses null. */
+    /** Checks that nothing is null. */
     public DeviceInfo {
         Objects.requireNonNull(kind, "kind");
         Objects.requireNonNull(platform, "platform");

@@ -30,8 +30,8 @@ final class ForwardState {
     /** Whether γ and β were per sample, and which of the two there were. */
     boolean conditional;
 
-    boolean scaled;
-    boolean shifted;
+    boolean hadGamma;
+    boolean hadBeta;
     /** The moments that the forward pass was given; null when they were its own. */
     ChannelMoments combined;
 

@@ -7,12 +7,12 @@ import java.util.Collection;
 import java.util.Objects;
 
 /**
- * What a backward pass adds up, channel by channel, dy' being dy where the activation let it through, else 0; see {@link
- * ChannelMoments}. The mean is the one that the forward pass used, the same on all devices.
+ * What a backward pass adds up, channel by channel, dy' being dy where the activation let it through, else 0; see
+ * {@link ChannelMoments}. The mean is the one that the forward pass used, the same on all devices.
  *
- * @param count how many values each channel has; 0 for an empty part
- * @param dy Σdy'
- * @param dyx Σdy'·(x − mean)
+ * @param count how many values each channel has, N times the spatial dimensions; 0 for an empty part
+ * @param dy Σdy' of each channel
+ * @param dyx Σdy'·(x − mean) of each channel
  */
 public record GradientSums(long count, double[] dy, double[] dyx) implements Serializable {
     @Serial
@@ -21,7 +21,7 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
     /**
      * Copies the arrays.
      *
-     * @throws IllegalArgumentException for a negative count, arrays of different lengths or of none
+     * @throws IllegalArgumentException for a negative count, and for arrays of different lengths or of none
      */
     public GradientSums {
         Objects.requireNonNull(dy, "dy");
@@ -37,7 +37,12 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
         dyx = dyx.clone();
     }
 
-    /** Of no values in so many channels, at least one. */
+    /**
+     * The sums over no values.
+     *
+     * @param channels how many channels they have, at least 1
+     * @throws IllegalArgumentException for no channel
+     */
     public static GradientSums empty(int channels) {
         return new GradientSums(0, new double[channels], new double[channels]);
     }
@@ -45,6 +50,7 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
     /**
      * The sums over all parts.
      *
+     * @param parts the sums over each part, at least one, all of the same number of channels
      * @throws IllegalArgumentException for no part, or parts of different numbers of channels
      */
     public static GradientSums combine(Collection<GradientSums> parts) {
@@ -54,7 +60,13 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
                 .orElseThrow(() -> new IllegalArgumentException("There must be a part to combine, but given was none"));
     }
 
-    /** The sums over both parts. */
+    /**
+     * The sums over two parts.
+     *
+     * @param a the sums over one part
+     * @param b the sums over the other, of the same number of channels
+     * @throws IllegalArgumentException for parts of different numbers of channels
+     */
     public static GradientSums combine(GradientSums a, GradientSums b) {
         Objects.requireNonNull(a, "a");
         Objects.requireNonNull(b, "b");
@@ -69,24 +81,27 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
         return new GradientSums(Math.addExact(a.count, b.count), dy, dyx);
     }
 
-    /** C. */
+    /** How many channels there are, C. */
     public int channels() {
         return dy.length;
     }
 
-    /** Σdy'. */
+    /** Σdy' of each channel, as a copy. */
     @Override
     public double[] dy() {
         return dy.clone();
     }
 
-    /** Σdy'·(x − mean). */
+    /** Σdy'·(x − mean) of each channel, as a copy. */
     @Override
     public double[] dyx() {
         return dyx.clone();
     }
 
-    /** As numbers: the count, Σdy', Σdy'·(x − mean). Those of all devices are their sums, so an all-reduce does. */
+    /**
+     * The sums as numbers: the count, then Σdy' of each channel, then Σdy'·(x − mean) of each. The numbers of the whole
+     * batch are the sums of those of all devices, so that an all-reduce makes them.
+     */
     public double[] toArray() {
         double[] numbers = new double[1 + 2 * dy.length];
         numbers[0] = count;
@@ -96,9 +111,11 @@ public record GradientSums(long count, double[] dy, double[] dyx) implements Ser
     }
 
     /**
-     * What {@link #toArray} gave, or a sum of such arrays.
+     * The sums that {@link #toArray} made numbers of, or a sum of such arrays.
      *
-     * @throws IllegalArgumentException for an even number of elements, or a count that is no number of values
+     * @param numbers the count, then Σdy' of each channel, then Σdy'·(x − mean) of each
+     * @throws IllegalArgumentException for an even number of elements or fewer than three, and for a count that is no
+     *     number of values
      */
     public static GradientSums of(double[] numbers) {
         Objects.requireNonNull(numbers, "numbers");

@@ -16,7 +16,7 @@ import org.clnorm.backend.Normalization.Statistic;
 public final class GroupNorm extends ChannelNormalizer {
     private static final Options DEFAULTS = new Options();
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final int groups;
         private final int channels;
@@ -32,32 +32,46 @@ public final class GroupNorm extends ChannelNormalizer {
             return new Builder(groups, channels, changed);
         }
 
-        /** ε, added to the variance inside the square root; 1e-5 unless said. */
+        /**
+         * Sets ε, which is added to the variance inside the square root; 1e-5 unless said.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return with(options.epsilon(epsilon));
         }
 
-        /** Whether there is a γ; yes unless said. */
-        public Builder scale(boolean scale) {
-            return with(options.scale(scale));
+        /** Says whether there is a γ; yes unless said. */
+        public Builder gamma(boolean gamma) {
+            return with(options.gamma(gamma));
         }
 
-        /** Whether there is a β; yes unless said. */
-        public Builder shift(boolean shift) {
-            return with(options.shift(shift));
+        /** Says whether there is a β; yes unless said. */
+        public Builder beta(boolean beta) {
+            return with(options.beta(beta));
         }
 
-        /** What is applied in the same pass; nothing unless said. */
+        /**
+         * Sets the activation, which is applied in the same pass; none unless said.
+         *
+         * @param activation {@link Activation#NONE} for none
+         */
         public Builder activation(Activation activation) {
             return with(options.activation(activation));
         }
 
-        /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
+        /** Says whether backward passes add to the gradients of γ and β; they overwrite them unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
             return with(options.accumulateGradients(accumulateGradients));
         }
 
-        /** A layer on a device, with γ = 1 and β = 0. */
+        /**
+         * Makes a layer with γ = 1 and β = 0.
+         *
+         * @param device the device that the layer works on
+         * @throws IllegalStateException when the device is closed
+         */
         public GroupNorm build(Device device) {
             return new GroupNorm(this, Objects.requireNonNull(device, "device"));
         }
@@ -87,8 +101,10 @@ public final class GroupNorm extends ChannelNormalizer {
     }
 
     /**
-     * A layer over so many channels in so many groups, with the field's defaults; see the setters.
+     * A builder of a layer with the field's defaults, which the setters state.
      *
+     * @param groups how many groups the channels form, at least 1
+     * @param channels how many channels the layer is for, C, a multiple of the groups
      * @throws IllegalArgumentException for fewer than one of either, or groups that do not divide the channels
      */
     public static Builder builder(int groups, int channels) {

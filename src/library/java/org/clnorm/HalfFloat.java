@@ -23,7 +23,7 @@ public enum HalfFloat {
     private static final int INFINITY = 0x7f800000;
     private static final int QUIET = 0x00400000;
 
-    /** The nearest number of this format. */
+    /** The bits of the nearest number of this format. */
     public short encode(float value) {
         return this == BINARY16 ? toBinary16(value) : toBfloat16(value);
     }
@@ -33,14 +33,22 @@ public enum HalfFloat {
         return this == BINARY16 ? fromBinary16(bits) : fromBfloat16(bits);
     }
 
-    /** {@link #encode(float)} of each, as a new array. */
+    /**
+     * The bits of the nearest number of this format to each of the values, as a new array.
+     *
+     * @param values any number of values
+     */
     public short[] encode(float[] values) {
         short[] bits = new short[Objects.requireNonNull(values, "values").length];
         encode(values, bits, values.length);
         return bits;
     }
 
-    /** {@link #decode(short)} of each, as a new array. */
+    /**
+     * The numbers that the bits stand for, as a new array.
+     *
+     * @param bits the bits of any number of numbers of this format
+     */
     public float[] decode(short[] bits) {
         float[] values = new float[Objects.requireNonNull(bits, "bits").length];
         decode(bits, values, bits.length);
@@ -48,10 +56,11 @@ public enum HalfFloat {
     }
 
     /**
-     * {@link #encode(float)} of what remains of a buffer into what remains of another, direct or not, which is not to
-     * share memory with it. Their positions stay.
+     * Encodes what remains of a buffer into what remains of another, direct or not. The positions of both stay.
      *
-     * @throws IllegalArgumentException when there remains more or less in the other, or it is read-only
+     * @param from the values
+     * @param to where their bits go; it shares no memory with {@code from}
+     * @throws IllegalArgumentException when the two have different numbers of elements left, or {@code to} is read-only
      */
     public void encode(FloatBuffer from, ShortBuffer to) {
         int count = Objects.requireNonNull(from, "from").remaining();
@@ -69,10 +78,11 @@ public enum HalfFloat {
     }
 
     /**
-     * {@link #decode(short)} of what remains of a buffer into what remains of another, direct or not, which is not to
-     * share memory with it. Their positions stay.
+     * Decodes what remains of a buffer into what remains of another, direct or not. The positions of both stay.
      *
-     * @throws IllegalArgumentException when there remains more or less in the other, or it is read-only
+     * @param from the bits of numbers of this format
+     * @param to where the numbers go; it shares no memory with {@code from}
+     * @throws IllegalArgumentException when the two have different numbers of elements left, or {@code to} is read-only
      */
     public void decode(ShortBuffer from, FloatBuffer to) {
         int count = Objects.requireNonNull(from, "from").remaining();

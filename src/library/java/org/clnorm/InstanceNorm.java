@@ -6,18 +6,19 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 
 /**
- * Instance normalization (Ulyanov et al., 2016) of tensors of shape (N, C, L), (N, C, H, W) or (N, C, D, H, W):
+ * Instance normalization (Ulyanov, Vedaldi and Lempitsky, 2016) of tensors of shape (N, C, L), (N, C, H, W) or (N, C,
+ * D, H, W):
  *
  * <pre>y = act(γ·(x − mean)/√(variance + ε) + β + residual)</pre>
  *
- * with one mean and variance for each sample and channel, over the spatial dimensions, and one γ and β per channel. It
- * may keep running statistics, the average of those over the samples, which then normalize in evaluation mode, also
- * tensors of shape (N, C); else evaluation is the same as training.
+ * with one mean and variance for each sample and channel, over the spatial dimensions, and one γ and β per channel. A
+ * layer may keep running statistics, the average of those over the samples, which then normalize in evaluation mode,
+ * also tensors of shape (N, C); otherwise evaluation is the same as training.
  */
 public final class InstanceNorm extends RunningNormalizer {
     private static final Options DEFAULTS = new Options();
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final int channels;
         private final Options options;
@@ -31,50 +32,74 @@ public final class InstanceNorm extends RunningNormalizer {
             return new Builder(channels, changed);
         }
 
-        /** ε, added to the variance inside the square root; 1e-5 unless said. */
+        /**
+         * Sets ε, which is added to the variance inside the square root; 1e-5 unless said.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return with(options.epsilon(epsilon));
         }
 
-        /** Whether there is a γ; yes unless said (PyTorch has neither γ nor β unless {@code affine} is said). */
-        public Builder scale(boolean scale) {
-            return with(options.scale(scale));
+        /** Says whether there is a γ; yes unless said (PyTorch has neither γ nor β unless {@code affine} is said). */
+        public Builder gamma(boolean gamma) {
+            return with(options.gamma(gamma));
         }
 
-        /** Whether there is a β; yes unless said. */
-        public Builder shift(boolean shift) {
-            return with(options.shift(shift));
+        /** Says whether there is a β; yes unless said. */
+        public Builder beta(boolean beta) {
+            return with(options.beta(beta));
         }
 
-        /** What is applied in the same pass; nothing unless said. */
+        /**
+         * Sets the activation, which is applied in the same pass; none unless said.
+         *
+         * @param activation {@link Activation#NONE} for none
+         */
         public Builder activation(Activation activation) {
             return with(options.activation(activation));
         }
 
         /**
-         * How a batch enters the running statistics; none are kept unless said. {@code exponential(0.1)} is PyTorch's
-         * {@code track_running_stats}.
+         * Says how a batch enters the running statistics; none are kept unless said. {@code exponential(0.1)} is
+         * PyTorch's {@code track_running_stats}.
+         *
+         * @param runningAverage {@link RunningAverage#none} for a layer without running statistics
          */
         public Builder runningAverage(RunningAverage runningAverage) {
             return with(options.runningAverage(runningAverage));
         }
 
-        /** Which variance enters the running variance; the unbiased one unless said. */
+        /**
+         * Says which variance enters the running variance; the unbiased one unless said.
+         *
+         * @param runningVariance the estimate of the variance
+         */
         public Builder runningVariance(RunningVariance runningVariance) {
             return with(options.runningVariance(runningVariance));
         }
 
-        /** What NaN and infinite statistics do; they propagate unless said. */
+        /**
+         * Says what NaN and infinite statistics do; they propagate unless said.
+         *
+         * @param nonFinite the policy
+         */
         public Builder nonFinite(NonFinitePolicy nonFinite) {
             return with(options.nonFinite(nonFinite));
         }
 
-        /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
+        /** Says whether backward passes add to the gradients of γ and β; they overwrite them unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
             return with(options.accumulateGradients(accumulateGradients));
         }
 
-        /** A layer in training mode on a device, with γ = 1, β = 0, and any running mean 0 and running variance 1. */
+        /**
+         * Makes a layer in training mode, with γ = 1, β = 0, and any running mean 0 and running variance 1.
+         *
+         * @param device the device that the layer works on
+         * @throws IllegalStateException when the device is closed
+         */
         public InstanceNorm build(Device device) {
             return new InstanceNorm(this, Objects.requireNonNull(device, "device"));
         }
@@ -98,8 +123,9 @@ public final class InstanceNorm extends RunningNormalizer {
     }
 
     /**
-     * A layer over so many channels, without running statistics; see the setters.
+     * A builder of a layer without running statistics and with the field's defaults, which the setters state.
      *
+     * @param channels how many channels the layer is for, C, at least 1
      * @throws IllegalArgumentException for fewer than one
      */
     public static Builder builder(int channels) {

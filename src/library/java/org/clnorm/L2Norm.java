@@ -10,14 +10,14 @@ import org.clnorm.backend.Normalization.Statistic;
  *
  * <pre>y = x/max(‖x‖, ε) + residual</pre>
  *
- * A row is the last dimensions in the order of memory, and ‖x‖ its Euclidean length; see {@link LayerNorm} on rows. There
- * are no parameters, and training and evaluation are the same.
+ * A row is the last dimensions in the order of memory, and ‖x‖ its Euclidean length; see {@link LayerNorm} on rows.
+ * There are no parameters, and training and evaluation are the same.
  */
 public final class L2Norm extends Normalizer {
     private static final Options DEFAULTS =
-            new Options().scale(false).shift(false).epsilon(1e-12);
+            new Options().gamma(false).beta(false).epsilon(1e-12);
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final int dimensions;
         private final Options options;
@@ -28,8 +28,9 @@ public final class L2Norm extends Normalizer {
         }
 
         /**
-         * How many dimensions a row has, the last ones in the order of memory; 1 unless said.
+         * Says how many dimensions a row has, the last ones in the order of memory; 1 unless said.
          *
+         * @param dimensions 1 to 5
          * @throws IllegalArgumentException for fewer than 1 or more than 5
          */
         public Builder dimensions(int dimensions) {
@@ -39,12 +40,22 @@ public final class L2Norm extends Normalizer {
             return new Builder(dimensions, options);
         }
 
-        /** ε, the least that is divided by; 1e-12 unless said. */
+        /**
+         * Sets ε, the least number that is divided by; 1e-12 unless said.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return new Builder(dimensions, options.epsilon(epsilon));
         }
 
-        /** A layer on a device. */
+        /**
+         * Makes a layer.
+         *
+         * @param device the device that the layer works on
+         * @throws IllegalStateException when the device is closed
+         */
         public L2Norm build(Device device) {
             return new L2Norm(this, Objects.requireNonNull(device, "device"));
         }
@@ -70,7 +81,7 @@ public final class L2Norm extends Normalizer {
         return new L2Norm(builder, device());
     }
 
-    /** A layer over rows of one dimension; see the setters. */
+    /** A builder of a layer over rows of one dimension, with the defaults that the setters state. */
     public static Builder builder() {
         return new Builder(1, DEFAULTS);
     }

@@ -6,12 +6,12 @@ import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /**
- * What a program keeps of a layer: its parameters, its running statistics, and the state that is made of them and goes to
- * files. All are on the layer's device and are the layer's: it alone closes them.
+ * What a layer keeps from one call to the next: its parameters, its running statistics, and the state that is made of
+ * them and goes to files. All of them are on the layer's device and belong to the layer, which alone closes them.
  *
- * <p>A layer is for one call at a time: one that comes in the middle of another, from another thread, throws {@link
- * IllegalStateException} and does nothing. Any thread may {@link #close} it: the call that is in is waited for, and those
- * that come later throw the same.
+ * <p>A layer is for one call at a time: a call that comes in the middle of another, such as from another thread, throws
+ * {@link IllegalStateException} and does nothing. Any thread may {@link #close} a layer: the call that is under way is
+ * waited for, and every call that comes later throws {@link IllegalStateException}.
  */
 public abstract sealed class Layer implements AutoCloseable permits Normalizer {
     private final Options options;
@@ -23,10 +23,13 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
     private final Running running;
 
     /**
-     * A layer with γ = 1 and β = 0.
+     * Makes a layer with γ = 1 and β = 0.
      *
-     * @param affine of γ and β, as far as the options have them, and of running statistics, likewise
-     * @param what it is, for messages
+     * @param device the device that the layer works on
+     * @param options the settings that the builder gathered
+     * @param affine the shape of γ and β, as far as the options have them, and of the running statistics, as far as
+     *     these are tracked; null for a layer that has none of them
+     * @param what what the layer is, for messages
      */
     Layer(Device device, Options options, Shape affine, String what) {
         this.what = what;
@@ -34,8 +37,8 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         this.options = options;
         this.own = new Belongings(this, device, options, what);
         try {
-            this.gamma = options.scale ? own.parameter("weight", affine) : null;
-            this.beta = options.shift ? own.parameter("bias", affine) : null;
+            this.gamma = options.gamma ? own.parameter("weight", affine) : null;
+            this.beta = options.beta ? own.parameter("bias", affine) : null;
             this.running = options.runningAverage.isTracked() ? own.running(affine) : null;
             initialize();
         } catch (RuntimeException e) {
@@ -44,24 +47,36 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         }
     }
 
-    /** The device it works on. */
+    /** The device that the layer works on. */
     public final Device device() {
         return device;
     }
 
-    /** γ, if the layer has it: PyTorch's {@code weight}. */
+    /**
+     * γ, if the layer has it; {@code weight} in a {@link StateDict}.
+     *
+     * @throws IllegalStateException when the layer is closed
+     */
     public final Optional<Parameter> gamma() {
         checkOpen();
         return Optional.ofNullable(gamma);
     }
 
-    /** β, if the layer has it: PyTorch's {@code bias}. */
+    /**
+     * β, if the layer has it; {@code bias} in a {@link StateDict}.
+     *
+     * @throws IllegalStateException when the layer is closed
+     */
     public final Optional<Parameter> beta() {
         checkOpen();
         return Optional.ofNullable(beta);
     }
 
-    /** What an optimizer updates: γ and β, those that there are, frozen or not. */
+    /**
+     * The parameters that an optimizer updates: γ and β, those that the layer has, frozen or not.
+     *
+     * @throws IllegalStateException when the layer is closed
+     */
     public final List<Parameter> parameters() {
         checkOpen();
         return parameterStream().toList();
@@ -72,33 +87,43 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
     }
 
     /**
-     * γ, β, the running statistics and the number of batches in them, those that there are: {@code weight}, {@code
-     * bias}, {@code running_mean}, {@code running_var} and {@code num_batches_tracked}. Waits for the device.
+     * The layer's state as it is now, under PyTorch's names: γ as {@code weight}, β as {@code bias}, the running
+     * statistics as {@code running_mean} and {@code running_var}, and the number of batches in them as
+     * {@code num_batches_tracked}, those that the layer has. Waits for the device.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final StateDict stateDict() {
         return answer(() -> state().save());
     }
 
     /**
-     * Sets what {@link #stateDict} gives, by name. The state of a layer with the same options gives its outputs, bit for
-     * bit. With {@code num_batches_tracked}, every channel's running statistics count as of that many batches (also a
-     * channel that sat some out, under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without, counts stay as they are.
-     * Arrays may be of any floating-point type, float64 being rounded to float32, and have more or fewer dimensions of 1,
-     * such as (1, C, 1, 1), which the log then says; the count may be of any type that holds a whole number. Gradients
-     * stay, and {@link Normalizer#backward(Tensor)} needs another forward pass.
+     * Sets the layer's arrays from a state such as {@link #stateDict} gives, by name. A layer with the options of the
+     * one whose state it was then gives the same outputs, bit for bit. With {@code num_batches_tracked}, the running
+     * statistics of every channel count as those of that many batches (also of a channel that sat some out, under
+     * {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}); without it, the counts stay as they are. Gradients stay too. No
+     * forward pass from before can be gone back through afterwards, recorded ones included.
      *
+     * @param state one array for each name that {@link #stateDict} has, {@code num_batches_tracked} being optional, and
+     *     no other. Arrays may be of any floating-point type, float64 being rounded to float32, and may have more or
+     *     fewer dimensions of size 1 than the layer's, such as (1, C, 1, 1) for (C), which the log then says; the count
+     *     may be of any type that holds a whole number.
      * @throws IllegalArgumentException when a name is missing or unexpected, or an array has another shape or type; the
      *     message lists all that is wrong, and nothing was changed
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void loadState(StateDict state) {
         answer(() -> load(state, true));
     }
 
     /**
-     * The same for the names that the layer and the state have in common.
+     * Sets the layer's arrays as {@link #loadState} does, but only those whose names the layer and the state have in
+     * common.
      *
-     * @return the names that they do not
-     * @throws IllegalArgumentException when an array has another shape or type; nothing was changed
+     * @param state arrays by name, as {@link #loadState} takes them; any may be missing, and others are ignored
+     * @return the names that only the layer or only the state has
+     * @throws IllegalArgumentException when an array that both have is of another shape or type; nothing was changed
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final StateDict.Difference loadStateLeniently(StateDict state) {
         return answer(() -> load(state, false));
@@ -118,7 +143,13 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         return new LayerState(parameterStream().toList(), running, running == null ? 0 : running.batches());
     }
 
-    /** Sets γ = 1, β = 0, their gradients 0, running mean 0, running variance 1, and no batch tracked. */
+    /**
+     * Sets γ = 1, β = 0, their gradients to 0, the running mean to 0, the running variance to 1 and the number of
+     * batches to 0. The mode stays. No forward pass from before can be gone back through afterwards, recorded ones
+     * included.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
     public final void reset() {
         alone(() -> {
             initialize();
@@ -140,12 +171,12 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         }
     }
 
-    /** How it was built. */
+    /** The settings that the layer was built with. */
     final Options options() {
         return options;
     }
 
-    /** What is done with what is not finite. */
+    /** What the layer does about statistics that are not finite. */
     final NonFinitePolicy nonFinite() {
         return options.nonFinite;
     }
@@ -155,44 +186,57 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         return running;
     }
 
-    /** What it owns, and the way in to it. */
+    /** All that the layer owns on its device, and the way in to it. */
     final Belongings own() {
         return own;
     }
 
-    /** In which mode it is, in a word. */
+    /** The mode that the layer is in, in a word. */
     abstract String mode();
 
     /**
-     * Closes the parameters and statistics too, once the call is over that is using them. Closing twice is harmless. From
-     * inside of a call, such as by a renormalization's schedule, it waits for nothing, and the call goes on to its end.
+     * Closes the layer with its parameters and statistics, once the call that is using them is over. Closing twice is
+     * harmless. From inside of a call, such as by the schedule of a renormalization, it waits for nothing, and the call
+     * goes on to its end.
      */
     @Override
     public final void close() {
         own.lease().close();
     }
 
-    /** Whether it and its device are. */
+    /** Whether neither the layer nor its device is closed. */
     final boolean isOpen() {
         return own.lease().isOpen() && !device.isClosed();
     }
 
-    /** @throws IllegalStateException when closed */
+    /**
+     * Refuses to go on with a layer that is closed.
+     *
+     * @throws IllegalStateException when the layer is closed
+     */
     final void checkOpen() {
         own.lease().check();
     }
 
-    /** Makes a call that uses what the layer has, alone. */
+    /**
+     * Makes a call that uses what the layer has, while no other call does.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
     final void alone(Runnable call) {
         own.alone(call);
     }
 
-    /** The same, of a call that returns something. */
+    /**
+     * Makes a call as {@link #alone} does, and returns what it returns.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
     final <T> T answer(Supplier<T> call) {
         return own.answer(call);
     }
 
-    /** What it is, in which mode and where. */
+    /** What the layer is, its mode, and its device. */
     @Override
     public final String toString() {
         return what + ", " + (isOpen() ? mode() : "closed") + ", on " + device.label();

@@ -11,13 +11,14 @@ import org.clnorm.backend.Normalization.Statistic;
  * <pre>y = act(γ·(x − mean)/√(variance + ε) + β + residual)</pre>
  *
  * with one mean and variance for each row, that is over the last dimensions in the order of memory, and one γ and β for
- * each element of a row. A channels-last tensor of shape (N, C, H, W) lies as (N, H, W, C), so that the one dimension (C)
- * normalizes over the channels of each pixel. All dimensions may be those of a row. Training and evaluation are the same.
+ * each element of a row. A channels-last tensor of shape (N, C, H, W) lies as (N, H, W, C), so that the one dimension
+ * (C) normalizes over the channels of each pixel. All dimensions may be those of a row. Training and evaluation are the
+ * same.
  */
 public final class LayerNorm extends Normalizer {
     private static final Options DEFAULTS = new Options();
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final RowShape row;
         private final Options options;
@@ -31,32 +32,46 @@ public final class LayerNorm extends Normalizer {
             return new Builder(row, changed);
         }
 
-        /** ε, added to the variance inside the square root; 1e-5 unless said. */
+        /**
+         * Sets ε, which is added to the variance inside the square root; 1e-5 unless said.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return with(options.epsilon(epsilon));
         }
 
-        /** Whether there is a γ; yes unless said. */
-        public Builder scale(boolean scale) {
-            return with(options.scale(scale));
+        /** Says whether there is a γ; yes unless said. */
+        public Builder gamma(boolean gamma) {
+            return with(options.gamma(gamma));
         }
 
-        /** Whether there is a β; yes unless said. */
-        public Builder shift(boolean shift) {
-            return with(options.shift(shift));
+        /** Says whether there is a β; yes unless said. */
+        public Builder beta(boolean beta) {
+            return with(options.beta(beta));
         }
 
-        /** What is applied in the same pass; nothing unless said. */
+        /**
+         * Sets the activation, which is applied in the same pass; none unless said.
+         *
+         * @param activation {@link Activation#NONE} for none
+         */
         public Builder activation(Activation activation) {
             return with(options.activation(activation));
         }
 
-        /** Whether backward passes add to the gradients of γ and β; they overwrite unless said. */
+        /** Says whether backward passes add to the gradients of γ and β; they overwrite them unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
             return with(options.accumulateGradients(accumulateGradients));
         }
 
-        /** A layer on a device, with γ = 1 and β = 0. */
+        /**
+         * Makes a layer with γ = 1 and β = 0.
+         *
+         * @param device the device that the layer works on
+         * @throws IllegalStateException when the device is closed
+         */
         public LayerNorm build(Device device) {
             return new LayerNorm(this, Objects.requireNonNull(device, "device"));
         }
@@ -79,9 +94,10 @@ public final class LayerNorm extends Normalizer {
     }
 
     /**
-     * A layer over rows of these dimensions, with the field's defaults; see the setters.
+     * A builder of a layer with the field's defaults, which the setters state.
      *
-     * @param normalizedDimensions in the order of memory; γ and β are of this shape
+     * @param normalizedDimensions the dimensions of a row, in the order of memory: 1 to 5 numbers, each at least 1; γ
+     *     and β are of this shape
      * @throws IllegalArgumentException for none or more than five, or one below 1
      */
     public static Builder builder(long... normalizedDimensions) {
@@ -90,16 +106,21 @@ public final class LayerNorm extends Normalizer {
     }
 
     /**
-     * The mean of each row of the last forward pass over elements, of shape (rows). The next pass overwrites it; one over
-     * another shape or layout closes it.
+     * The saved mean: that of each row of the last forward pass over a non-empty x, of shape (rows). It is the layer's
+     * own tensor; the next pass overwrites it, and one over another shape or layout closes it.
      *
-     * @throws IllegalStateException before there was one
+     * @throws IllegalStateException before there was such a pass, and when the layer is closed
      */
     public Tensor savedMean() {
         return shownMean();
     }
 
-    /** 1/√(variance + ε) of each row; see {@link #savedMean}. */
+    /**
+     * The saved inverse standard deviation, 1/√(variance + ε), of each row of the last forward pass over a non-empty x,
+     * of shape (rows). It is the layer's own tensor, and holds as long as {@link #savedMean} does.
+     *
+     * @throws IllegalStateException before there was such a pass, and when the layer is closed
+     */
     public Tensor savedInverseStandardDeviation() {
         return shownInvstd();
     }

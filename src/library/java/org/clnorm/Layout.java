@@ -2,7 +2,9 @@ package org.clnorm;
 
 import java.util.Objects;
 
-/** How the elements of a tensor of {@link Shape} (N, C, spatial...) lie in memory. A vector is the same in both. */
+/**
+ * How the elements of a tensor of {@link Shape} (N, C, spatial...) lie in memory. A vector is the same in both layouts.
+ */
 public enum Layout {
     /** N, C, spatial from slowest to fastest: PyTorch's default, NCHW. */
     CHANNELS_FIRST("channels-first"),
@@ -15,7 +17,11 @@ public enum Layout {
         this.label = label;
     }
 
-    /** The dimensions of {@code shape} in memory order, slowest first. */
+    /**
+     * The dimensions of a shape in the order of memory, slowest first.
+     *
+     * @param shape the logical dimensions
+     */
     public long[] memoryOrder(Shape shape) {
         Objects.requireNonNull(shape, "shape");
         long[] d = shape.toArray();
@@ -27,7 +33,12 @@ public enum Layout {
         return d;
     }
 
-    /** The logical shape of an array whose dimensions in memory are {@code dimensions}, slowest first. */
+    /**
+     * The logical shape of an array whose dimensions are known in the order of memory.
+     *
+     * @param dimensions the dimensions in the order of memory, slowest first
+     * @throws IllegalArgumentException for dimensions that {@link Shape#of} refuses
+     */
     public Shape fromMemoryOrder(long... dimensions) {
         Objects.requireNonNull(dimensions, "dimensions");
         long[] d = dimensions.clone();

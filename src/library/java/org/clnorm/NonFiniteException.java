@@ -4,7 +4,13 @@ package org.clnorm;
 public final class NonFiniteException extends ArithmeticException {
     private final int channel;
 
-    /** @param channel the first channel whose batch statistics are not finite */
+    /**
+     * Says which statistics are not finite.
+     *
+     * @param channel the first channel whose batch statistics are not finite, from 0
+     * @param mean the channel's mean
+     * @param variance the channel's variance
+     */
     public NonFiniteException(int channel, double mean, double variance) {
         super("The batch statistics of channel " + channel + " are not finite"
                 + (isPastFloats(mean, variance) ? " as float32, in which they are kept" : "") + " (mean " + mean
@@ -18,7 +24,7 @@ public final class NonFiniteException extends ArithmeticException {
         return Double.isFinite(mean) && Double.isFinite(variance);
     }
 
-    /** The first channel whose batch statistics are not finite. */
+    /** The first channel whose batch statistics are not finite, from 0. */
     public int channel() {
         return channel;
     }

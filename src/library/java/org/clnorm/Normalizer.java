@@ -9,45 +9,52 @@ import org.clnorm.backend.Normalization;
  *
  * <pre>y = act(γ·x̂ + β + residual)</pre>
  *
- * where x̂ is x with each group of its elements normalized; the layers differ in what a group is and by what it is divided.
+ * where x̂ is x with each group of its elements normalized; the layers differ in what a group is and by what it is
+ * divided.
  *
- * <p>{@link #backward} is of the last {@link #forward} and needs that x (and y, where there were both a residual and an
- * activation; and γ and β, where they go by the element of a row) to be unchanged; it says so when they are not. {@link
- * #record(Tensor, Tensor)} is for several forward passes under way at once. The caller owns every tensor that it gives or
- * gets. Calls do not wait for the device, except under {@link NonFinitePolicy#THROW}.
+ * <p>A backward pass with {@link #backward} goes back through the last {@link #forward}. It needs that pass's x to be
+ * unchanged, and says so when it is not; y too, where there were both a residual and an activation; and γ and β, where
+ * each element of a row has its own. {@link #record(Tensor, Tensor)} is for several forward passes under way at once.
  *
- * <p>In place: y may be x where running statistics are used (there is no backward pass then) and may be the residual
- * always; dx or dresidual may be dy. Any other overlap is refused.
+ * <p>All tensors of a call are on the layer's device. x, y, the residual and their gradients may each be of any
+ * {@link DataType}; γ, β and their gradients are float32. The caller owns every tensor that it gives or gets. Calls do
+ * not wait for the device, except under {@link NonFinitePolicy#THROW} and where it is said.
+ *
+ * <p>In place: y may be x in evaluation with running statistics (there is no backward pass then) and may be the
+ * residual always; dx or dresidual may be dy. Any other overlap is refused.
  *
  * <p>Freezing is three switches, each on its own: {@link Parameter#freeze} of γ or β ends the computation of its
- * gradient; {@link RunningNormalizer#trackRunning} says whether batches enter the running statistics; {@link #train} and
- * {@link #eval} say which statistics normalize. A layer that is to be as it is for good has all three.
+ * gradient; {@link RunningNormalizer#trackRunning} says whether batches enter the running statistics; {@link #train}
+ * and {@link #eval} say which statistics normalize. A layer that is to be as it is for good has all three.
  */
 public abstract sealed class Normalizer extends Layer
         permits ChannelNormalizer, LayerNorm, RmsNorm, WeightNorm, L2Norm {
     private final PassRunner passes;
 
     /**
-     * A layer in training mode.
+     * Makes a layer in training mode.
      *
-     * @param affine of γ and β, as far as the options have them, and of running statistics, likewise
-     * @param what it is, for messages
+     * @param device the device that the layer works on
+     * @param options the settings that the builder gathered
+     * @param affine the shape of γ and β, as far as the options have them, and of the running statistics, as far as
+     *     these are tracked; null for a layer that has none of them
+     * @param what what the layer is, for messages
      */
     Normalizer(Device device, Options options, Shape affine, String what) {
         super(device, options, affine, what);
         this.passes = new PassRunner(this);
     }
 
-    /** What a pass over x's own statistics is. The same object for the same pass. */
+    /** The normalization of a pass over x's own statistics; the same object for the same pass. */
     abstract Normalization normalization(Shape shape, boolean perSample);
 
-    /** Another layer of the same kind and settings on the same device, as it is when it is new. */
+    /** A new layer of the same kind and settings on the same device. */
     abstract Normalizer twin();
 
     /** Refuses an x that the layer is not for. */
     abstract void checkShape(Tensor x);
 
-    /** Refuses an x that has too few values for statistics of its own(). */
+    /** Refuses an x that has too few values for statistics of its own. */
     void checkCount(Shape shape) {}
 
     /** ε, as the builder has it. */
@@ -55,21 +62,22 @@ public abstract sealed class Normalizer extends Layer
         return options().epsilon;
     }
 
-    /** What is applied in the same pass. */
+    /** The activation that is applied in the same pass. */
     public final Activation activation() {
         return options().activation;
     }
 
     /**
-     * Does once what a first pass over such x does and later ones need not, so that none waits for a compiler: in training
-     * what a forward pass and its backward pass need, in evaluation what a forward pass does. The layer stays as it is; for
-     * as long as this takes, there are a layer and tensors like those of such a pass beside it.
+     * Does once what a first pass over such an x does and later ones need not, so that none waits for a compiler: in
+     * training what a forward pass and its backward pass need, in evaluation what a forward pass does. The layer stays
+     * as it is; for as long as this takes, there are a second layer and tensors like those of such a pass beside it.
      *
-     * @param shape of x
-     * @param layout of x
-     * @param type of x, y and their gradients
-     * @param residual whether there is a residual too
-     * @throws IllegalArgumentException for a shape that a forward pass would refuse
+     * @param shape the shape of x
+     * @param layout the layout of x
+     * @param type the type of x, y, their gradients and the residual
+     * @param residual whether there is a residual
+     * @throws IllegalArgumentException for a shape that a forward pass would refuse, or that the device has no room for
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void prepare(Shape shape, Layout layout, DataType type, boolean residual) {
         Objects.requireNonNull(shape, "shape");
@@ -92,12 +100,24 @@ public abstract sealed class Normalizer extends Layer
         });
     }
 
-    /** The same for float32 and no residual. */
+    /**
+     * Prepares for passes over float32 tensors without a residual; see
+     * {@link #prepare(Shape, Layout, DataType, boolean)}.
+     *
+     * @param shape the shape of x
+     * @param layout the layout of x
+     * @throws IllegalArgumentException for a shape that a forward pass would refuse, or that the device has no room for
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
     public final void prepare(Shape shape, Layout layout) {
         prepare(shape, layout, DataType.FLOAT32, false);
     }
 
-    /** Normalizes with the statistics of what it is given from now on. */
+    /**
+     * Switches to training mode: from now on a forward pass normalizes by the statistics of what it is given.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
     public final void train() {
         alone(() -> {
             passes.training = true;
@@ -106,14 +126,20 @@ public abstract sealed class Normalizer extends Layer
     }
 
     /**
-     * Normalizes with the running statistics from now on; where none are kept, with the statistics of what it is given, as
-     * in training.
+     * Switches to evaluation mode: from now on a forward pass normalizes by the running statistics; where none are
+     * kept, by the statistics of what it is given, as in training.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void eval() {
         adapt(0);
     }
 
-    /** Evaluation with the batch's own statistics at that weight. */
+    /**
+     * Switches to evaluation by the running statistics with the batch's own mixed in.
+     *
+     * @param weight the weight of the batch's own, from 0 to 1
+     */
     final void adapt(double weight) {
         alone(() -> {
             passes.training = false;
@@ -122,9 +148,11 @@ public abstract sealed class Normalizer extends Layer
     }
 
     /**
-     * From now on in training, with the moments of every batch going to an observer, and none into the running statistics.
+     * Switches to training mode, with the moments of every batch going to an observer, and none into the running
+     * statistics.
      *
-     * @return what ends this, and sets the mode back; it works whatever has become of the layer
+     * @return what ends this and sets the mode back; it works whatever has become of the layer
+     * @throws IllegalStateException when the layer is observed already
      */
     final Runnable observe(Consumer<ChannelMoments> to) {
         return answer(() -> {
@@ -144,19 +172,20 @@ public abstract sealed class Normalizer extends Layer
         });
     }
 
-    /** Whether it is in training mode. */
+    /** Whether the layer is in training mode. */
     public final boolean isTraining() {
         return passes.training;
     }
 
     /**
-     * Normalizes.
+     * Normalizes x into a new tensor, without a residual.
      *
-     * @param x of a shape that the layer is for
-     * @return y, of x's shape and layout; the caller closes it
-     * @throws IllegalArgumentException for a tensor of a wrong shape or another device, and for one that has too few values
+     * @param x the tensor to normalize, of a shape that the layer is for
+     * @return y, of x's shape, layout and type; the caller closes it
+     * @throws IllegalArgumentException for an x of a wrong shape or on another device, and for one with too few values
      *     for statistics of its own
-     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final Tensor forward(Tensor x) {
         own().enter();
@@ -175,46 +204,89 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** Normalizes x into y; see {@link #forward(Tensor)} and the class comment on in-place use. */
+    /**
+     * Normalizes x into y, without a residual.
+     *
+     * @param x the tensor to normalize, of a shape that the layer is for
+     * @param y where the output goes, of x's shape and layout; the class comment says when it may be x
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where the class comment does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
     public final void forward(Tensor x, Tensor y) {
         forward(x, null, y);
     }
 
     /**
-     * Normalizes x, adds the residual, applies the activation, all in one pass, into y.
+     * Normalizes x, adds the residual and applies the activation, all in one pass, into y.
      *
-     * @param residual of x's shape and layout, or null for none
+     * @param x the tensor to normalize, of a shape that the layer is for
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual, and the class comment says when
+     *     it may be x
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where the class comment does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void forward(Tensor x, Tensor residual, Tensor y) {
         normalize(x, residual, y, null, null);
     }
 
     /**
-     * A forward pass whose backward pass may come after other forward passes: any number may be under way, in any order,
-     * over any shapes. The layer's own {@link #forward} and {@link #backward} are apart from all of them.
+     * Makes a forward pass, without a residual, whose backward pass may come after other forward passes: any number may
+     * be under way, in any order, over any shapes. The layer's own {@link #forward} and {@link #backward} are apart
+     * from all of them.
      *
-     * @return what it left, to go back through it; to be closed
+     * @param x the tensor to normalize, of a shape that the layer is for
+     * @param y where the output goes, of x's shape and layout
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where the class comment does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final ForwardPass record(Tensor x, Tensor y) {
         return record(x, null, y);
     }
 
     /**
-     * The same with a residual.
+     * Makes a forward pass with a residual whose backward pass may come after other forward passes; see
+     * {@link #record(Tensor, Tensor)}.
      *
-     * @param residual of x's shape and layout, or null for none
+     * @param x the tensor to normalize, of a shape that the layer is for
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where the class comment does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final ForwardPass record(Tensor x, Tensor residual, Tensor y) {
         return keep(x, residual, y, null, null, true);
     }
 
     /**
-     * A forward pass over a batch that was gone over before, whose output was not kept: the same as {@link #record(Tensor,
-     * Tensor, Tensor)}, but the batch does not enter the running statistics a second time.
+     * Makes a forward pass over a batch that was gone over before, whose output was not kept. It is as
+     * {@link #record(Tensor, Tensor, Tensor)}, but the batch does not enter the running statistics a second time.
      *
-     * @param residual of x's shape and layout, or null for none
-     * @throws IllegalStateException for a layer with batch renormalization, whose output depends on the running statistics
-     *     as they were the first time
+     * @param x the tensor to normalize, of a shape that the layer is for; that of the first pass, with the same
+     *     elements
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where the class comment does not allow it, and for an x with too few values for statistics of
+     *     its own
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of x are not finite
+     * @throws IllegalStateException for a layer with batch renormalization, whose output depends on the running
+     *     statistics as they were the first time, and when the layer is closed or in the middle of another call
      */
     public final ForwardPass recompute(Tensor x, Tensor residual, Tensor y) {
         checkRecomputable();
@@ -224,7 +296,7 @@ public abstract sealed class Normalizer extends Layer
     /** Refuses where a second pass over a batch gives other results than the first. */
     void checkRecomputable() {}
 
-    /** A forward pass that is kept; see {@link PassRunner#forward}. */
+    /** Makes a forward pass that is kept; see {@link PassRunner#forward}. */
     final ForwardPass keep(
             Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given, boolean counts) {
         own().enter();
@@ -235,7 +307,7 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** A forward pass, the last one; see {@link PassRunner#forward}. */
+    /** Makes a forward pass that is the layer's last one; see {@link PassRunner#forward}. */
     final void normalize(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
         own().enter();
         try {
@@ -245,32 +317,36 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** The moments of each channel of x, which has been checked; waits. */
+    /** The moments of each channel of x, which was checked before. Waits for the device. */
     final ChannelMoments momentsOf(Tensor x) {
         return passes.moments(x);
     }
 
     /**
-     * The gradients of the last forward pass: sets (or adds to) those of γ and β, except of one that is frozen, and returns
-     * that of x.
+     * Goes back through the last forward pass: sets the gradients of γ and β (or adds to them, where the layer
+     * accumulates), except of one that is frozen, and returns the gradient by x. Statistics that were given, as in
+     * evaluation, count as constants.
      *
-     * <p>A forward pass is gone back through once, unless {@link #retainForward} says otherwise. Gradients are numbers and no
-     * functions: there are no gradients of gradients.
+     * <p>A forward pass is gone back through once, unless {@link #retainForward} says otherwise. Gradients are numbers
+     * and no functions: there are no gradients of gradients.
      *
      * @param dy the gradient of the loss by y, of y's shape and layout
-     * @return dx, of the same shape and layout; the caller closes it
-     * @throws IllegalStateException without a forward pass, when that was gone back through already, or when x was written
-     *     since
+     * @return dx, of dy's shape and layout and of x's type; the caller closes it
+     * @throws IllegalArgumentException for a dy of another shape or layout than x's or on another device
+     * @throws IllegalStateException without a forward pass, when it was gone back through already, when a tensor that
+     *     must be unchanged was written or closed since, when it was a {@link BatchNorm#forwardCombined}, and when the
+     *     layer is closed or in the middle of another call
      */
     public final Tensor backward(Tensor dy) {
         return goBack(null, dy);
     }
 
     /**
-     * Lets the last forward pass be gone back through as often as is wanted, until the next one. The same dy gives the same
-     * dx, and the gradients of γ and β once more: a layer that accumulates adds them each time.
+     * Lets the last forward pass be gone back through as often as is wanted, until the next one. The same dy gives the
+     * same dx, and the gradients of γ and β once more: a layer that accumulates adds them each time.
      *
-     * @throws IllegalStateException without a forward pass
+     * @throws IllegalStateException without a forward pass, and when the layer is closed or in the middle of another
+     *     call
      */
     public final void retainForward() {
         alone(() -> {
@@ -281,21 +357,45 @@ public abstract sealed class Normalizer extends Layer
         });
     }
 
-    /** Writes the gradient of x into dx; see {@link #backward(Tensor)}. */
+    /**
+     * Goes back through the last forward pass, writing the gradient by x; see {@link #backward(Tensor)}.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @param dx where the gradient by x goes, of dy's shape and layout; it may be dy
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, and for tensors
+     *     that share memory where the class comment does not allow it
+     * @throws IllegalStateException without a forward pass, when it was gone back through already, when a tensor that
+     *     must be unchanged was written or closed since, when it was a {@link BatchNorm#forwardCombined}, and when the
+     *     layer is closed or in the middle of another call
+     */
     public final void backward(Tensor dy, Tensor dx) {
         backward(dy, dx, null);
     }
 
     /**
-     * Writes the gradients of x and of the residual; see {@link #backward(Tensor)}.
+     * Goes back through the last forward pass, writing the gradients by x and by the residual; see
+     * {@link #backward(Tensor)}.
      *
-     * @param dresidual of dy's shape and layout, or null when it is not wanted
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @param dx where the gradient by x goes, of dy's shape and layout; it may be dy, unless dresidual is
+     * @param dresidual where the gradient by the residual goes, of dy's shape and layout; it may be dy, unless dx is;
+     *     null when it is not wanted
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where the class comment does not allow it, and for a dresidual when the forward pass had no
+     *     residual
+     * @throws IllegalStateException without a forward pass, when it was gone back through already, when a tensor that
+     *     must be unchanged was written or closed since, when it was a {@link BatchNorm#forwardCombined}, and when the
+     *     layer is closed or in the middle of another call
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual) {
         goBack(null, dy, dx, dresidual, null, null);
     }
 
-    /** Of a forward pass, or of the last one when it is null; see {@link PassRunner#backward}. */
+    /**
+     * Goes back through a forward pass, into a new tensor; see {@link PassRunner#backward(ForwardState, Tensor)}.
+     *
+     * @param through the pass; null for the last one that was not recorded
+     */
     final Tensor goBack(ForwardPass through, Tensor dy) {
         own().enter();
         try {
@@ -305,7 +405,11 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** The same. */
+    /**
+     * Goes back through a forward pass, into given tensors; see {@link PassRunner#backward}.
+     *
+     * @param through the pass; null for the last one that was not recorded
+     */
     final void goBack(
             ForwardPass through, Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
         own().enter();
@@ -316,7 +420,11 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** The same; see {@link PassRunner#sums}. */
+    /**
+     * The sums of a backward pass over a part of a batch; see {@link PassRunner#sums}.
+     *
+     * @param through the pass; null for the last one that was not recorded
+     */
     final GradientSums sumGradients(ForwardPass through, Tensor dy) {
         own().enter();
         try {
@@ -330,7 +438,7 @@ public abstract sealed class Normalizer extends Layer
         return through == null ? own().last() : through.state();
     }
 
-    /** Ends a forward pass that was kept, unless it is ended. */
+    /** Ends a forward pass that was recorded, unless it was ended before. */
     final void giveBack(ForwardPass pass) {
         own().enter();
         try {
@@ -343,12 +451,12 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** The mean of each group of the last forward pass over elements. */
+    /** The mean of each group of the last forward pass over a non-empty x. */
     final Tensor shownMean() {
         return shown().mean();
     }
 
-    /** What the last forward pass over elements multiplied each group by. */
+    /** What the last forward pass over a non-empty x multiplied each group by. */
     final Tensor shownInvstd() {
         return shown().invstd();
     }
@@ -358,7 +466,7 @@ public abstract sealed class Normalizer extends Layer
         return Room.shown(own().last());
     }
 
-    /** Has room for a pass from the start, so that its statistics can be asked for. */
+    /** Makes room for a pass from the start, so that its statistics can be asked for. */
     final void prepare(Normalization normalization, Shape shape) {
         try {
             own().last().settle(own().roomFor(own().last(), normalization, shape, Layout.CHANNELS_FIRST));
@@ -368,7 +476,7 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** On the device, and of a shape that the layer is for. */
+    /** Refuses an x that is not on the device, or of a shape that the layer is not for. */
     final void checkInput(Tensor x) {
         passes.checkInput(x);
     }

@@ -7,8 +7,8 @@ import java.util.function.Consumer;
 final class Options {
     // Written on a fresh copy only, before anybody else sees it.
     double epsilon = 1e-5;
-    boolean scale = true;
-    boolean shift = true;
+    boolean gamma = true;
+    boolean beta = true;
     Activation activation = Activation.NONE;
     RunningAverage runningAverage = RunningAverage.none();
     RunningVariance runningVariance = RunningVariance.UNBIASED;
@@ -18,8 +18,8 @@ final class Options {
     private Options with(Consumer<Options> change) {
         Options copy = new Options();
         copy.epsilon = epsilon;
-        copy.scale = scale;
-        copy.shift = shift;
+        copy.gamma = gamma;
+        copy.beta = beta;
         copy.activation = activation;
         copy.runningAverage = runningAverage;
         copy.runningVariance = runningVariance;
@@ -40,12 +40,12 @@ final class Options {
         return with(copy -> copy.epsilon = epsilon);
     }
 
-    Options scale(boolean scale) {
-        return with(copy -> copy.scale = scale);
+    Options gamma(boolean gamma) {
+        return with(copy -> copy.gamma = gamma);
     }
 
-    Options shift(boolean shift) {
-        return with(copy -> copy.shift = shift);
+    Options beta(boolean beta) {
+        return with(copy -> copy.beta = beta);
     }
 
     Options activation(Activation activation) {

@@ -85,12 +85,12 @@ final class PassRunner {
                 .put(Role.X, x)
                 .put(Role.RESIDUAL, residual)
                 .put(Role.Y, Objects.requireNonNull(y, "y"))
-                .put(Role.GAMMA, perSample ? affine.scale() : null)
-                .put(Role.BETA, perSample ? affine.shift() : null);
+                .put(Role.GAMMA, perSample ? affine.gamma() : null)
+                .put(Role.BETA, perSample ? affine.beta() : null);
         ofForward.check(frozen ? Arguments.FORWARD_FROZEN : Arguments.FORWARD, false, own);
         if (frozen && batchWeight > 0 && perSample) {
             throw new IllegalStateException(
-                    "Evaluation that adapts to the batch takes no scale and shift per sample; use eval()");
+                    "Evaluation that adapts to the batch takes no gamma and beta per sample; use eval()");
         }
         if (!frozen && given == null) {
             layer.checkCount(x.shape());
@@ -113,8 +113,8 @@ final class PassRunner {
             into.frozen = frozen;
             into.hasResidual = residual != null;
             into.conditional = perSample;
-            into.scaled = perSample && affine.scale() != null;
-            into.shifted = perSample && affine.shift() != null;
+            into.hadGamma = perSample && affine.gamma() != null;
+            into.hadBeta = perSample && affine.beta() != null;
             if (room != null) {
                 into.settle(room);
                 run(into, x, given, counts);
@@ -250,15 +250,15 @@ final class PassRunner {
         return sums;
     }
 
-    private void putBackward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Tensor dscale, Tensor dshift) {
+    private void putBackward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Tensor dgamma, Tensor dbeta) {
         ofBackward
                 .put(Role.X, of.x.tensor())
                 .put(Role.Y, needsY(of) ? of.y.tensor() : null)
                 .put(Role.DY, Objects.requireNonNull(dy, "dy"))
                 .put(Role.DX, dx)
                 .put(Role.DRESIDUAL, dresidual)
-                .put(Role.DGAMMA, dscale)
-                .put(Role.DBETA, dshift);
+                .put(Role.DGAMMA, dgamma)
+                .put(Role.DBETA, dbeta);
     }
 
     /** Whether the activation's mask is had from y, and not from x. */
@@ -274,13 +274,13 @@ final class PassRunner {
     void backward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
         checkForwarded(of);
         Objects.requireNonNull(dx, "dx");
-        Tensor dscale = gradients == null ? null : gradients.scale();
-        Tensor dshift = gradients == null ? null : gradients.shift();
-        putBackward(of, dy, dx, dresidual, dscale, dshift);
+        Tensor dgamma = gradients == null ? null : gradients.gamma();
+        Tensor dbeta = gradients == null ? null : gradients.beta();
+        putBackward(of, dy, dx, dresidual, dgamma, dbeta);
         checkCombined(of, all == null ? "backward" : "backwardCombined", all != null);
         checkHad("dresidual", dresidual, of.hasResidual, "had no residual");
-        checkHad("A gradient of scale", dscale, of.scaled, "had none per sample to be the gradient of");
-        checkHad("A gradient of shift", dshift, of.shifted, "had none per sample to be the gradient of");
+        checkHad("A gradient of gamma", dgamma, of.hadGamma, "had none per sample to be the gradient of");
+        checkHad("A gradient of beta", dbeta, of.hadBeta, "had none per sample to be the gradient of");
         ofBackward.check(Arguments.BACKWARD, options.accumulateGradients, own);
         if (all != null) {
             checkSums(of, dy, all);
@@ -310,7 +310,7 @@ final class PassRunner {
             }
             prepared(kind, of.normalization, dy, forBackward).run(forBackward, of.coefficients());
         } else if (!options.accumulateGradients) {
-            zeroGradients(of, dscale, dshift);
+            zeroGradients(of, dgamma, dbeta);
         }
         of.wentBack = true;
         ofBackward.touchOutputs(Arguments.BACKWARD);
@@ -380,17 +380,17 @@ final class PassRunner {
     }
 
     /** Of no elements. */
-    private void zeroGradients(ForwardState of, Tensor dscale, Tensor dshift) {
+    private void zeroGradients(ForwardState of, Tensor dgamma, Tensor dbeta) {
         if (!of.conditional) {
             layer.parameters().stream()
                     .filter(parameter -> !parameter.isFrozen())
                     .forEach(Parameter::zeroGradient);
         }
-        if (dscale != null) {
-            dscale.fill(0);
+        if (dgamma != null) {
+            dgamma.fill(0);
         }
-        if (dshift != null) {
-            dshift.fill(0);
+        if (dbeta != null) {
+            dbeta.fill(0);
         }
     }
 

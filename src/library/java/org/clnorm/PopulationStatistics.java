@@ -11,8 +11,9 @@ import java.util.Objects;
 
 /**
  * Running statistics anew, from many batches and with the weights as they are: "precise batch normalization" (Wu and
- * Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3). All values count the same: the moments of the batches are
- * combined by their counts ({@link ChannelMoments#combine}), so that a small last batch does not matter more than it should.
+ * Johnson, "Rethinking 'Batch' in BatchNorm", 2021, section 3). All values count the same: the moments of the batches
+ * are combined by their counts ({@link ChannelMoments#combine}), so that a small last batch does not matter more than
+ * it should.
  *
  * <pre>{@code
  * PopulationStatistics population = PopulationStatistics.over(List.of(first, second));
@@ -22,11 +23,11 @@ import java.util.Objects;
  * population.apply();
  * }</pre>
  *
- * <p>Meanwhile every layer normalizes with its batch's own statistics, as in training, and the running ones stay. The
- * running variance is as the layer has it, the unbiased one by all values unless said otherwise. As many batches count as
- * tracked as were observed, which is where a cumulative or bias-corrected average goes on. Under {@link
- * NonFinitePolicy#SKIP_RUNNING_UPDATE}, a channel is without the batches in which its statistics are not finite. Used by one
- * thread at a time.
+ * <p>During {@link #observe(Runnable)} every layer normalizes by its batch's own statistics, as in training, and the
+ * running ones stay. The running variance is estimated as the layer is built to, by the unbiased variance of all values
+ * unless said otherwise. As many batches count as tracked as were observed, which is where a cumulative or
+ * bias-corrected average goes on. Under {@link NonFinitePolicy#SKIP_RUNNING_UPDATE}, a channel is without the batches
+ * in which its statistics are not finite. An object of this class is used by one thread at a time.
  */
 public final class PopulationStatistics {
     /** A count in float32 stays there, whatever is still added to it one by one. */
@@ -113,24 +114,37 @@ public final class PopulationStatistics {
     }
 
     /**
-     * Of some layers, with nothing observed.
+     * The statistics of some layers, with nothing observed yet.
      *
+     * @param layers at least one, each with running statistics
      * @throws IllegalArgumentException for no layer, one that is given twice, or one without running statistics
+     * @throws IllegalStateException when a layer is closed
      */
     public static PopulationStatistics over(Collection<BatchNorm> layers) {
         return new PopulationStatistics(layers);
     }
 
-    /** Of one layer, with nothing observed. */
+    /**
+     * The statistics of one layer, with nothing observed yet.
+     *
+     * @param layer a layer with running statistics
+     * @throws IllegalArgumentException for a layer without running statistics
+     * @throws IllegalStateException when the layer is closed
+     */
     public static PopulationStatistics over(BatchNorm layer) {
         Objects.requireNonNull(layer, "layer");
         return over(List.of(layer));
     }
 
     /**
-     * Re-estimates one layer's running statistics from its inputs.
+     * Re-estimates one layer's running statistics from its inputs, without forward passes.
      *
-     * @param inputs of shape (N, C, spatial...); a tensor may be closed, or written anew, once the next one is asked for
+     * @param layer a layer with running statistics
+     * @param inputs tensors of shape (N, C, spatial...); one may be closed, or written anew, once the next is asked for
+     * @throws IllegalArgumentException for a layer without running statistics, or a tensor that is not for it
+     * @throws IllegalStateException when there were too few values, as {@link #apply} says, and when the layer is
+     *     closed or in the middle of another call
+     * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, when statistics of an input are not finite
      */
     public static void estimate(BatchNorm layer, Iterator<Tensor> inputs) {
         Objects.requireNonNull(inputs, "inputs");
@@ -142,12 +156,13 @@ public final class PopulationStatistics {
     }
 
     /**
-     * Takes in what the layers are given in a forward pass of the network. They are in training mode meanwhile, and in the
-     * mode that they had afterwards; {@link Normalizer#backward} needs another forward pass then. When the pass throws,
-     * nothing of it is taken in. A {@link BatchNorm#forwardCombined} counts with the moments that it is given.
+     * Takes in what the layers are given in a forward pass of the network. They are in training mode meanwhile, and in
+     * the mode that they had afterwards; {@link Normalizer#backward} needs another forward pass then. When the pass
+     * throws, nothing of it is taken in. A {@link BatchNorm#forwardCombined} counts with the moments that it is given.
      *
      * @param forward calls {@code forward} of the layers, of one several times if it likes
      * @return this
+     * @throws IllegalStateException when a layer is closed, in the middle of another call, or being observed already
      * @throws NonFiniteException for a layer whose policy is {@link NonFinitePolicy#THROW}
      */
     public PopulationStatistics observe(Runnable forward) {
@@ -166,10 +181,13 @@ public final class PopulationStatistics {
     }
 
     /**
-     * Takes in an input of one layer, without a forward pass.
+     * Takes in an input of one layer, without a forward pass. Waits for the device.
      *
+     * @param layer one of the layers that this is over
+     * @param x the input, of shape (N, C, spatial...)
      * @return this
      * @throws IllegalArgumentException for another layer, or a tensor that is not for it
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      * @throws NonFiniteException for a layer whose policy is {@link NonFinitePolicy#THROW}
      */
     public PopulationStatistics observe(BatchNorm layer, Tensor x) {
@@ -188,11 +206,11 @@ public final class PopulationStatistics {
     }
 
     /**
-     * Puts what was observed in the place of the layers' running statistics. More may be observed afterwards, and applied
-     * with it.
+     * Puts what was observed in the place of the layers' running statistics. More may be observed afterwards, and
+     * applied with it.
      *
-     * @throws IllegalStateException when a layer had too few values: none, or one for the unbiased variance. No layer was
-     *     changed then
+     * @throws IllegalStateException when a layer had too few values, none or one for the unbiased variance, or is
+     *     closed, in which cases no layer was changed; and when a layer is in the middle of another call
      */
     public void apply() {
         int number = 0;
@@ -211,7 +229,7 @@ public final class PopulationStatistics {
                 layer.alone(() -> population.into(layer.running(), layer.options().runningVariance)));
     }
 
-    /** Of how many layers. */
+    /** Names the layers. */
     @Override
     public String toString() {
         return "population statistics of " + populations.keySet();

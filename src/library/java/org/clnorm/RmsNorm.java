@@ -10,14 +10,14 @@ import org.clnorm.backend.Normalization.Statistic;
  *
  * <pre>y = act(γ·x/√(mean of x² + ε) + residual)</pre>
  *
- * with one mean for each row, that is over the last dimensions in the order of memory, and one γ for each element of a row;
- * see {@link LayerNorm} on rows. Training and evaluation are the same.
+ * with one mean for each row, that is over the last dimensions in the order of memory, and one γ for each element of a
+ * row; see {@link LayerNorm} on rows. Training and evaluation are the same.
  */
 public final class RmsNorm extends Normalizer {
     private static final Options DEFAULTS =
-            new Options().shift(false).epsilon(0x1p-23); // the distance from 1 to the next float32
+            new Options().beta(false).epsilon(0x1p-23); // the distance from 1 to the next float32
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final RowShape row;
         private final Options options;
@@ -31,27 +31,42 @@ public final class RmsNorm extends Normalizer {
             return new Builder(row, changed);
         }
 
-        /** ε, added to the mean inside the square root; 2⁻²³ ≈ 1.2e-7 unless said, as PyTorch for float32. */
+        /**
+         * Sets ε, which is added to the mean inside the square root; 2⁻²³ ≈ 1.2e-7 unless said, as in PyTorch for
+         * float32.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return with(options.epsilon(epsilon));
         }
 
-        /** Whether there is a γ; yes unless said. */
-        public Builder scale(boolean scale) {
-            return with(options.scale(scale));
+        /** Says whether there is a γ; yes unless said. */
+        public Builder gamma(boolean gamma) {
+            return with(options.gamma(gamma));
         }
 
-        /** What is applied in the same pass; nothing unless said. */
+        /**
+         * Sets the activation, which is applied in the same pass; none unless said.
+         *
+         * @param activation {@link Activation#NONE} for none
+         */
         public Builder activation(Activation activation) {
             return with(options.activation(activation));
         }
 
-        /** Whether backward passes add to the gradient of γ; they overwrite unless said. */
+        /** Says whether backward passes add to the gradient of γ; they overwrite it unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
             return with(options.accumulateGradients(accumulateGradients));
         }
 
-        /** A layer on a device, with γ = 1. */
+        /**
+         * Makes a layer with γ = 1.
+         *
+         * @param device the device that the layer works on
+         * @throws IllegalStateException when the device is closed
+         */
         public RmsNorm build(Device device) {
             return new RmsNorm(this, Objects.requireNonNull(device, "device"));
         }
@@ -74,9 +89,10 @@ public final class RmsNorm extends Normalizer {
     }
 
     /**
-     * A layer over rows of these dimensions, with the field's defaults; see the setters.
+     * A builder of a layer with the field's defaults, which the setters state.
      *
-     * @param normalizedDimensions in the order of memory; γ is of this shape
+     * @param normalizedDimensions the dimensions of a row, in the order of memory: 1 to 5 numbers, each at least 1; γ
+     *     is of this shape
      * @throws IllegalArgumentException for none or more than five, or one below 1
      */
     public static Builder builder(long... normalizedDimensions) {
@@ -85,10 +101,11 @@ public final class RmsNorm extends Normalizer {
     }
 
     /**
-     * 1/√(mean of x² + ε) of each row of the last forward pass over elements, of shape (rows). The next pass overwrites it;
-     * one over another shape or layout closes it.
+     * The saved inverse root mean square, 1/√(mean of x² + ε), of each row of the last forward pass over a non-empty x,
+     * of shape (rows). It is the layer's own tensor; the next pass overwrites it, and one over another shape or layout
+     * closes it.
      *
-     * @throws IllegalStateException before there was one
+     * @throws IllegalStateException before there was such a pass, and when the layer is closed
      */
     public Tensor savedInverseRootMeanSquare() {
         return shownInvstd();

@@ -3,8 +3,9 @@ package org.clnorm;
 import java.util.Objects;
 
 /**
- * How the statistics of a batch enter the running statistics: {@code running = (1 − weight) · running + weight · batch}, where the
- * weight depends on the kind and on t, the number of batches absorbed including this one.
+ * How the statistics of a batch enter the running statistics:
+ * {@code running = (1 − weight) · running + weight · batch}, where the weight depends on the kind and on t, the number
+ * of batches absorbed including this one.
  *
  * <table>
  * <caption>Weights</caption>
@@ -14,15 +15,15 @@ import java.util.Objects;
  * <tr><td>bias-corrected exponential</td><td>w / (1 − (1−w)ᵗ)</td></tr>
  * </table>
  *
- * <p>The last one is Adam's correction (Kingma and Ba, 2015, §3): an exponential average that starts at 0, divided by
- * 1 − (1−w)ᵗ. With a<sub>t</sub> = (1−w)·a<sub>t−1</sub> + w·b and c<sub>t</sub> = a<sub>t</sub> / D<sub>t</sub>,
+ * <p>The last one is Adam's correction (Kingma and Ba, 2015, §3): an exponential average that starts at 0, divided by 1
+ * − (1−w)ᵗ. With a<sub>t</sub> = (1−w)·a<sub>t−1</sub> + w·b and c<sub>t</sub> = a<sub>t</sub> / D<sub>t</sub>,
  * D<sub>t</sub> = 1 − (1−w)ᵗ, the corrected average obeys c<sub>t</sub> = c<sub>t−1</sub> + (w/D<sub>t</sub>)·(b −
  * c<sub>t−1</sub>), so the corrected value itself is what is stored, and evaluation reads it as it is.
  *
  * <p>{@code newBatchWeight} is PyTorch's {@code momentum}, and one minus the {@code momentum} of Keras, ONNX and DJL.
  *
- * @param kind which of the four
- * @param newBatchWeight w, in (0, 1]; 0 for the kinds that have none
+ * @param kind which of the four kinds of running average it is
+ * @param newBatchWeight w, above 0 and at most 1; 0 for the kinds that have none
  */
 public record RunningAverage(Kind kind, double newBatchWeight) {
     /** The kinds of running average. */
@@ -37,7 +38,11 @@ public record RunningAverage(Kind kind, double newBatchWeight) {
         NONE
     }
 
-    /** Checks that a weight is given where the kind has one. */
+    /**
+     * Checks that a weight is given where the kind has one, and none where it has not.
+     *
+     * @throws IllegalArgumentException for a weight that the kind cannot have
+     */
     public RunningAverage {
         Objects.requireNonNull(kind, "kind");
         boolean weighted = kind == Kind.EXPONENTIAL || kind == Kind.BIAS_CORRECTED_EXPONENTIAL;
@@ -47,7 +52,12 @@ public record RunningAverage(Kind kind, double newBatchWeight) {
         }
     }
 
-    /** running ← (1−w)·running + w·batch, starting from mean 0 and variance 1. */
+    /**
+     * The average running ← (1−w)·running + w·batch, which starts from mean 0 and variance 1.
+     *
+     * @param newBatchWeight w, above 0 and at most 1
+     * @throws IllegalArgumentException for another weight
+     */
     public static RunningAverage exponential(double newBatchWeight) {
         return new RunningAverage(Kind.EXPONENTIAL, newBatchWeight);
     }
@@ -57,12 +67,17 @@ public record RunningAverage(Kind kind, double newBatchWeight) {
         return new RunningAverage(Kind.CUMULATIVE, 0);
     }
 
-    /** An exponential average that starts at 0 and is divided by 1 − (1−w)ᵗ. */
+    /**
+     * An exponential average that starts at 0 and is divided by 1 − (1−w)ᵗ.
+     *
+     * @param newBatchWeight w, above 0 and at most 1
+     * @throws IllegalArgumentException for another weight
+     */
     public static RunningAverage biasCorrectedExponential(double newBatchWeight) {
         return new RunningAverage(Kind.BIAS_CORRECTED_EXPONENTIAL, newBatchWeight);
     }
 
-    /** None is kept; evaluation normalizes with the batch's own statistics. */
+    /** No running average: evaluation normalizes by the batch's own statistics. */
     public static RunningAverage none() {
         return new RunningAverage(Kind.NONE, 0);
     }

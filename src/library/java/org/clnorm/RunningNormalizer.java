@@ -2,7 +2,10 @@ package org.clnorm;
 
 import java.util.Optional;
 
-/** A normalization that may keep running statistics: averages over the batches of training, for evaluation. */
+/**
+ * A normalization that may keep running statistics: averages over the batches of training, by which evaluation
+ * normalizes.
+ */
 public abstract sealed class RunningNormalizer extends ChannelNormalizer permits BatchNorm, InstanceNorm {
     RunningNormalizer(Device device, Options options, int channels, String what) {
         super(device, options, channels, what);
@@ -11,29 +14,41 @@ public abstract sealed class RunningNormalizer extends ChannelNormalizer permits
     /** Refuses to switch tracking off where the layer needs it. */
     void checkTracking(boolean tracking) {}
 
-    /** The running mean, of shape (C), if one is kept. */
+    /**
+     * The running mean, of shape (C), if one is kept. It is the layer's own tensor, which later batches change.
+     *
+     * @throws IllegalStateException when the layer is closed
+     */
     public final Optional<Tensor> runningMean() {
         checkOpen();
         return Optional.ofNullable(running()).map(running -> running.mean);
     }
 
-    /** The running variance, of shape (C), if one is kept. */
+    /**
+     * The running variance, of shape (C), if one is kept. It is the layer's own tensor, which later batches change.
+     *
+     * @throws IllegalStateException when the layer is closed
+     */
     public final Optional<Tensor> runningVariance() {
         checkOpen();
         return Optional.ofNullable(running()).map(running -> running.variance);
     }
 
-    /** How many batches the running statistics have seen: PyTorch's {@code num_batches_tracked}. */
+    /**
+     * How many batches the running statistics have seen, PyTorch's {@code num_batches_tracked}; 0 where none are kept.
+     */
     public final long batchesTracked() {
         return running() == null ? 0 : running().batches();
     }
 
     /**
-     * Whether batches of training enter the running statistics from now on, as they do from the start; a layer that keeps
-     * none stays without. What normalizes is not changed by it; see {@link #train} and {@link #eval}.
+     * Says whether batches of training enter the running statistics from now on, as they do from the start. A layer
+     * that keeps none stays without. By which statistics a pass normalizes is not changed; see {@link #train} and
+     * {@link #eval}.
      *
-     * @throws IllegalStateException when a layer with batch renormalization is to stop: there, running statistics are used
-     *     and updated in one pass
+     * @param tracking true for batches to enter, false for the running statistics to stay as they are
+     * @throws IllegalStateException for false on a layer with batch renormalization, which uses and updates the running
+     *     statistics in one pass; and when the layer is closed or in the middle of another call
      */
     public final void trackRunning(boolean tracking) {
         alone(() -> {
@@ -45,10 +60,11 @@ public abstract sealed class RunningNormalizer extends ChannelNormalizer permits
     }
 
     /**
-     * The running statistics as they are now, to go back to: after an evaluation amid training that re-estimates them, say.
-     * Waits for the device.
+     * A copy of the running statistics as they are now, to go back to: after an evaluation amid training that
+     * re-estimates them, say. Waits for the device.
      *
-     * @throws IllegalStateException for a layer without running statistics
+     * @throws IllegalStateException for a layer without running statistics, and when the layer is closed or in the
+     *     middle of another call
      */
     public final RunningSnapshot snapshotRunning() {
         checkOpen();
@@ -58,7 +74,7 @@ public abstract sealed class RunningNormalizer extends ChannelNormalizer permits
         return answer(() -> new RunningSnapshot(this));
     }
 
-    /** Whether batches of training enter running statistics: they are kept, and tracking was not switched off. */
+    /** Whether batches of training enter running statistics: these are kept, and tracking was not switched off. */
     public final boolean isTrackingRunning() {
         return running() != null && running().isTracking();
     }

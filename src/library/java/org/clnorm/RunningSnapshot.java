@@ -1,8 +1,9 @@
 package org.clnorm;
 
 /**
- * A layer's running statistics as they were: mean, variance, how many batches each channel has, and how many the layer. A
- * copy on the host, with nothing to release; closing it goes back to them, so that a block has them as they were after it:
+ * A layer's running statistics as they were: mean, variance, how many batches each channel has seen, and how many the
+ * layer. It is a copy on the host, with nothing to release; closing it puts it back into the layer, so that the
+ * statistics are the same after a block as before it:
  *
  * <pre>{@code
  * try (RunningSnapshot before = norm.snapshotRunning()) {
@@ -30,15 +31,19 @@ public final class RunningSnapshot implements AutoCloseable {
     }
 
     /**
-     * Goes back to them, bit for bit; as often as it is called.
+     * Puts the statistics back into the layer, bit for bit; as often as it is called.
      *
-     * @throws IllegalStateException when the layer is closed
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public void restore() {
         layer.alone(() -> layer.running().set(mean, variance, absorbed, batches));
     }
 
-    /** As {@link #restore}; nothing when the layer is closed. */
+    /**
+     * Puts the statistics back as {@link #restore} does; when the layer is closed, it does nothing.
+     *
+     * @throws IllegalStateException when the layer is in the middle of another call
+     */
     @Override
     public void close() {
         if (layer.isOpen()) {
@@ -46,7 +51,7 @@ public final class RunningSnapshot implements AutoCloseable {
         }
     }
 
-    /** Whose they are, and of how many batches. */
+    /** Names the layer, and how many batches the statistics are of. */
     @Override
     public String toString() {
         return "running statistics after " + batches + " batches of " + layer;

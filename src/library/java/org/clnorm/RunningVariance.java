@@ -2,7 +2,10 @@ package org.clnorm;
 
 import java.util.Locale;
 
-/** Which estimate of a batch's variance enters the running variance. Normalization itself always divides by m. */
+/**
+ * Which estimate of the variance of a batch, of m values in each channel, enters the running variance. Normalization
+ * itself always divides by m.
+ */
 public enum RunningVariance {
     /** Σ(x−mean)² / (m−1), as PyTorch and TensorFlow's fused operation do. */
     UNBIASED,

@@ -23,6 +23,7 @@ public final class Shape {
     /**
      * A shape of the given dimensions.
      *
+     * @param dimensions 1 to 8 sizes in logical order, each 0 or more
      * @throws IllegalArgumentException for no or more than eight dimensions, a negative one, or a product past 2⁶³−1
      */
     public static Shape of(long... dimensions) {
@@ -63,7 +64,12 @@ public final class Shape {
         return dimensions.length;
     }
 
-    /** The size of dimension {@code i}, from 0. */
+    /**
+     * The size of one dimension.
+     *
+     * @param i which one, from 0 to below {@link #rank}
+     * @throws IndexOutOfBoundsException for another number
+     */
     public long dimension(int i) {
         return dimensions[i];
     }
@@ -81,7 +87,7 @@ public final class Shape {
     /**
      * C, the second dimension.
      *
-     * @throws IllegalStateException for a vector
+     * @throws IllegalStateException for a shape of one dimension
      */
     public long channels() {
         if (dimensions.length < 2) {

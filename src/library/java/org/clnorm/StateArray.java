@@ -13,7 +13,7 @@ import java.util.stream.Collectors;
  * all of their bits are.
  */
 public final class StateArray {
-    /** What an element is, in the order of their sizes. */
+    /** The type of an element; the types are in the order of their sizes. */
     public enum Type {
         /** 0 to 255. */
         UINT8(1),
@@ -36,12 +36,12 @@ public final class StateArray {
             this.bytes = bytes;
         }
 
-        /** The size of one element. */
+        /** The size of one element, in bytes. */
         public int bytes() {
             return bytes;
         }
 
-        /** Whether it is a floating-point type. */
+        /** Whether this is a floating-point type. */
         public boolean isFloat() {
             return this == FLOAT16 || this == BFLOAT16 || this == FLOAT32 || this == FLOAT64;
         }
@@ -53,10 +53,15 @@ public final class StateArray {
         }
     }
 
-    /** Where elements come from, such as a file. */
+    /** A place that elements come from, such as a file. */
     @FunctionalInterface
     public interface Source {
-        /** Fills all that remains of {@code to}, little-endian, and keeps no hold of it. */
+        /**
+         * Fills all that remains of a buffer, and keeps no hold of it.
+         *
+         * @param to where the elements go, in C order, little-endian
+         * @throws IOException when there are fewer elements, or they cannot be read
+         */
         void fill(ByteBuffer to) throws IOException;
     }
 
@@ -109,10 +114,12 @@ public final class StateArray {
     }
 
     /**
-     * A float32 array; no dimensions make a scalar.
+     * A float32 array.
      *
      * @param values in C order
-     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values, a dimension is
+     *     negative, or the array would be larger than an array can be
      */
     public static StateArray of(float[] values, long... dimensions) {
         Objects.requireNonNull(values, "values");
@@ -121,7 +128,14 @@ public final class StateArray {
         return array;
     }
 
-    /** A float64 array; see {@link #of(float[], long...)}. */
+    /**
+     * A float64 array.
+     *
+     * @param values in C order
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values, a dimension is
+     *     negative, or the array would be larger than an array can be
+     */
     public static StateArray of(double[] values, long... dimensions) {
         Objects.requireNonNull(values, "values");
         StateArray array = allocate(Type.FLOAT64, dimensions).having(values.length);
@@ -129,7 +143,14 @@ public final class StateArray {
         return array;
     }
 
-    /** An int64 array; see {@link #of(float[], long...)}. */
+    /**
+     * An int64 array.
+     *
+     * @param values in C order
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values, a dimension is
+     *     negative, or the array would be larger than an array can be
+     */
     public static StateArray of(long[] values, long... dimensions) {
         Objects.requireNonNull(values, "values");
         StateArray array = allocate(Type.INT64, dimensions).having(values.length);
@@ -145,8 +166,11 @@ public final class StateArray {
     /**
      * An array of any type.
      *
+     * @param type what the elements are
      * @param littleEndian the elements in C order, all that remains; its position stays
-     * @throws IllegalArgumentException when that is not what the type and the dimensions take
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when what remains is not what the type and the dimensions take, a dimension is
+     *     negative, or the array would be larger than an array can be
      */
     public static StateArray of(Type type, ByteBuffer littleEndian, long... dimensions) {
         Objects.requireNonNull(littleEndian, "littleEndian");
@@ -162,8 +186,11 @@ public final class StateArray {
     /**
      * An array whose elements are read straight into it.
      *
-     * @throws IOException when the source does
-     * @throws IllegalArgumentException when it would be larger than an array can be
+     * @param source where the elements come from
+     * @param type what the elements are
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IOException when the source throws it, or does not give all elements
+     * @throws IllegalArgumentException when a dimension is negative, or the array would be larger than an array can be
      */
     public static StateArray from(Source source, Type type, long... dimensions) throws IOException {
         Objects.requireNonNull(source, "source");
@@ -176,7 +203,7 @@ public final class StateArray {
         return array;
     }
 
-    /** What the elements are. */
+    /** The type of the elements. */
     public Type type() {
         return type;
     }
@@ -236,7 +263,7 @@ public final class StateArray {
         return values;
     }
 
-    /** What a float16 is as a float32: exactly that. */
+    /** A float16 as a float32, exactly. */
     private static float widened(short half) {
         int sign = (half & 0x8000) << 16;
         int exponent = half >> 10 & 0x1f;
@@ -250,7 +277,7 @@ public final class StateArray {
     }
 
     /**
-     * The elements in C order as float64.
+     * The elements in C order as float64, each of which is exactly what it was.
      *
      * @throws IllegalArgumentException for int64, which float64 does not hold
      */

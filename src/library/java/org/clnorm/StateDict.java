@@ -27,7 +27,7 @@ public final class StateDict {
      * @param unexpected names that the state has and the layer has not
      */
     public record Difference(List<String> missing, List<String> unexpected) {
-        /** Copies both. */
+        /** Copies both lists. */
         public Difference {
             Objects.requireNonNull(missing, "missing")
                     .forEach(each -> Objects.requireNonNull(each, "missing has null in it"));
@@ -37,7 +37,7 @@ public final class StateDict {
             unexpected = List.copyOf(unexpected);
         }
 
-        /** Whether there is none. */
+        /** Whether there is no difference. */
         public boolean isEmpty() {
             return missing.isEmpty() && unexpected.isEmpty();
         }
@@ -58,14 +58,15 @@ public final class StateDict {
         this.others = others;
     }
 
-    /** One without arrays. */
+    /** A state without arrays. */
     public static StateDict empty() {
         return EMPTY;
     }
 
     /**
-     * The given arrays, in the map's order.
+     * A state of the given arrays, in the map's order.
      *
+     * @param arrays the arrays by name; the map is copied
      * @throws IllegalArgumentException for a name that is empty, has control characters or is no Unicode
      */
     public static StateDict of(Map<String, StateArray> arrays) {
@@ -88,7 +89,13 @@ public final class StateDict {
         return name;
     }
 
-    /** These arrays and one more, or another one of that name in its place. */
+    /**
+     * These arrays and one more, or with another one in the place of that of the same name.
+     *
+     * @param name the array's name
+     * @param array what is put under it
+     * @throws IllegalArgumentException for a name that is empty, has control characters or is no Unicode
+     */
     public StateDict with(String name, StateArray array) {
         Objects.requireNonNull(array, "array");
         Map<String, StateArray> more = new LinkedHashMap<>(arrays);
@@ -96,13 +103,25 @@ public final class StateDict {
         return of(more);
     }
 
-    /** These arrays with {@code prefix} and a dot before each name. */
+    /**
+     * These arrays with a prefix and a dot before each name.
+     *
+     * @param prefix one or more names with dots between them, without a dot at the end
+     * @throws IllegalArgumentException for a prefix that is empty, ends in a dot, has control characters or is no
+     *     Unicode
+     */
     public StateDict withPrefix(String prefix) {
         String dotted = dotted(prefix);
         return renamed(name -> dotted + name);
     }
 
-    /** The arrays whose names start with {@code prefix} and a dot, by the rest of the name. */
+    /**
+     * The arrays whose names start with a prefix and a dot, by the rest of the name; none where no name does.
+     *
+     * @param prefix one or more names with dots between them, without a dot at the end
+     * @throws IllegalArgumentException for a prefix that is empty, ends in a dot, has control characters or is no
+     *     Unicode
+     */
     public StateDict under(String prefix) {
         String dotted = dotted(prefix);
         StateDict under = renamed(name ->
@@ -146,8 +165,9 @@ public final class StateDict {
     }
 
     /**
-     * These arrays, and then those.
+     * These arrays, followed by those of another state.
      *
+     * @param others arrays whose names are none of these
      * @throws IllegalArgumentException when both have an array of one name
      */
     public StateDict merge(StateDict others) {
@@ -163,23 +183,27 @@ public final class StateDict {
         return new StateDict(all);
     }
 
-    /** The array of that name, if there is one. */
+    /**
+     * The array of a name, if there is one.
+     *
+     * @param name the array's name
+     */
     public Optional<StateArray> get(String name) {
         Objects.requireNonNull(name, "name");
         return Optional.ofNullable(arrays.get(name));
     }
 
-    /** The names, in order. */
+    /** The names of the arrays, in order. */
     public Set<String> names() {
         return arrays.keySet();
     }
 
-    /** All of it, in order; it cannot be changed. */
+    /** The arrays by name, in order; the map cannot be changed. */
     public Map<String, StateArray> toMap() {
         return arrays;
     }
 
-    /** Whether the same names have equal arrays, in whatever order. */
+    /** Whether the other is a state in which the same names have equal arrays, in whatever order. */
     @Override
     public boolean equals(Object other) {
         return other instanceof StateDict state && arrays.equals(state.arrays);
@@ -190,7 +214,7 @@ public final class StateDict {
         return arrays.hashCode();
     }
 
-    /** Names, types and dimensions. */
+    /** The names, types and dimensions of the arrays. */
     @Override
     public String toString() {
         return arrays.toString();

@@ -9,12 +9,13 @@ import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 
 /**
- * Elements on a {@link Device}, with a {@link Shape}, a {@link Layout} and a {@link DataType}. Arrays given and taken are in memory
- * order: for shape (N, C, H, W), index ((n·C + c)·H + h)·W + w channels-first and ((n·H + h)·W + w)·C + c channels-last.
+ * Elements on a {@link Device}, with a {@link Shape}, a {@link Layout} and a {@link DataType}. Arrays given and taken
+ * are in memory order: for shape (N, C, H, W), index ((n·C + c)·H + h)·W + w channels-first and ((n·H + h)·W + w)·C + c
+ * channels-last.
  *
- * <p>A tensor is used in the order of the calls made on its device. Two slices of one tensor may be used by two threads;
- * one element by two threads at a time may not, as with any array. Any thread may close it: calls that came before are
- * waited for, and those that come later throw {@link IllegalStateException}.
+ * <p>A tensor is used in the order of the calls made on its device. Two slices of one tensor may be used by two
+ * threads; one element by two threads at a time may not, as with any array. Any thread may close a tensor: calls that
+ * came before are waited for, and those that come later throw {@link IllegalStateException}.
  */
 public final class Tensor implements AutoCloseable {
     private static final AtomicReferenceArray<Watch> NO_WATCHES = new AtomicReferenceArray<>(0);
@@ -30,7 +31,7 @@ public final class Tensor implements AutoCloseable {
     /** Whether the lease is its own, to be closed with it. */
     private final boolean isOwner;
 
-    /** What it is to a layer that owns it; null for others. */
+    /** What the tensor is to a layer that owns it; null for others. */
     private final String name;
 
     /** Of the whole: who wants to know of writes to which part; null where there is room. Changed under its lock. */
@@ -63,32 +64,32 @@ public final class Tensor implements AutoCloseable {
         return new Tensor(device, shape, layout, operand, true);
     }
 
-    /** A tensor over memory that is somebody else's, and that it is no loss to drop. */
+    /** A tensor over memory that is somebody else's, so that it is no loss to drop the tensor. */
     static Tensor borrowing(Device device, Shape shape, Layout layout, Operand operand) {
         return new Tensor(device, shape, layout, operand, false);
     }
 
-    /** A tensor of that name over memory that somebody else closes, by its lease. */
+    /** A tensor of a name over memory that somebody else closes, by its lease. */
     static Tensor lent(String name, Device device, Shape shape, Operand operand, Lease lease) {
         return new Tensor(device, shape, Layout.CHANNELS_FIRST, operand, null, lease, name);
     }
 
-    /** The device it is on. */
+    /** The device that the tensor is on. */
     public Device device() {
         return device;
     }
 
-    /** Its logical dimensions. */
+    /** The logical dimensions. */
     public Shape shape() {
         return shape;
     }
 
-    /** How its elements lie in memory. */
+    /** How the elements lie in memory. */
     public Layout layout() {
         return layout;
     }
 
-    /** How its elements are stored. */
+    /** How the elements are stored. */
     public DataType type() {
         return operand.type();
     }
@@ -96,7 +97,10 @@ public final class Tensor implements AutoCloseable {
     /**
      * Copies all elements from an array, which may be changed at once; 16-bit elements are rounded to nearest even.
      *
-     * @throws IllegalArgumentException when the lengths differ
+     * @param from the elements in memory order
+     * @throws IllegalArgumentException when the lengths differ, or the memory is a caller's buffer that cannot be
+     *     uploaded to
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
      */
     public void upload(float[] from) {
         upload(FloatBuffer.wrap(Objects.requireNonNull(from, "from")));
@@ -104,9 +108,12 @@ public final class Tensor implements AutoCloseable {
 
     /**
      * Copies all elements from what remains of a buffer, direct or not; its position stays. The buffer may be changed
-     * at once.
+     * at once; 16-bit elements are rounded to nearest even.
      *
-     * @throws IllegalArgumentException when the lengths differ
+     * @param from the elements in memory order
+     * @throws IllegalArgumentException when the lengths differ, or the memory is a caller's buffer that cannot be
+     *     uploaded to
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
      */
     public void upload(FloatBuffer from) {
         Objects.requireNonNull(from, "from");
@@ -123,9 +130,12 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * Copies all elements from the bits of 16-bit elements of this tensor's type.
+     * Copies all elements from an array of their bits; for a tensor of a 16-bit type.
      *
-     * @throws IllegalArgumentException when the lengths differ, or the type is float32
+     * @param from the bits of each element in the tensor's type, in memory order; see {@link HalfFloat}
+     * @throws IllegalArgumentException when the lengths differ, the type is float32, or the memory is a caller's buffer
+     *     that cannot be uploaded to
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
      */
     public void upload(short[] from) {
         Objects.requireNonNull(from, "from");
@@ -137,9 +147,12 @@ public final class Tensor implements AutoCloseable {
     }
 
     /**
-     * All elements, as the bits of this tensor's 16-bit type. Waits for the work asked for so far.
+     * All elements, as the bits of the tensor's 16-bit type, in memory order. Waits for the work asked for so far.
      *
-     * @throws IllegalArgumentException when the type is float32
+     * @throws IllegalArgumentException when the type is float32, or the memory is a caller's buffer that cannot be
+     *     downloaded
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
+     * @throws ArithmeticException for more elements than an array has, 2³¹ or more
      */
     public short[] downloadBits() {
         checkBits();
@@ -156,7 +169,13 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** All elements, as a new array. Waits for the work asked for so far. */
+    /**
+     * All elements in memory order, as a new array. Waits for the work asked for so far.
+     *
+     * @throws IllegalArgumentException when the memory is a caller's buffer that cannot be downloaded
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
+     * @throws ArithmeticException for more elements than an array has, 2³¹ or more
+     */
     public float[] download() {
         float[] to = new float[Math.toIntExact(shape.elements())];
         download(to);
@@ -166,7 +185,10 @@ public final class Tensor implements AutoCloseable {
     /**
      * Copies all elements to an array. Waits for the work asked for so far.
      *
-     * @throws IllegalArgumentException when the lengths differ
+     * @param to where the elements go, in memory order
+     * @throws IllegalArgumentException when the lengths differ, or the memory is a caller's buffer that cannot be
+     *     downloaded
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
      */
     public void download(float[] to) {
         download(FloatBuffer.wrap(Objects.requireNonNull(to, "to")));
@@ -176,7 +198,10 @@ public final class Tensor implements AutoCloseable {
      * Copies all elements to what remains of a buffer, direct or not; its position stays. Waits for the work asked for
      * so far.
      *
-     * @throws IllegalArgumentException when the lengths differ
+     * @param to where the elements go, in memory order
+     * @throws IllegalArgumentException when the lengths differ, {@code to} is read-only, or the memory is a caller's
+     *     buffer that cannot be downloaded
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
      */
     public void download(FloatBuffer to) {
         Objects.requireNonNull(to, "to");
@@ -194,18 +219,25 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** Sets every element. */
+    /**
+     * Sets every element to one value, which is rounded to nearest even where elements are stored in 16 bits.
+     *
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
+     */
     public void fill(float value) {
         backend().fill(operand, shape.elements(), value);
         touch();
     }
 
     /**
-     * A part of this tensor's memory under a shape of its own. It shares the elements, and is closed with this tensor
-     * (closing the slice does nothing).
+     * A part of this tensor's memory under a shape of its own. The slice shares the elements, and is closed with this
+     * tensor (closing the slice does nothing).
      *
-     * @param offset the first element, counted from this tensor's first
-     * @throws IllegalArgumentException when it does not lie within this tensor
+     * @param offset the slice's first element, counted from this tensor's first in memory order, from 0
+     * @param shape the slice's dimensions
+     * @param layout how the slice's elements lie in that part of memory
+     * @throws IllegalArgumentException when the slice does not lie within this tensor
+     * @throws IllegalStateException when this tensor is closed
      */
     public Tensor slice(long offset, Shape shape, Layout layout) {
         Objects.requireNonNull(shape, "shape");
@@ -224,7 +256,9 @@ public final class Tensor implements AutoCloseable {
                 null);
     }
 
-    /** Whether it, or what it belongs to, was closed: the tensor that it is a slice of, the layer or the device. */
+    /**
+     * Whether the tensor was closed, or what it belongs to: the tensor that it is a slice of, the layer or the device.
+     */
     public boolean isClosed() {
         return !lease.isOpen() || device.isClosed();
     }
@@ -240,13 +274,17 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** Where it lies, once it is sure that it may be used. */
+    /**
+     * Where the tensor lies, once it is sure that it may be used.
+     *
+     * @throws IllegalStateException when the tensor, or what it belongs to, is closed
+     */
     Operand operand() {
         backend();
         return operand;
     }
 
-    /** From now on a watch is told of writes. */
+    /** Tells a watch of writes from now on. */
     void add(Watch watch) {
         synchronized (whole) {
             AtomicReferenceArray<Watch> all = whole.watches;
@@ -266,7 +304,7 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** From now on it is not. */
+    /** Tells a watch of no more writes. */
     void remove(Watch watch) {
         synchronized (whole) {
             AtomicReferenceArray<Watch> all = whole.watches;
@@ -278,7 +316,7 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
-    /** To be called by whoever writes the elements. */
+    /** Tells the watches that the elements are written; whoever writes them calls this. */
     void touch() {
         AtomicReferenceArray<Watch> all = whole.watches;
         for (int i = 0; i < all.length(); i++) {
@@ -306,7 +344,11 @@ public final class Tensor implements AutoCloseable {
         return firstByte() + shape.elements() * type().bytes();
     }
 
-    /** @throws IllegalArgumentException when its memory is not for that, as a caller's buffer may be */
+    /**
+     * Refuses memory that is not for an access, as a caller's buffer may be.
+     *
+     * @throws IllegalArgumentException when the memory is not for it
+     */
     void check(String name, Memory.Access access) {
         String objection = operand.memory().objection(access);
         if (objection != null) {

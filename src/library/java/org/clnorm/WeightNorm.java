@@ -7,19 +7,19 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 
 /**
- * Weight normalization (Salimans and Kingma, 2016): weights w of 2 to 5 dimensions, (outputs, inputs, ...), by direction
- * and length,
+ * Weight normalization (Salimans and Kingma, 2016): weights w of 2 to 5 dimensions, (outputs, inputs, ...), by
+ * direction and length,
  *
  * <pre>w = g·v/max(‖v‖, ε)</pre>
  *
- * with one g, the parameter {@code weight}, and one Euclidean length ‖v‖ for each row, which is an index of the first
+ * with one g, which is the layer's γ, and one Euclidean length ‖v‖ for each row, which is an index of the first
  * dimension. v is the x of {@link #forward}, w its y; {@link #backward} takes the gradient by w to those by v and g.
  * Training and evaluation are the same.
  */
 public final class WeightNorm extends Normalizer {
-    private static final Options DEFAULTS = new Options().shift(false).epsilon(0);
+    private static final Options DEFAULTS = new Options().beta(false).epsilon(0);
 
-    /** How a layer is to be. Immutable: each setter returns a new builder. */
+    /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final long rows;
         private final Options options;
@@ -29,17 +29,27 @@ public final class WeightNorm extends Normalizer {
             this.options = options;
         }
 
-        /** ε, the least that is divided by; 0 unless said, so that a row of zeros gives NaN, as in PyTorch. */
+        /**
+         * Sets ε, the least number that is divided by; 0 unless said, so that a row of zeros gives NaN, as in PyTorch.
+         *
+         * @param epsilon 0, or a number from {@link Float#MIN_NORMAL} to {@link Float#MAX_VALUE}
+         * @throws IllegalArgumentException for any other number
+         */
         public Builder epsilon(double epsilon) {
             return new Builder(rows, options.epsilon(epsilon));
         }
 
-        /** Whether backward passes add to the gradient of g; they overwrite unless said. */
+        /** Says whether backward passes add to the gradient of g; they overwrite it unless said. */
         public Builder accumulateGradients(boolean accumulateGradients) {
             return new Builder(rows, options.accumulateGradients(accumulateGradients));
         }
 
-        /** A layer on a device, with g = 1. */
+        /**
+         * Makes a layer with g = 1.
+         *
+         * @param device the device that the layer works on
+         * @throws IllegalStateException when the device is closed
+         */
         public WeightNorm build(Device device) {
             return new WeightNorm(this, Objects.requireNonNull(device, "device"));
         }
@@ -65,8 +75,9 @@ public final class WeightNorm extends Normalizer {
     }
 
     /**
-     * A layer for weights of so many rows, with g = 1; see the setters and {@link #setToNorms}.
+     * A builder of a layer with g = 1 and the defaults that the setters state; see {@link #setToNorms} on other g.
      *
+     * @param rows how many rows the weights have, the size of their first dimension, at least 1; g is of shape (rows)
      * @throws IllegalArgumentException for fewer than one
      */
     public static Builder builder(long rows) {
@@ -79,7 +90,9 @@ public final class WeightNorm extends Normalizer {
     /**
      * Sets g = ‖v‖ for each row, so that w = v. Waits for the device; lengths are summed in double precision.
      *
+     * @param v the weights whose lengths are taken, of 2 to 5 dimensions, the first of size (rows)
      * @throws IllegalArgumentException for a tensor that {@link #forward} would refuse
+     * @throws IllegalStateException when the layer or v is closed
      */
     public void setToNorms(Tensor v) {
         Objects.requireNonNull(v, "v");

@@ -12,6 +12,8 @@
  * }
  * }</pre>
  *
+ * <p>A null argument throws {@link NullPointerException} that names it, unless it is said what null means.
+ *
  * <p>The architecture below this package: a layer checks its arguments and hands the work to the device's {@link
  * org.clnorm.backend.Backend}, of which there are two. {@code org.clnorm.opencl} turns the work into kernel launches;
  * {@code org.clnorm.reference} does it in double precision with plain loops. They know nothing of each other.

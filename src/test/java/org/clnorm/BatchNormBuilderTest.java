@@ -28,16 +28,16 @@ final class BatchNormBuilderTest {
                 .runningVariance(RunningVariance.BIASED)
                 .runningAverage(RunningAverage.cumulative())
                 .activation(Activation.RELU)
-                .shift(false)
-                .scale(false)
+                .beta(false)
+                .gamma(false)
                 .epsilon(0.5);
     }
 
     @Test
     void builder_untouched_hasTheFieldsDefaults() {
         BatchNorm.Builder spelled = builder.epsilon(1e-5)
-                .scale(true)
-                .shift(true)
+                .gamma(true)
+                .beta(true)
                 .activation(Activation.NONE)
                 .runningAverage(RunningAverage.exponential(0.1))
                 .runningVariance(RunningVariance.UNBIASED)
@@ -53,8 +53,8 @@ final class BatchNormBuilderTest {
         assertThat(changed.y()).as("they must do something").isNotEqualTo(before.y());
         for (BatchNorm.Builder ignored : List.of(
                 builder.epsilon(0.5),
-                builder.scale(false),
-                builder.shift(false),
+                builder.gamma(false),
+                builder.beta(false),
                 builder.activation(Activation.RELU),
                 builder.runningAverage(RunningAverage.none()),
                 builder.runningVariance(RunningVariance.BIASED),
@@ -68,8 +68,8 @@ final class BatchNormBuilderTest {
     @Test
     void setters_inAnyOrder_keepWhatTheOthersSaid() {
         BatchNorm.Builder otherOrder = builder.epsilon(0.5)
-                .scale(false)
-                .shift(false)
+                .gamma(false)
+                .beta(false)
                 .activation(Activation.RELU)
                 .runningAverage(RunningAverage.cumulative())
                 .runningVariance(RunningVariance.BIASED)

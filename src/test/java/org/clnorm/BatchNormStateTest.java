@@ -89,7 +89,7 @@ final class BatchNormStateTest {
     void stateDict_hasWhatTheLayerHas() {
         try (BatchNorm all = trained(LAYER, TestDevice.REFERENCE, 2);
                 BatchNorm bare =
-                        LAYER.scale(false).runningAverage(RunningAverage.none()).build(TestDevice.REFERENCE.device())) {
+                        LAYER.gamma(false).runningAverage(RunningAverage.none()).build(TestDevice.REFERENCE.device())) {
             assertThat(all.stateDict())
                     .hasToString("{weight=float32 (3,), bias=float32 (3,), running_mean=float32 (3,), "
                             + "running_var=float32 (3,), num_batches_tracked=int64 ()}");

@@ -19,7 +19,7 @@ final class BatchNormTest {
     /** What of a layer is switched on. */
     private record Options(boolean training, boolean scale, boolean shift, Activation activation, boolean residual) {
         BatchNorm.Builder builder(int channels) {
-            return BatchNorm.builder(channels).scale(scale).shift(shift).activation(activation);
+            return BatchNorm.builder(channels).gamma(scale).beta(shift).activation(activation);
         }
 
         @Override
@@ -193,8 +193,8 @@ final class BatchNormTest {
         Batch dy = Batch.gradient(ODD, Layout.CHANNELS_LAST, 8);
         BatchNorm.Builder accumulating = BatchNorm.builder(5).accumulateGradients(true);
         try (BatchNorm both = accumulating.build(on.device());
-                BatchNorm scaleOnly = accumulating.shift(false).build(on.device());
-                BatchNorm shiftOnly = accumulating.scale(false).build(on.device())) {
+                BatchNorm scaleOnly = accumulating.beta(false).build(on.device());
+                BatchNorm shiftOnly = accumulating.gamma(false).build(on.device())) {
             Step.of(both, x, null, dy);
             Step.of(scaleOnly, x, null, dy);
             Step.of(shiftOnly, x, null, dy);
@@ -320,7 +320,7 @@ final class BatchNormTest {
     void parameters_ofAnyLayer_areNamedAsInPyTorch(TestDevice on) {
         try (BatchNorm both = BatchNorm.builder(2).build(on.device());
                 BatchNorm neither =
-                        BatchNorm.builder(2).scale(false).shift(false).build(on.device())) {
+                        BatchNorm.builder(2).gamma(false).beta(false).build(on.device())) {
             assertThat(both.parameters()).extracting(Parameter::name).containsExactly("weight", "bias");
             assertThat(both.gamma().orElseThrow().value().download()).containsExactly(1, 1);
             assertThat(both.beta().orElseThrow().value().download()).containsExactly(0, 0);

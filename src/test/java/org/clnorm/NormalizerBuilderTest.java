@@ -90,7 +90,7 @@ final class NormalizerBuilderTest {
         try (Device device = recorder.open();
                 Tensor x = device.tensor(TestLayer.SHAPE, Layout.CHANNELS_FIRST)) {
             LayerNorm.Builder builder = LayerNorm.builder(3);
-            LayerNorm.Builder changed = builder.epsilon(0.5).scale(false).activation(Activation.RELU);
+            LayerNorm.Builder changed = builder.epsilon(0.5).gamma(false).activation(Activation.RELU);
             assertThat(changed).isNotSameAs(builder);
             try (LayerNorm norm = builder.build(device)) {
                 norm.forward(x).close();

@@ -185,13 +185,13 @@ final class NormalizerPassesTest {
     void options_ofEveryBuilder_reachTheBackend() {
         try (GroupNorm group = GroupNorm.builder(2, 4)
                         .epsilon(0.5)
-                        .scale(false)
+                        .gamma(false)
                         .activation(Activation.RELU)
                         .accumulateGradients(true)
                         .build(device);
                 InstanceNorm instance = InstanceNorm.builder(4)
                         .epsilon(0.25)
-                        .shift(false)
+                        .beta(false)
                         .activation(Activation.RELU)
                         .accumulateGradients(true)
                         .runningAverage(RunningAverage.cumulative())
@@ -200,14 +200,14 @@ final class NormalizerPassesTest {
                         .build(device);
                 LayerNorm layer = LayerNorm.builder(3)
                         .epsilon(0.125)
-                        .scale(false)
-                        .shift(false)
+                        .gamma(false)
+                        .beta(false)
                         .activation(Activation.RELU)
                         .accumulateGradients(true)
                         .build(device);
                 RmsNorm rms = RmsNorm.builder(3)
                         .epsilon(0.5)
-                        .scale(false)
+                        .gamma(false)
                         .activation(Activation.RELU)
                         .accumulateGradients(true)
                         .build(device);

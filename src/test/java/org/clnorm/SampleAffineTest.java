@@ -12,7 +12,7 @@ import org.clnorm.backend.Role;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 
-/** A scale and a shift for each sample in the place of γ and β. */
+/** A γ and a β for each sample in the place of γ and β. */
 final class SampleAffineTest {
     private static final Shape SHAPE = TestLayer.SHAPE;
     private static final Shape PER_SAMPLE = Shape.of(2, 4);
@@ -49,7 +49,7 @@ final class SampleAffineTest {
 
     @Test
     void affine_ofNothing_isRefused() {
-        refuses(() -> new SampleAffine(null, null), "scale or shift must be given");
+        refuses(() -> new SampleAffine(null, null), "gamma or beta must be given");
     }
 
     private void assertStep(ChannelNormalizer norm, Grouping grouping) {
@@ -140,11 +140,11 @@ final class SampleAffineTest {
             refuses(NullPointerException.class, () -> norm.forward(x, null, y, null), "affine");
             refuses(
                     () -> norm.forward(x, null, y, new SampleAffine(wide, null)),
-                    "scale must have shape (N, C) = (2, 4), but given was (2, 5)");
+                    "gamma must have shape (N, C) = (2, 4), but given was (2, 5)");
             refuses(
                     () -> norm.forward(x, null, y, new SampleAffine(scale, flat)),
-                    "shift must have shape (N, C) = (2, 4), but given was (8)");
-            refuses(() -> norm.forward(x, null, y, new SampleAffine(foreign, null)), "scale must be on the layer's");
+                    "beta must have shape (N, C) = (2, 4), but given was (8)");
+            refuses(() -> norm.forward(x, null, y, new SampleAffine(foreign, null)), "gamma must be on the layer's");
             refuses(
                     IllegalStateException.class,
                     () -> norm.forward(x, null, y, new SampleAffine(closed, null)),
@@ -152,7 +152,7 @@ final class SampleAffineTest {
             Tensor within = y.slice(3, PER_SAMPLE, FIRST);
             refuses(
                     () -> norm.forward(x, null, y, new SampleAffine(scale, within)),
-                    "y may not share memory with shift");
+                    "y may not share memory with beta");
         }
     }
 
@@ -161,21 +161,21 @@ final class SampleAffineTest {
         try (InstanceNorm norm = InstanceNorm.builder(4).build(device);
                 Tensor wide = device.tensor(Shape.of(2, 5), FIRST)) {
             norm.forward(x, y);
-            refuses(() -> norm.backward(dy, dx, null, gradients), "gradient of scale was given", "none per sample");
+            refuses(() -> norm.backward(dy, dx, null, gradients), "gradient of gamma was given", "none per sample");
             norm.forward(x, null, y, new SampleAffine(scale, null));
-            refuses(() -> norm.backward(dy, dx, null, gradients), "gradient of shift was given", "none per sample");
+            refuses(() -> norm.backward(dy, dx, null, gradients), "gradient of beta was given", "none per sample");
             norm.forward(x, null, y, both);
             refuses(NullPointerException.class, () -> norm.backward(dy, dx, null, null), "gradients");
             refuses(
                     () -> norm.backward(dy, dx, null, new SampleAffine(wide, null)),
-                    "gradient of scale must have shape (N, C) = (2, 4), but given was (2, 5)");
+                    "gradient of gamma must have shape (N, C) = (2, 4), but given was (2, 5)");
             refuses(
                     () -> norm.backward(dy, dx, null, new SampleAffine(dscale, dscale)),
-                    "gradient of shift may not share memory with gradient of scale");
+                    "gradient of beta may not share memory with gradient of gamma");
             for (Tensor used : List.of(x, dy, dx)) {
                 refuses(
                         () -> norm.backward(dy, dx, null, new SampleAffine(null, used.slice(0, PER_SAMPLE, FIRST))),
-                        "gradient of shift may not share memory with");
+                        "gradient of beta may not share memory with");
             }
             norm.backward(dy, dx, null, both);
         }
@@ -190,11 +190,11 @@ final class SampleAffineTest {
             refuses(
                     IllegalStateException.class,
                     () -> virtual.forward(x, null, y, both),
-                    "virtual batches takes no scale and shift per sample");
+                    "virtual batches takes no gamma and beta per sample");
             refuses(
                     IllegalStateException.class,
                     () -> renormalized.forward(x, null, y, both),
-                    "batch renormalization takes no scale and shift per sample");
+                    "batch renormalization takes no gamma and beta per sample");
         }
     }
 

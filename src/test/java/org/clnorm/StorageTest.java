@@ -263,10 +263,10 @@ final class StorageTest {
                 Tensor full = device.tensor(perSample, FIRST)) {
             assertThatThrownBy(() -> norm.forward(x, null, y, new SampleAffine(half, null)))
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessage("scale must be float32, but given was float16");
+                    .hasMessage("gamma must be float32, but given was float16");
             assertThatThrownBy(() -> norm.forward(x, null, y, new SampleAffine(full, half)))
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessage("shift must be float32, but given was float16");
+                    .hasMessage("beta must be float32, but given was float16");
             norm.forward(x, null, y, new SampleAffine(full, full));
             assertThatThrownBy(() -> norm.backward(y, dx, null, new SampleAffine(half, null)))
                     .isInstanceOf(IllegalArgumentException.class)

@@ -367,6 +367,7 @@ public final class NpyArray {
 
     /** Dimensions in Python's way to write them: {@code (3,)} and {@code ()} too. */
     public static String tuple(long... dimensions) {
+        Objects.requireNonNull(dimensions, "dimensions");
         return Arrays.stream(dimensions)
                 .mapToObj(Long::toString)
                 .collect(Collectors.joining(", ", "(", dimensions.length == 1 ? ",)" : ")"));

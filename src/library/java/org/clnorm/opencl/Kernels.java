@@ -102,7 +102,7 @@ final class Kernels {
                 throw e;
             }
             // It loads, but it is not this kernel: another's, or one with other arguments.
-            log.debug("The cached binary of {} is not of it, and so deleted: {}", key.name, e.getMessage());
+            log.debug("The stored binary of {} is not of it, and so deleted: {}", key.name, e.getMessage());
             CL.clReleaseProgram(binary.program);
             cache.delete(binary.taken);
             binary = compile(key);
@@ -169,7 +169,7 @@ final class Kernels {
             return new Binary(key.name, build(key, file, text), null, null);
         }
         String cacheKey = cache.key(text, options);
-        cl_program program = cached(file, key.name, cacheKey, options);
+        cl_program program = fromCache(file, key.name, cacheKey, options);
         return program == null
                 ? new Binary(key.name, build(key, file, text), null, cacheKey)
                 : new Binary(key.name, program, cacheKey, null);
@@ -190,7 +190,7 @@ final class Kernels {
     }
 
     /** The program of a binary in the cache; null where there is none that the driver takes. */
-    private cl_program cached(String file, String kernel, String cacheKey, String options) {
+    private cl_program fromCache(String file, String kernel, String cacheKey, String options) {
         byte[] binary = cache.read(cacheKey, kernel);
         if (binary == null || !cache.admits(cacheKey)) {
             return null;
@@ -211,7 +211,7 @@ final class Kernels {
                     "Took {} with {} from the cache in {} ms", file, options, (System.nanoTime() - start) / 1_000_000);
             return program[0];
         }
-        log.debug("{} refuses the cached binary of {}: {}", deviceName, file, CL.stringFor_errorCode(built));
+        log.debug("{} refuses the stored binary of {}: {}", deviceName, file, CL.stringFor_errorCode(built));
         if (program[0] != null) {
             CL.clReleaseProgram(program[0]);
         }

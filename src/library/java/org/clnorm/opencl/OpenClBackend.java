@@ -2,7 +2,6 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -53,8 +52,7 @@ public final class OpenClBackend implements Backend {
     private final StrategyChoice choice;
     private final Kernels kernels;
     private final Transfers transfers;
-    /** The buffers that memory is open over. Guarded by itself. */
-    private final Map<cl_mem, OpenClMemory.Root> buffers = new HashMap<>();
+    private final OpenMemory openMemory = new OpenMemory(this::closeMemory);
 
     private final PassQueue passes;
     private final LongAdder allocated = new LongAdder();
@@ -269,7 +267,7 @@ public final class OpenClBackend implements Backend {
             cl_mem handle = CL.clCreateBuffer(context, CL.CL_MEM_READ_WRITE, bytes, null, status);
             OpenClException.check(status[0], "Allocating " + bytes + " bytes on " + facts.name());
             allocated.add(bytes);
-            return over(handle, elements, null);
+            return openMemory.over(handle, elements, null);
         } finally {
             gate.leave();
         }
@@ -290,33 +288,10 @@ public final class OpenClBackend implements Backend {
         try {
             Foreign.Buffer foreign = Foreign.buffer(buffer, context, device, type);
             OpenClException.check(CL.clRetainMemObject(buffer), "Retaining a buffer");
-            return over(buffer, foreign.bytes() / type.bytes(), foreign);
+            return openMemory.over(buffer, foreign.bytes() / type.bytes(), foreign);
         } finally {
             gate.leave();
         }
-    }
-
-    /** @param handle of a buffer that is released with the memory */
-    private OpenClMemory over(cl_mem handle, long elements, Foreign.Buffer foreign) {
-        synchronized (buffers) {
-            cl_mem rootHandle = foreign == null ? handle : foreign.root();
-            OpenClMemory.Root root = buffers.computeIfAbsent(rootHandle, OpenClMemory.Root::new);
-            OpenClMemory memory =
-                    new OpenClMemory(root, handle, elements, foreign, this::releaseMemory, this::closeMemory);
-            root.over.add(memory);
-            return memory;
-        }
-    }
-
-    private void releaseMemory(OpenClMemory memory) {
-        OpenClMemory.Root root = memory.root();
-        synchronized (buffers) {
-            root.over.removeIf(other -> other == memory);
-            if (root.over.isEmpty()) {
-                buffers.remove(root.handle);
-            }
-        }
-        CL.clReleaseMemObject(memory.handle());
     }
 
     private void closeMemory(OpenClMemory memory) {
@@ -515,13 +490,7 @@ public final class OpenClBackend implements Backend {
             CL.clFinish(queue);
             transfers.release();
             passes.release();
-            List<OpenClMemory> open;
-            synchronized (buffers) {
-                open = buffers.values().stream()
-                        .flatMap(root -> root.over.stream())
-                        .toList();
-            }
-            open.forEach(memory -> memory.gate().shut());
+            openMemory.all().forEach(open -> open.gate().shut());
             kernels.release();
             CL.clReleaseCommandQueue(queue);
             CL.clReleaseContext(context);

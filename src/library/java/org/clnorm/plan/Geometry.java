@@ -38,10 +38,10 @@ public record Geometry(
     private static final int LINE_ELEMENTS = 16;
 
     /** What a stripe of columns should take of a core's own cache. */
-    private static final long CACHED_STRIPE_BYTES = 1 << 18;
+    private static final long IN_CACHE_STRIPE_BYTES = 1 << 18;
 
     /** What the groups that a work-item folds at a time should take of a core's own cache; it gathers as many meanwhile. */
-    private static final long CACHED_TURN_BYTES = 1 << 17;
+    private static final long IN_CACHE_TURN_BYTES = 1 << 17;
 
     /**
      * Elements of a stripe of few rows: what a first-level cache has room for beside those of dy and what streams through it
@@ -154,7 +154,7 @@ public record Geometry(
         }
         long most = mostStripe(strategy, view);
         boolean few = hasFewRows(strategy, view);
-        long elements = few ? FEW_ROWS_ELEMENTS : CACHED_STRIPE_BYTES / Float.BYTES;
+        long elements = few ? FEW_ROWS_ELEMENTS : IN_CACHE_STRIPE_BYTES / Float.BYTES;
         // A vector of groups is folded at a time, whole ones without a call.
         long room = Math.min(
                 most, Math.max(elements / view.rows(), few ? (long) strategy.vectorWidth() * view.width() : 0));
@@ -205,7 +205,7 @@ public record Geometry(
             return 1;
         }
         long bytes = view.groupSize() * view.joined() * Float.BYTES;
-        long sets = Math.min(ceil(strategy.vectorWidth(), view.joined()), CACHED_TURN_BYTES / Math.max(1, bytes));
+        long sets = Math.min(ceil(strategy.vectorWidth(), view.joined()), IN_CACHE_TURN_BYTES / Math.max(1, bytes));
         return (int) Math.max(1, Math.min(sets, strategy.stripe() / view.joined())) * view.joined();
     }
 

@@ -55,8 +55,8 @@ public final class KernelCatalogue {
     private static final Set<String> VECTORS = Set.of("VW");
     private static final Set<String> WORK_GROUP = Set.of("VW", "WX", "WY");
     private static final Set<String> RUNS = union(WORK_GROUP, Set.of("TILE"));
-    private static final Set<String> COLUMNS = union(WORK_GROUP, Set.of("BLOCKS"));
-    private static final Set<String> ROWS_OF_BLOCKS = union(RUNS, COLUMNS);
+    private static final Set<String> COLUMNS = union(WORK_GROUP, Set.of("VECTORS"));
+    private static final Set<String> ROWS_OF_VECTORS = union(RUNS, COLUMNS);
     private static final Set<String> STREAM = Set.of("STREAM");
     private static final Set<String> REGISTERS = Set.of("CACHED", "STREAM");
 
@@ -72,7 +72,7 @@ public final class KernelCatalogue {
 
     private static final List<Entry> ENTRIES = List.of(
             new Entry("moments_segmented", "moments.cl", REDUCE, RUNS, NO_MACROS, MOMENTS),
-            new Entry("moments_columnar", "moments.cl", REDUCE, ROWS_OF_BLOCKS, NO_MACROS, MOMENTS),
+            new Entry("moments_columnar", "moments.cl", REDUCE, ROWS_OF_VECTORS, NO_MACROS, MOMENTS),
             new Entry("fold_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_joined_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_given", "fold_moments.cl", FOLD, VECTORS, NO_MACROS, MOMENTS),
@@ -86,28 +86,28 @@ public final class KernelCatalogue {
                     "normalize_segmented",
                     "fused.cl",
                     FUSED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     ROWS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_pipelined_segmented",
                     "pipelined.cl",
                     PIPELINED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     ROWS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_columnar",
                     "fused.cl",
                     FUSED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     NO_MACROS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_pipelined_columnar",
                     "pipelined.cl",
                     PIPELINED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     NO_MACROS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
@@ -125,7 +125,7 @@ public final class KernelCatalogue {
                     NO_MACROS,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, MASKED_ROWS, SUMS),
-            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_BLOCKS, MASK, SUMS),
+            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_VECTORS, MASK, SUMS),
             new Entry("fold_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("fold_joined_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("join_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
@@ -135,10 +135,10 @@ public final class KernelCatalogue {
                     "gradient_rows",
                     "row_gradients.cl",
                     PIPELINED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
-            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_BLOCKS, MASKED_ROWS, SUMS),
+            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_VECTORS, MASKED_ROWS, SUMS),
             new Entry(
                     "gradient_apply_segmented",
                     "gradient_apply.cl",
@@ -151,28 +151,28 @@ public final class KernelCatalogue {
                     "gradient_segmented",
                     "fused.cl",
                     FUSED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_pipelined_segmented",
                     "pipelined.cl",
                     PIPELINED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_columnar",
                     "fused.cl",
                     FUSED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     MASK,
                     union(SUMS, GRADIENTS)),
             new Entry(
                     "gradient_pipelined_columnar",
                     "pipelined.cl",
                     PIPELINED,
-                    union(ROWS_OF_BLOCKS, STREAM),
+                    union(ROWS_OF_VECTORS, STREAM),
                     MASK,
                     union(SUMS, GRADIENTS)),
             new Entry(

@@ -25,7 +25,7 @@ import org.clnorm.view.View;
  * @param workY work-items across them, in columnar views; a segmented view has them all along the segments
  * @param vectorWidth lanes of a work-item's vector
  * @param tile vectors that a work-item holds in registers while it takes their moments
- * @param blocks vectors of a row that a work-item goes over in columnar views
+ * @param vectors vectors of a row that a work-item goes over in columnar views
  * @param cached vectors that a work-item keeps in registers from the reduce step to the apply step, or 0: then x is read
  *     again
  * @param stream whether outputs bypass the cache
@@ -38,7 +38,7 @@ public record Strategy(
         int workY,
         int vectorWidth,
         int tile,
-        int blocks,
+        int vectors,
         int cached,
         boolean stream,
         String language) {
@@ -64,7 +64,7 @@ public record Strategy(
     public static final String AUTO = "auto";
 
     /** A CPU's second pass is from cache while a group takes no more than this: half of a common L2, in bytes. */
-    static final long CACHED_GROUP_BYTES = 1 << 20;
+    static final long IN_CACHE_GROUP_BYTES = 1 << 20;
 
     /** Elements of a plane up to which several channels are taken together. */
     static final int MOST_SMALL_PLANE = 256;
@@ -117,7 +117,7 @@ public record Strategy(
 
     /** Columns of one work-group in a columnar view. */
     int stripe() {
-        return workX * blocks * vectorWidth;
+        return workX * vectors * vectorWidth;
     }
 
     /** The macros of kernels, with their values. */
@@ -127,7 +127,7 @@ public record Strategy(
         macros.put("WX", workX);
         macros.put("WY", workY);
         macros.put("TILE", tile);
-        macros.put("BLOCKS", blocks);
+        macros.put("VECTORS", vectors);
         if (cached > 0) {
             macros.put("CACHED", cached);
         }
@@ -309,7 +309,7 @@ public record Strategy(
     /** The same by single elements, as many of them on their way; and, in registers, half of them in twice the places. */
     private Strategy narrow() {
         int x = Math.min(workX * vectorWidth, items());
-        return new Strategy(family, form, x, items() / x, 1, tile * vectorWidth, blocks, 2 * cached, stream, language);
+        return new Strategy(family, form, x, items() / x, 1, tile * vectorWidth, vectors, 2 * cached, stream, language);
     }
 
     private boolean holds(View view) {
@@ -346,14 +346,14 @@ public record Strategy(
                 Math.max(1, Math.min(items(), most) / GPU_WORK_X),
                 GPU_VECTOR,
                 tile,
-                blocks,
+                vectors,
                 0,
                 stream,
                 language);
     }
 
     private Strategy withWorkGroup(int x, int y) {
-        return new Strategy(family, form, x, y, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, x, y, vectorWidth, tile, vectors, cached, stream, language);
     }
 
     /**
@@ -375,10 +375,10 @@ public record Strategy(
             int stripe = Geometry.fusedStripe(this, columnar, facts.computeUnits());
             long stripeBytes = columnar.rows() * stripe * Float.BYTES;
             long stripes = columnar.columns() / stripe * (long) view.blocks().count();
-            return stripeBytes <= CACHED_GROUP_BYTES && stripes >= occupying;
+            return stripeBytes <= IN_CACHE_GROUP_BYTES && stripes >= occupying;
         }
-        boolean cached = items() > 1 || view.groupSize() * view.joined() * Float.BYTES <= CACHED_GROUP_BYTES;
-        return view.allGroups() / view.joined() >= occupying && cached;
+        boolean inCache = items() > 1 || view.groupSize() * view.joined() * Float.BYTES <= IN_CACHE_GROUP_BYTES;
+        return view.allGroups() / view.joined() >= occupying && inCache;
     }
 
     /**
@@ -417,21 +417,21 @@ public record Strategy(
 
     /** The same with stores through the cache, or past it. */
     public Strategy withStream(boolean stream) {
-        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, vectors, cached, stream, language);
     }
 
     /** The same in another version of OpenCL C. */
     public Strategy withLanguage(String language) {
-        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, vectors, cached, stream, language);
     }
 
     /** The same with so many vectors in registers. */
     public Strategy withTile(int tile) {
-        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, vectors, cached, stream, language);
     }
 
     /** The same with so many vectors of a row. */
-    public Strategy withBlocks(int blocks) {
-        return new Strategy(family, form, workX, workY, vectorWidth, tile, blocks, cached, stream, language);
+    public Strategy withVectors(int vectors) {
+        return new Strategy(family, form, workX, workY, vectorWidth, tile, vectors, cached, stream, language);
     }
 }

@@ -41,7 +41,7 @@ import org.clnorm.view.View;
  *       cache; if it keeps groups in registers, they hold one.
  * </ul>
  *
- * <p>Parameters take the place of the strategy's own: {@code tile}, {@code blocks}, and {@code stream}, the elements from
+ * <p>Parameters take the place of the strategy's own: {@code tile}, {@code vectors}, and {@code stream}, the elements from
  * which on outputs bypass the cache, {@code always} or {@code never}.
  *
  * @param rows in the order in which they are asked
@@ -56,7 +56,7 @@ public record StrategyTable(List<Row> rows) {
     /** More of either would not be compiled in any reasonable time. */
     private static final int MOST_TILE = 64;
 
-    private static final int MOST_BLOCKS = 1024;
+    private static final int MOST_VECTORS = 1024;
 
     /** How the elements of a view lie, as far as strategies are concerned. */
     public enum Pattern {
@@ -179,18 +179,18 @@ public record StrategyTable(List<Row> rows) {
      *
      * @param strategy its name
      * @param tile in place of the strategy's own; 0 for that
-     * @param blocks in place of the strategy's own; 0 for that
+     * @param vectors in place of the strategy's own; 0 for that
      * @param streamFrom outputs of at least so many elements bypass the cache; −1 where the strategy's own word counts
      * @param why the reason, for people
      */
-    public record Row(Condition condition, String strategy, int tile, int blocks, long streamFrom, String why) {
+    public record Row(Condition condition, String strategy, int tile, int vectors, long streamFrom, String why) {
         /** The row that gives exactly this strategy. */
         public static Row of(Condition condition, Strategy strategy, String why) {
             return new Row(
                     condition,
                     strategy.name(),
                     strategy.tile(),
-                    strategy.blocks(),
+                    strategy.vectors(),
                     strategy.stream() ? 0 : Long.MAX_VALUE,
                     why);
         }
@@ -200,7 +200,7 @@ public record StrategyTable(List<Row> rows) {
             return Strategy.all(facts).stream()
                     .filter(one -> one.name().equals(strategy))
                     .map(one -> one.withTile(tile > 0 ? tile : one.tile())
-                            .withBlocks(blocks > 0 ? blocks : one.blocks())
+                            .withVectors(vectors > 0 ? vectors : one.vectors())
                             .withStream(streamFrom < 0 ? one.stream() : view.elements() >= streamFrom));
         }
 
@@ -211,7 +211,7 @@ public record StrategyTable(List<Row> rows) {
                             "=>",
                             strategy,
                             tile > 0 ? "tile=" + tile : "",
-                            blocks > 0 ? "blocks=" + blocks : "",
+                            vectors > 0 ? "vectors=" + vectors : "",
                             streamFrom < 0
                                     ? ""
                                     : "stream="
@@ -296,7 +296,7 @@ public record StrategyTable(List<Row> rows) {
                 condition,
                 use.firstWord(),
                 use.take("tile", value -> upTo(MOST_TILE, value), 0),
-                use.take("blocks", value -> upTo(MOST_BLOCKS, value), 0),
+                use.take("vectors", value -> upTo(MOST_VECTORS, value), 0),
                 use.take("stream", StrategyTable::streamFrom, -1L),
                 why);
         use.end();

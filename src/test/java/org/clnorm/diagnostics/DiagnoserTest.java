@@ -171,8 +171,8 @@ final class DiagnoserTest {
     @Test
     void observe_noRunningStatisticsNorParameters_saysWhatThereIs() {
         try (BatchNorm norm = BatchNorm.builder(2)
-                        .scale(false)
-                        .shift(false)
+                        .gamma(false)
+                        .beta(false)
                         .runningAverage(RunningAverage.none())
                         .build(device);
                 Tensor x = tensor(TWO, Layout.CHANNELS_FIRST, X);

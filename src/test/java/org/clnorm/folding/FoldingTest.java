@@ -397,8 +397,8 @@ final class FoldingTest {
     void of_layerWithoutGammaAndBeta_foldsIntoBothNeighbours() {
         try (Device device = Device.cpuReference();
                 BatchNorm norm = BatchNorm.builder(1)
-                        .scale(false)
-                        .shift(false)
+                        .gamma(false)
+                        .beta(false)
                         .epsilon(0)
                         .activation(Activation.RELU)
                         .build(device)) {

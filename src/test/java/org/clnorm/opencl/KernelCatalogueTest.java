@@ -24,7 +24,7 @@ class KernelCatalogueTest {
     private static final Pattern COMMENT = Pattern.compile("//[^\n]*|/\\*.*?\\*/", Pattern.DOTALL);
     private static final Pattern KERNEL = Pattern.compile(
             "__kernel\\s+(?:__attribute__\\s*\\(\\(.*?\\)\\)\\s*)?void\\s+(\\w+)\\s*\\(", Pattern.DOTALL);
-    private static final Set<String> STRATEGY_MACROS = Set.of("VW", "WX", "WY", "TILE", "BLOCKS", "CACHED", "STREAM");
+    private static final Set<String> STRATEGY_MACROS = Set.of("VW", "WX", "WY", "TILE", "VECTORS", "CACHED", "STREAM");
 
     @Test
     void entries_kernelsOfTheSources_areAllThereAndNoOthers() throws IOException {

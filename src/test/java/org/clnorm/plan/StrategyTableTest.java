@@ -91,8 +91,8 @@ class StrategyTableTest {
         Strategy own = Strategy.named("cpu-fused", CPU);
 
         assertThat(choose("=> cpu-fused | as it is", Pass.FORWARD, RUNS)).isEqualTo(own);
-        assertThat(choose("=> cpu-fused tile=3 blocks=5 stream=never | all of them", Pass.FORWARD, RUNS))
-                .isEqualTo(own.withTile(3).withBlocks(5).withStream(false));
+        assertThat(choose("=> cpu-fused tile=3 vectors=5 stream=never | all of them", Pass.FORWARD, RUNS))
+                .isEqualTo(own.withTile(3).withVectors(5).withStream(false));
         assertThat(choose("=> gpu-fused stream=always | all of them", Pass.FORWARD, RUNS).stream())
                 .isTrue();
         assertThat(choose("=> cpu-fused stream=16384 | from there on", Pass.FORWARD, COLUMNS).stream())
@@ -145,7 +145,7 @@ class StrategyTableTest {
     @Test
     void toString_anyRow_isParsedToTheSame() {
         StrategyTable table = StrategyTable.parse("type=gpu,cpu platform=a vendor=b name=c pass=forward,backward"
-                + " pattern=planes,columnar groups=1..2 size=..5 elements=7 fits => any tile=3 blocks=4 stream=5 | why | so\n"
+                + " pattern=planes,columnar groups=1..2 size=..5 elements=7 fits => any tile=3 vectors=4 stream=5 | why | so\n"
                 + "=> other stream=always | no condition\n\n# nothing\n=> other stream=never | last");
 
         assertThat(table.rows()).hasSize(3);
@@ -157,7 +157,7 @@ class StrategyTableTest {
     void row_ofAStrategy_givesExactlyIt() {
         for (Strategy strategy : Strategy.all(CPU)) {
             for (Strategy variant :
-                    List.of(strategy, strategy.withTile(2).withBlocks(3).withStream(!strategy.stream()))) {
+                    List.of(strategy, strategy.withTile(2).withVectors(3).withStream(!strategy.stream()))) {
                 Row row = Row.of(
                         StrategyTable.parse("pass=forward => x | y")
                                 .rows()
@@ -217,7 +217,7 @@ class StrategyTableTest {
                 "groups=-3.. => cpu-fused | no number",
                 "=> cpu-fused tile=0 | too small",
                 "=> cpu-fused tile=65 | too large",
-                "=> cpu-fused blocks=1025 | too large",
+                "=> cpu-fused vectors=1025 | too large",
                 "=> cpu-fused stream=sometimes | no number",
                 "=> cpu-fused stream=99999999999999999999 | too long"
             })

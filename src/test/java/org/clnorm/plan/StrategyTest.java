@@ -113,14 +113,14 @@ class StrategyTest {
                 for (Pass pass : Pass.values()) {
                     Strategy chosen = Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS);
 
-                    assertThat(chosen.withStream(false).withTile(1).withBlocks(1))
+                    assertThat(chosen.withStream(false).withTile(1).withVectors(1))
                             .as(
-                                    "but for the stores, the tile and blocks, and the work-group of one that keeps groups in registers")
+                                    "but for the stores, the tile and vectors, and the work-group of one that keeps groups in registers")
                             .isIn(Strategy.all(facts).stream()
                                     .map(strategy -> strategy.forView(facts, view)
                                             .withStream(false)
                                             .withTile(1)
-                                            .withBlocks(1))
+                                            .withVectors(1))
                                     .toList());
                     assertThat(Strategy.choose(facts, pass, view, StrategyTable.DEFAULTS))
                             .isEqualTo(chosen);
@@ -195,7 +195,7 @@ class StrategyTest {
     @Test
     void reshape_planesWiderThanItsStripe_areLeftAsTheyAre() {
         View planes = new View.Segmented(64, 32, 196, 64 * 196);
-        Strategy narrow = Strategy.named("cpu-fused", Facts.cpu(2, 16)).withBlocks(8);
+        Strategy narrow = Strategy.named("cpu-fused", Facts.cpu(2, 16)).withVectors(8);
 
         assertThat(narrow.stripe()).isLessThan(196);
         assertThat(narrow.reshape(planes))
@@ -421,7 +421,7 @@ class StrategyTest {
                 new Strategy(Strategy.Family.GPU, Strategy.Form.CACHED, 8, 32, 4, 5, 6, 7, true, "-cl-std=CL1.2");
 
         assertThat(strategy.macros())
-                .isEqualTo(Map.of("VW", 4, "WX", 8, "WY", 32, "TILE", 5, "BLOCKS", 6, "CACHED", 7, "STREAM", 1));
+                .isEqualTo(Map.of("VW", 4, "WX", 8, "WY", 32, "TILE", 5, "VECTORS", 6, "CACHED", 7, "STREAM", 1));
         assertThat(strategy.withStream(false).macros()).containsEntry("STREAM", 0);
     }
 

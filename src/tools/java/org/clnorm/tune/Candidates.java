@@ -58,8 +58,8 @@ final class Candidates {
         boolean columns = Pattern.of(view) == Pattern.COLUMNAR;
         // One work-item that has whole columns takes fewer of them by itself where fewer are better.
         if (columns && !(form.fused() && form.items() == 1)) {
-            variants.add(form.withBlocks(2 * form.blocks()));
-            variants.add(form.withBlocks(Math.max(1, form.blocks() / 2)));
+            variants.add(form.withVectors(2 * form.vectors()));
+            variants.add(form.withVectors(Math.max(1, form.vectors() / 2)));
         }
         return variants.stream()
                 .filter(variant -> !variant.equals(form))
@@ -72,7 +72,7 @@ final class Candidates {
         Strategy usual = Strategy.named(strategy.name(), facts);
         return strategy.name()
                 + (strategy.tile() == usual.tile() ? "" : " tile=" + strategy.tile())
-                + (strategy.blocks() == usual.blocks() ? "" : " blocks=" + strategy.blocks())
+                + (strategy.vectors() == usual.vectors() ? "" : " vectors=" + strategy.vectors())
                 + (strategy.items() > 1 ? "" : strategy.stream() ? " past cache" : " in cache");
     }
 }

@@ -65,28 +65,28 @@ public final class CaseRunner {
             case LAYER_NORM ->
                 LayerNorm.builder(file.row())
                         .epsilon(file.options().epsilon())
-                        .scale(has("weight"))
-                        .shift(has("bias"))
+                        .gamma(has("weight"))
+                        .beta(has("bias"))
                         .activation(file.options().activation())
                         .build(device);
             case RMS_NORM ->
                 RmsNorm.builder(file.row())
                         .epsilon(file.options().epsilon())
-                        .scale(has("weight"))
+                        .gamma(has("weight"))
                         .activation(file.options().activation())
                         .build(device);
             case GROUP_NORM ->
                 GroupNorm.builder(file.options().groups(), channels())
                         .epsilon(file.options().epsilon())
-                        .scale(has("weight"))
-                        .shift(has("bias"))
+                        .gamma(has("weight"))
+                        .beta(has("bias"))
                         .activation(file.options().activation())
                         .build(device);
             case INSTANCE_NORM ->
                 InstanceNorm.builder(channels())
                         .epsilon(file.options().epsilon())
-                        .scale(has("weight"))
-                        .shift(has("bias"))
+                        .gamma(has("weight"))
+                        .beta(has("bias"))
                         .activation(file.options().activation())
                         .runningAverage(average())
                         .runningVariance(file.options().runningVariance())
@@ -106,8 +106,8 @@ public final class CaseRunner {
     private BatchNorm.Builder batchNorm() {
         return BatchNorm.builder(channels())
                 .epsilon(file.options().epsilon())
-                .scale(has("weight"))
-                .shift(has("bias"))
+                .gamma(has("weight"))
+                .beta(has("bias"))
                 .activation(file.options().activation())
                 .runningAverage(average())
                 .runningVariance(file.options().runningVariance());
