@@ -12,11 +12,11 @@ import org.clnorm.backend.Operands;
 import org.clnorm.backend.Role;
 
 /**
- * The tensors of a call by role, and the rules that they are held to, one for each role of a call. Every call puts something
- * or null in each of its roles.
+ * The tensors of a call by role, and the rules that they are held to, one for each role of a call. Every call puts
+ * something or null in each of its roles.
  */
 final class Arguments {
-    /** Of a forward pass. */
+    /** The rules of a forward pass. */
     static final List<Rule> FORWARD = List.of(
             input(Role.X, "x"),
             input(Role.RESIDUAL, "residual").like(Role.X, "x"),
@@ -24,7 +24,7 @@ final class Arguments {
             input(Role.BETA, "beta").perSample(),
             output(Role.Y, "y").like(Role.X, "x").mayBe(Role.RESIDUAL));
 
-    /** The same with given statistics: there is nothing in x that would be read again. */
+    /** The rules of a forward pass by given statistics: there is nothing in x that would be read again. */
     static final List<Rule> FORWARD_FROZEN = List.of(
             input(Role.X, "x"),
             input(Role.RESIDUAL, "residual").like(Role.X, "x"),
@@ -32,7 +32,7 @@ final class Arguments {
             input(Role.BETA, "beta").perSample(),
             output(Role.Y, "y").like(Role.X, "x").mayBe(Role.X, Role.RESIDUAL));
 
-    /** Of a backward pass, and of the sums of one. */
+    /** The rules of a backward pass, and of the sums of one. */
     static final List<Rule> BACKWARD = List.of(
             input(Role.X, "x"),
             input(Role.Y, "y"),

@@ -215,10 +215,7 @@ public final class BatchNorm extends RunningNormalizer {
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public ChannelMoments moments(Tensor x) {
-        return answer(() -> {
-            checkInput(x);
-            return momentsOf(x);
-        });
+        return calls().moments(x);
     }
 
     /**
@@ -240,7 +237,7 @@ public final class BatchNorm extends RunningNormalizer {
      */
     public void forwardCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
         checkCombined(x, all);
-        normalize(x, residual, y, null, all);
+        calls().forward(x, residual, y, null, all);
     }
 
     /**
@@ -261,12 +258,12 @@ public final class BatchNorm extends RunningNormalizer {
      */
     public ForwardPass recordCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
         checkCombined(x, all);
-        return keep(x, residual, y, null, all, true);
+        return calls().record(x, residual, y, null, all, true);
     }
 
     private void checkCombined(Tensor x, ChannelMoments all) {
         Objects.requireNonNull(all, "all");
-        checkInput(x);
+        calls().checkInput(x);
         checkWhole();
         if (!isTraining()) {
             throw new IllegalStateException(
@@ -291,7 +288,7 @@ public final class BatchNorm extends RunningNormalizer {
      *     written or closed since, and when the layer is closed or in the middle of another call
      */
     public GradientSums gradientSums(Tensor dy) {
-        return sumGradients(null, dy);
+        return calls().sums(null, dy);
     }
 
     /**
@@ -315,7 +312,7 @@ public final class BatchNorm extends RunningNormalizer {
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
         Objects.requireNonNull(dx, "dx");
         Objects.requireNonNull(all, "all");
-        goBack(null, dy, dx, dresidual, null, all);
+        calls().backward(null, dy, dx, dresidual, null, all);
     }
 
     private void checkWhole() {
@@ -352,7 +349,7 @@ public final class BatchNorm extends RunningNormalizer {
             throw new IllegalStateException(
                     "A layer without running statistics evaluates with the batch's own, and has nothing to adapt");
         }
-        adapt(batchWeight);
+        calls().mode(false, batchWeight);
     }
 
     @Override

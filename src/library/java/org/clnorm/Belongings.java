@@ -9,8 +9,8 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 
 /**
- * All that a layer owns on its device, and the way in to it: a call on the layer {@linkplain #enter enters} and is alone
- * with it until it {@linkplain #leave leaves}. It does not know the layer, which may be gone when this is closed.
+ * All that a layer owns on its device, and the way in to it: a call on the layer {@linkplain #enter enters} and is
+ * alone with it until it {@linkplain #leave leaves}. It does not know the layer, which may be gone when this is closed.
  */
 final class Belongings implements AutoCloseable {
     /** How many states are kept for forward passes to come, over what is then under way. */
@@ -22,7 +22,7 @@ final class Belongings implements AutoCloseable {
     private final List<Tensor> vectors = new ArrayList<>();
     private final List<Lease> parts = new ArrayList<>();
     private final PreparedPasses passes;
-    /** Of the forward pass that nobody keeps. */
+    /** The state of the forward pass that nobody keeps. */
     private final ForwardState last = new ForwardState();
 
     private final List<ForwardState> states = new ArrayList<>(List.of(last));
@@ -30,7 +30,7 @@ final class Belongings implements AutoCloseable {
     private final List<ForwardState> idle = new ArrayList<>();
 
     private Coefficients scratch;
-    /** Who is in. A thread that reads this by itself finds itself, or others of whom it is not to know. */
+    /** The thread that is in. One that reads this by itself finds itself, or others of whom it is not to know. */
     private Thread user;
 
     /** @param what the layer is, for messages */
@@ -40,12 +40,16 @@ final class Belongings implements AutoCloseable {
         this.lease = device.lease().of(layer, what, true, this::close);
     }
 
-    /** The layer's. */
+    /** The layer's lease. */
     Lease lease() {
         return lease;
     }
 
-    /** @throws IllegalStateException when it is closed, or another call is in */
+    /**
+     * Enters, to be alone until {@link #leave}.
+     *
+     * @throws IllegalStateException when the layer is closed, or another call is in
+     */
     void enter() {
         if (!gate.enterAlone()) {
             lease.check();
@@ -61,7 +65,7 @@ final class Belongings implements AutoCloseable {
         gate.leave();
     }
 
-    /** Makes a call alone. */
+    /** Makes a call while no other is in. */
     void alone(Runnable call) {
         answer(() -> {
             call.run();
@@ -69,7 +73,7 @@ final class Belongings implements AutoCloseable {
         });
     }
 
-    /** The same, of a call that returns something. */
+    /** Makes a call while no other is in, and returns what it returns. */
     <T> T answer(Supplier<T> call) {
         enter();
         try {
@@ -79,7 +83,7 @@ final class Belongings implements AutoCloseable {
         }
     }
 
-    /** A vector of the layer's; closing it does nothing. */
+    /** A new vector of the layer's; closing it does nothing. */
     Tensor vector(String name, Shape shape) {
         Operand memory = device.memory(shape, DataType.FLOAT32);
         Lease part = lease.part(name, memory.memory()::close);
@@ -98,7 +102,7 @@ final class Belongings implements AutoCloseable {
                 vector("running mean", shape), vector("running variance", shape), vector("number of batches", shape));
     }
 
-    /** The passes that it has prepared. */
+    /** The passes that the layer has prepared. */
     PreparedPasses passes() {
         return passes;
     }
@@ -108,7 +112,10 @@ final class Belongings implements AutoCloseable {
         return last;
     }
 
-    /** A state for a forward pass that is kept until it is {@linkplain #giveBack given back}; one with room for it, if there is. */
+    /**
+     * A state for a forward pass that is kept until it is {@linkplain #giveBack given back}; one with room for the
+     * pass, if there is.
+     */
     ForwardState take(Normalization normalization, Shape shape, Layout layout) {
         int found = -1;
         for (int i = 0; i < idle.size() && found < 0; i++) {
@@ -131,7 +138,7 @@ final class Belongings implements AutoCloseable {
         idle.add(state);
     }
 
-    /** No forward pass is to be gone back through any more. */
+    /** Ends every forward pass: none is to be gone back through any more. */
     void forgetPasses() {
         states.forEach(ForwardState::forget);
     }
@@ -179,7 +186,7 @@ final class Belongings implements AutoCloseable {
         }
     }
 
-    /** Whether it is closed and no call is in any more. */
+    /** Whether the layer is closed and no call is in any more. */
     boolean isReleased() {
         return gate.isReleased();
     }

@@ -11,7 +11,7 @@ import java.util.Objects;
  * that all normalize by the statistics of the whole. A plain value, which may be serialized, or sent as
  * {@link #toArray numbers}.
  *
- * <p>Moments of parts are combined by the formula of Chan, Golub and LeVeque (1979): with n = a.count + b.count and δ =
+ * <p>Moments of parts are combined by the formula of Chan, Golub and LeVeque (1983): with n = a.count + b.count and δ =
  * b.mean − a.mean, mean = a.mean + δ·b.count/n and M2 = a.M2 + b.M2 + δ²·a.count·b.count/n. NaN and infinity in a
  * channel stay there.
  *

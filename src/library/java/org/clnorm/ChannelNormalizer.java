@@ -39,7 +39,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        normalize(x, residual, y, affine, null);
+        calls().forward(x, residual, y, affine, null);
     }
 
     /**
@@ -64,7 +64,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        return keep(x, residual, y, affine, null, true);
+        return calls().record(x, residual, y, affine, null, true);
     }
 
     /**
@@ -86,7 +86,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
         Objects.requireNonNull(gradients, "gradients");
-        goBack(null, dy, dx, dresidual, gradients, null);
+        calls().backward(null, dy, dx, dresidual, gradients, null);
     }
 
     /** How many channels the layer has, C. */

@@ -43,7 +43,7 @@ public final class ForwardPass implements AutoCloseable {
      *     middle of another call
      */
     public Tensor backward(Tensor dy) {
-        return layer.goBack(this, dy);
+        return layer.calls().backward(this, dy);
     }
 
     /**
@@ -77,7 +77,7 @@ public final class ForwardPass implements AutoCloseable {
      *     middle of another call
      */
     public void backward(Tensor dy, Tensor dx, Tensor dresidual) {
-        layer.goBack(this, dy, dx, dresidual, null, null);
+        layer.calls().backward(this, dy, dx, dresidual, null, null);
     }
 
     /**
@@ -99,7 +99,7 @@ public final class ForwardPass implements AutoCloseable {
      *     middle of another call
      */
     public void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
-        layer.goBack(this, dy, dx, dresidual, Objects.requireNonNull(gradients, "gradients"), null);
+        layer.calls().backward(this, dy, dx, dresidual, Objects.requireNonNull(gradients, "gradients"), null);
     }
 
     /**
@@ -114,7 +114,7 @@ public final class ForwardPass implements AutoCloseable {
      *     of another call
      */
     public GradientSums gradientSums(Tensor dy) {
-        return layer.sumGradients(this, dy);
+        return layer.calls().sums(this, dy);
     }
 
     /**
@@ -134,7 +134,7 @@ public final class ForwardPass implements AutoCloseable {
      *     layer is closed, or the layer is in the middle of another call
      */
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
-        layer.goBack(this, dy, dx, dresidual, null, Objects.requireNonNull(all, "all"));
+        layer.calls().backward(this, dy, dx, dresidual, null, Objects.requireNonNull(all, "all"));
     }
 
     /**
@@ -146,7 +146,7 @@ public final class ForwardPass implements AutoCloseable {
      *     call
      */
     public ForwardPass retain() {
-        layer.alone(() -> state().isRetained = true);
+        layer.calls().retain(this);
         return this;
     }
 
@@ -159,7 +159,7 @@ public final class ForwardPass implements AutoCloseable {
      *     several virtual batches; when this pass or the layer is closed, or the layer is in the middle of another call
      */
     public Tensor savedMean() {
-        return layer.answer(() -> Room.shown(state()).mean());
+        return layer.answer(() -> Room.shownOf(state()).mean());
     }
 
     /**
@@ -169,7 +169,7 @@ public final class ForwardPass implements AutoCloseable {
      * @throws IllegalStateException in the cases of {@link #savedMean}
      */
     public Tensor savedInverseStandardDeviation() {
-        return layer.answer(() -> Room.shown(state()).invstd());
+        return layer.answer(() -> Room.shownOf(state()).invstd());
     }
 
     /** What the pass left for its backward pass; for a caller that is in the layer. */
@@ -191,7 +191,7 @@ public final class ForwardPass implements AutoCloseable {
     @Override
     public void close() {
         if (layer.isOpen()) {
-            layer.giveBack(this);
+            layer.calls().end(this);
         }
     }
 

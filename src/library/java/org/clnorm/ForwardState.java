@@ -4,27 +4,33 @@ import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Normalization;
 
 /**
- * What a forward pass leaves for its backward pass: the coefficients, which tensors it was on, and what it did. It serves
- * one forward pass after the other, and has room for the coefficients of the last.
+ * What a forward pass leaves for its backward pass: the coefficients, which tensors it was on, and what it did. It
+ * serves one forward pass after the other, and has room for the coefficients of the last.
  */
 final class ForwardState {
-    /** Over what a backward pass reads again and so must find unchanged. */
+    /** Watches x, which a backward pass reads again and so must find unchanged. */
     final Watch x = new Watch();
 
-    /** Over y; read again where there were both a residual and an activation. */
+    /** Watches y, which is read again where there were both a residual and an activation. */
     final Watch y = new Watch();
 
-    /** Over γ and β; read again where they go by the element of a row, too many to be kept with the coefficients. */
+    /**
+     * Watches γ, as the next watches β; they are read again where each element of a row has its own, too many to be
+     * kept with the coefficients.
+     */
     final Watch gamma = new Watch();
 
     final Watch beta = new Watch();
-    /** Over the dy that was summed for a backward pass of several parts; of no tensor when none was. */
+    /** Watches the dy that was summed for a backward pass of several parts; watches none when there was none. */
     final Watch summed = new Watch();
 
-    /** The sums of this part. */
+    /** The sums over this part of the batch. */
     GradientSums sums;
 
     Normalization normalization;
+    /** Whether it was over values, and so has statistics in its room. */
+    boolean hasStatistics;
+
     boolean frozen;
     boolean hasResidual;
     /** Whether γ and β were per sample, and which of the two there were. */
@@ -37,12 +43,12 @@ final class ForwardState {
 
     /** Whether there is a forward pass to go back through. */
     boolean isForwarded;
-    /** Whether that was gone back through. */
+    /** Whether that pass was gone back through. */
     boolean wentBack;
-    /** Whether it may be gone back through again. */
+    /** Whether that pass may be gone back through again. */
     boolean isRetained;
 
-    /** Read by threads that are not in the layer. */
+    /** The room of the last pass; null before there was one. Read by threads that are not in the layer too. */
     private volatile Room room;
 
     /** The room of the last pass; null before there was one. */
@@ -54,7 +60,7 @@ final class ForwardState {
         return room.coefficients();
     }
 
-    /** From now on this is the room, and the last one is closed. */
+    /** Makes this the room from now on, and closes the last one. */
     void settle(Room next) {
         Room last = room;
         if (last != next) {
@@ -65,7 +71,7 @@ final class ForwardState {
         }
     }
 
-    /** The coming forward pass is none to go back through until it is done. */
+    /** Begins a forward pass, which is none to go back through until it is done. */
     void restart() {
         isForwarded = false;
         wentBack = false;
@@ -79,7 +85,7 @@ final class ForwardState {
         summed.end();
     }
 
-    /** There is no forward pass to go back through any more. */
+    /** Ends the forward pass: there is none to go back through any more. */
     void forget() {
         restart();
         x.end();

@@ -14,9 +14,10 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * What of a layer is kept in a {@link StateDict}: its parameters and, where there are, its running statistics with their
- * count of batches. An array is found by its name, and must have a floating-point type and the tensor's dimensions, but for
- * some of 1: (1, C, 1, 1) is C, as some programs have it for broadcasting. A count is one whole number of any type.
+ * What of a layer is kept in a {@link StateDict}: its parameters and, where there are, its running statistics with
+ * their count of batches. An array is found by its name, and must have a floating-point type and the tensor's
+ * dimensions, but for some of 1: (1, C, 1, 1) is C, as some programs have it for broadcasting. A count is one whole
+ * number of any type.
  */
 final class LayerState {
     /** Running statistics, vectors on the layer's device. */
@@ -25,13 +26,13 @@ final class LayerState {
 
         Tensor variance();
 
-        /** How many batches each element of these holds. */
+        /** How many batches each element of the running statistics holds. */
         Tensor absorbed();
     }
 
     /** Values that fit the layer and are yet to go there. */
     record Loading(Map<Tensor, float[]> values, long batches, StateDict.Difference difference) {
-        /** Into the layer; returns how many batches its running statistics then hold. */
+        /** Puts the values into the layer; returns how many batches its running statistics then hold. */
         long upload() {
             values.forEach(Tensor::upload);
             return batches;
@@ -41,7 +42,7 @@ final class LayerState {
     private static final Logger log = LoggerFactory.getLogger(LayerState.class);
 
     private static final String BATCHES = "num_batches_tracked";
-    /** So many names, and so many prefixes, are a message. */
+    /** How many names a message lists at most; the next says the same of prefixes. */
     private static final int MOST_NAMES = 10;
 
     private static final int MOST_PREFIXES = 3;
@@ -65,7 +66,7 @@ final class LayerState {
         this.batches = batches;
     }
 
-    /** As it is now. */
+    /** The layer's state as it is now. */
     StateDict save() {
         Map<String, StateArray> arrays = new LinkedHashMap<>();
         tensors.forEach((name, tensor) ->
@@ -77,10 +78,10 @@ final class LayerState {
     }
 
     /**
-     * What of a state is to go where.
+     * Finds what of a state is to go where.
      *
      * @param strict whether the state must have all that the layer has, but for the count of batches, and nothing else
-     * @throws IllegalArgumentException when it does not fit; the message has all that is wrong
+     * @throws IllegalArgumentException when the state does not fit; the message has all that is wrong
      */
     Loading check(StateDict state, boolean strict) {
         Objects.requireNonNull(state, "state");
@@ -155,7 +156,7 @@ final class LayerState {
         return Arrays.stream(dimensions).filter(d -> d != 1).toArray();
     }
 
-    /** How many batches; −1 for what is no count. */
+    /** The count of batches in an array; −1 for what is no count. */
     private static long count(StateArray array) {
         if (array.elements() != 1) {
             return -1;

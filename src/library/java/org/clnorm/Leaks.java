@@ -9,8 +9,8 @@ import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
 /**
- * Tells the log what was dropped without being closed: one warning for each place where such objects were made, with their
- * number, and another one when there are ten times as many.
+ * Tells the log what was dropped without being closed: one warning for each place where such objects were made, with
+ * their number, and another one when there are ten times as many.
  */
 final class Leaks {
     private static final Logger log = LoggerFactory.getLogger(Leaks.class);

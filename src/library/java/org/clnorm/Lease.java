@@ -49,7 +49,7 @@ final class Lease implements AutoCloseable {
     }
 
     private final State state;
-    /** Of what is made on it. */
+    /** The leaks of what is made on this. */
     private final Leaks leaks;
     /** Null for a part, which is not dropped before its whole. */
     private final Cleaner.Cleanable cleanable;
@@ -95,7 +95,7 @@ final class Lease implements AutoCloseable {
         return className.startsWith(library) && className.indexOf('.', library.length() + 1) < 0;
     }
 
-    /** What it is of, in words. */
+    /** What the lease is of, in words. */
     String what() {
         return state.what;
     }
@@ -104,14 +104,18 @@ final class Lease implements AutoCloseable {
         return state.open.get();
     }
 
-    /** @throws IllegalStateException when closed */
+    /**
+     * Refuses to go on when it is closed.
+     *
+     * @throws IllegalStateException when closed
+     */
     void check() {
         if (!isOpen()) {
             throw new IllegalStateException(described() + ", is closed");
         }
     }
 
-    /** The start of a sentence on it. */
+    /** The start of a sentence on what the lease is of. */
     String described() {
         return "This " + state.what + ", made at " + state.madeAt;
     }

@@ -1,6 +1,9 @@
 package org.clnorm;
 
-/** Straight lines: rMax from 1 at {@code rFrom} to its end at {@code rUntil}, dMax from 0 likewise. */
+/**
+ * Straight lines: rMax goes from 1 at {@code rFrom} to its end at {@code rUntil}, dMax from 0 at {@code dFrom} to its
+ * end at {@code dUntil}.
+ */
 record LinearSchedule(double rEnd, long rFrom, long rUntil, double dEnd, long dFrom, long dUntil)
         implements RenormalizationSchedule {
     LinearSchedule {
@@ -9,7 +12,7 @@ record LinearSchedule(double rEnd, long rFrom, long rUntil, double dEnd, long dF
         checkSpan(dFrom, dUntil);
     }
 
-    /** What every schedule must give. */
+    /** Refuses bounds that no schedule may give. */
     static void checkBounds(double rMax, double dMax) {
         if (!(rMax >= 1 && rMax <= Float.MAX_VALUE)) {
             throw new IllegalArgumentException("rMax must be finite and at least 1, but given was " + rMax);

@@ -1,7 +1,6 @@
 package org.clnorm;
 
 import java.util.Objects;
-import java.util.function.Consumer;
 import org.clnorm.backend.Normalization;
 
 /**
@@ -29,7 +28,7 @@ import org.clnorm.backend.Normalization;
  */
 public abstract sealed class Normalizer extends Layer
         permits ChannelNormalizer, LayerNorm, RmsNorm, WeightNorm, L2Norm {
-    private final PassRunner passes;
+    private final Calls calls;
 
     /**
      * Makes a layer in training mode.
@@ -42,7 +41,7 @@ public abstract sealed class Normalizer extends Layer
      */
     Normalizer(Device device, Options options, Shape affine, String what) {
         super(device, options, affine, what);
-        this.passes = new PassRunner(this);
+        this.calls = new Calls(this);
     }
 
     /** The normalization of a pass over x's own statistics; the same object for the same pass. */
@@ -89,11 +88,9 @@ public abstract sealed class Normalizer extends Layer
                     Tensor added = residual ? device().tensor(shape, layout, type) : null;
                     Tensor y = device().tensor(shape, layout, type);
                     Tensor dy = device().tensor(shape, layout, type)) {
-                if (!passes.training) {
-                    twin.adapt(passes.batchWeight);
-                }
+                twin.calls().likeThoseOf(this);
                 twin.forward(x, added, y);
-                if (passes.training) {
+                if (isTraining()) {
                     twin.backward(dy, dy, added);
                 }
             }
@@ -119,10 +116,7 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void train() {
-        alone(() -> {
-            passes.training = true;
-            passes.batchWeight = 0;
-        });
+        calls.mode(true, 0);
     }
 
     /**
@@ -132,49 +126,12 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void eval() {
-        adapt(0);
-    }
-
-    /**
-     * Switches to evaluation by the running statistics with the batch's own mixed in.
-     *
-     * @param weight the weight of the batch's own, from 0 to 1
-     */
-    final void adapt(double weight) {
-        alone(() -> {
-            passes.training = false;
-            passes.batchWeight = weight;
-        });
-    }
-
-    /**
-     * Switches to training mode, with the moments of every batch going to an observer, and none into the running
-     * statistics.
-     *
-     * @return what ends this and sets the mode back; it works whatever has become of the layer
-     * @throws IllegalStateException when the layer is observed already
-     */
-    final Runnable observe(Consumer<ChannelMoments> to) {
-        return answer(() -> {
-            if (passes.observer != null) {
-                throw new IllegalStateException(own().lease().described() + ", is being observed already");
-            }
-            boolean wasTraining = passes.training;
-            double weight = passes.batchWeight;
-            passes.training = true;
-            passes.observer = to;
-            return () -> {
-                passes.observer = null;
-                passes.training = wasTraining;
-                passes.batchWeight = weight;
-                own().last().isForwarded = false;
-            };
-        });
+        calls.mode(false, 0);
     }
 
     /** Whether the layer is in training mode. */
     public final boolean isTraining() {
-        return passes.training;
+        return calls.isTraining();
     }
 
     /**
@@ -188,20 +145,7 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final Tensor forward(Tensor x) {
-        own().enter();
-        try {
-            passes.checkInput(x);
-            Tensor y = device().allocate(x.shape(), x.layout(), x.type());
-            try {
-                passes.forward(own().last(), x, null, y, null, null, true);
-            } catch (RuntimeException e) {
-                y.close();
-                throw e;
-            }
-            return y;
-        } finally {
-            own().leave();
-        }
+        return calls.forward(x);
     }
 
     /**
@@ -233,7 +177,7 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void forward(Tensor x, Tensor residual, Tensor y) {
-        normalize(x, residual, y, null, null);
+        calls.forward(x, residual, y, null, null);
     }
 
     /**
@@ -269,7 +213,7 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final ForwardPass record(Tensor x, Tensor residual, Tensor y) {
-        return keep(x, residual, y, null, null, true);
+        return calls.record(x, residual, y, null, null, true);
     }
 
     /**
@@ -290,37 +234,11 @@ public abstract sealed class Normalizer extends Layer
      */
     public final ForwardPass recompute(Tensor x, Tensor residual, Tensor y) {
         checkRecomputable();
-        return keep(x, residual, y, null, null, false);
+        return calls.record(x, residual, y, null, null, false);
     }
 
     /** Refuses where a second pass over a batch gives other results than the first. */
     void checkRecomputable() {}
-
-    /** Makes a forward pass that is kept; see {@link PassRunner#forward}. */
-    final ForwardPass keep(
-            Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given, boolean counts) {
-        own().enter();
-        try {
-            return new ForwardPass(this, passes.forward(null, x, residual, y, affine, given, counts));
-        } finally {
-            own().leave();
-        }
-    }
-
-    /** Makes a forward pass that is the layer's last one; see {@link PassRunner#forward}. */
-    final void normalize(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
-        own().enter();
-        try {
-            passes.forward(own().last(), x, residual, y, affine, given, true);
-        } finally {
-            own().leave();
-        }
-    }
-
-    /** The moments of each channel of x, which was checked before. Waits for the device. */
-    final ChannelMoments momentsOf(Tensor x) {
-        return passes.moments(x);
-    }
 
     /**
      * Goes back through the last forward pass: sets the gradients of γ and β (or adds to them, where the layer
@@ -338,7 +256,7 @@ public abstract sealed class Normalizer extends Layer
      *     layer is closed or in the middle of another call
      */
     public final Tensor backward(Tensor dy) {
-        return goBack(null, dy);
+        return calls.backward(null, dy);
     }
 
     /**
@@ -349,12 +267,7 @@ public abstract sealed class Normalizer extends Layer
      *     call
      */
     public final void retainForward() {
-        alone(() -> {
-            if (!own().last().isForwarded) {
-                throw new IllegalStateException("retainForward needs a forward pass before it");
-            }
-            own().last().isRetained = true;
-        });
+        calls.retain(null);
     }
 
     /**
@@ -388,67 +301,12 @@ public abstract sealed class Normalizer extends Layer
      *     layer is closed or in the middle of another call
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual) {
-        goBack(null, dy, dx, dresidual, null, null);
+        calls.backward(null, dy, dx, dresidual, null, null);
     }
 
-    /**
-     * Goes back through a forward pass, into a new tensor; see {@link PassRunner#backward(ForwardState, Tensor)}.
-     *
-     * @param through the pass; null for the last one that was not recorded
-     */
-    final Tensor goBack(ForwardPass through, Tensor dy) {
-        own().enter();
-        try {
-            return passes.backward(stateOf(through), dy);
-        } finally {
-            own().leave();
-        }
-    }
-
-    /**
-     * Goes back through a forward pass, into given tensors; see {@link PassRunner#backward}.
-     *
-     * @param through the pass; null for the last one that was not recorded
-     */
-    final void goBack(
-            ForwardPass through, Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
-        own().enter();
-        try {
-            passes.backward(stateOf(through), dy, dx, dresidual, gradients, all);
-        } finally {
-            own().leave();
-        }
-    }
-
-    /**
-     * The sums of a backward pass over a part of a batch; see {@link PassRunner#sums}.
-     *
-     * @param through the pass; null for the last one that was not recorded
-     */
-    final GradientSums sumGradients(ForwardPass through, Tensor dy) {
-        own().enter();
-        try {
-            return passes.sums(stateOf(through), dy);
-        } finally {
-            own().leave();
-        }
-    }
-
-    private ForwardState stateOf(ForwardPass through) {
-        return through == null ? own().last() : through.state();
-    }
-
-    /** Ends a forward pass that was recorded, unless it was ended before. */
-    final void giveBack(ForwardPass pass) {
-        own().enter();
-        try {
-            ForwardState left = pass.end();
-            if (left != null) {
-                own().giveBack(left);
-            }
-        } finally {
-            own().leave();
-        }
+    /** The calls on it that make passes. */
+    final Calls calls() {
+        return calls;
     }
 
     /** The mean of each group of the last forward pass over a non-empty x. */
@@ -476,13 +334,8 @@ public abstract sealed class Normalizer extends Layer
         }
     }
 
-    /** Refuses an x that is not on the device, or of a shape that the layer is not for. */
-    final void checkInput(Tensor x) {
-        passes.checkInput(x);
-    }
-
     @Override
     final String mode() {
-        return passes.training ? "training" : "evaluating";
+        return isTraining() ? "training" : "evaluating";
     }
 }

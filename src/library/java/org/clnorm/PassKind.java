@@ -17,10 +17,10 @@ import org.clnorm.backend.RunningUpdate;
 enum PassKind {
     TRAINING,
     INFERENCE,
-    /** With moments that are given. */
+    /** A training pass by moments that are given. */
     COMBINED,
     BACKWARD,
-    /** Of a forward pass with given statistics. */
+    /** The backward pass of a forward pass by given statistics. */
     FROZEN_BACKWARD,
     COMBINED_BACKWARD,
     MOMENTS,

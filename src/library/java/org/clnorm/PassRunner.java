@@ -15,11 +15,11 @@ import org.clnorm.backend.PreparedPass;
 import org.clnorm.backend.Role;
 
 /**
- * A layer's passes: it checks their arguments, has the backend do them, and keeps what a forward pass leaves in the state
- * that it is told. Used by whoever is in the layer.
+ * A layer's passes: it checks their arguments, has the backend do them, and keeps what a forward pass leaves in the
+ * state that it is told. Used by whoever is in the layer.
  */
 final class PassRunner {
-    /** By given statistics, with γ and β per sample. */
+    /** The normalization by given statistics, with γ and β per sample. */
     static final Normalization CONDITIONAL =
             new Normalization(Grouping.batch(), Normalization.Statistic.CENTERED, true, null);
 
@@ -39,9 +39,12 @@ final class PassRunner {
 
     /** Which statistics normalize; see {@link Normalizer#train}. */
     boolean training = true;
-    /** Of the batch's own statistics in evaluation; 0 unless adapted. */
+    /** The weight of the batch's own statistics in evaluation; 0 unless adapted. */
     double batchWeight;
-    /** Gets the moments of every forward pass's batch, if there is one; none enter the running statistics then. */
+    /**
+     * The observer of the moments of every forward pass's batch, if there is one; none enter the running statistics
+     * then.
+     */
     Consumer<ChannelMoments> observer;
 
     PassRunner(Normalizer layer) {
@@ -54,7 +57,7 @@ final class PassRunner {
         this.running = layer.running();
     }
 
-    /** On the device, and of a shape that the layer is for. */
+    /** Refuses an x that is not on the device, or of a shape that the layer is not for. */
     void checkInput(Tensor x) {
         onDevice("x", x, device);
         x.check("x", Memory.Access.INPUT);
@@ -110,6 +113,7 @@ final class PassRunner {
             into.restart();
             into.combined = given;
             into.normalization = now;
+            into.hasStatistics = any;
             into.frozen = frozen;
             into.hasResidual = residual != null;
             into.conditional = perSample;
@@ -136,7 +140,7 @@ final class PassRunner {
         return into;
     }
 
-    /** Over elements. */
+    /** Does a forward pass over elements. */
     private void run(ForwardState into, Tensor x, ChannelMoments given, boolean counts) {
         boolean adapted = into.frozen && batchWeight > 0;
         ChannelMoments by = adapted ? mixed(moments(x)) : given;
@@ -162,7 +166,7 @@ final class PassRunner {
         }
     }
 
-    /** With the statistics of x, or with moments. */
+    /** Normalizes by the statistics of x, or by given moments. */
     private void normalize(Normalization now, Tensor x, ChannelMoments by, Coefficients coefficients, boolean counts) {
         boolean update = counts && training && observer == null && running != null && running.isTracking();
         if (update) {
@@ -189,7 +193,7 @@ final class PassRunner {
         return own.passes().get(kind, normalization, x.shape(), x.layout(), operands);
     }
 
-    /** As float32, in which statistics are kept. */
+    /** Refuses moments that are not finite as float32, in which statistics are kept. */
     static void checkFinite(ChannelMoments moments) {
         double[] mean = moments.mean();
         double[] variance = moments.variance(RunningVariance.BIASED);
@@ -200,7 +204,7 @@ final class PassRunner {
         }
     }
 
-    /** The running statistics with a batch's at its weight; the variances are averaged as the means are. */
+    /** The running statistics with a batch's mixed in at its weight; the variances are averaged as the means are. */
     private ChannelMoments mixed(ChannelMoments batch) {
         float[] runningMean = running.mean.download();
         float[] runningVariance = running.variance.download();
@@ -214,7 +218,7 @@ final class PassRunner {
                 Arrays.stream(variance).map(v -> v * batch.count()).toArray());
     }
 
-    /** The moments of each channel of x, which has been checked; waits. */
+    /** The moments of each channel of x, which was checked before; waits. */
     ChannelMoments moments(Tensor x) {
         int channels = Math.toIntExact(x.shape().channels());
         if (x.shape().elements() == 0) {
@@ -230,7 +234,7 @@ final class PassRunner {
         return x.shape().batch() * x.shape().spatial();
     }
 
-    /** Σdy' and Σdy'·(x − mean) of each channel, of a forward pass that was given moments; waits. */
+    /** The sums Σdy' and Σdy'·(x − mean) of each channel, for a forward pass that was given moments; waits. */
     GradientSums sums(ForwardState of, Tensor dy) {
         checkForwarded(of);
         putBackward(of, dy, null, null, null, null);
@@ -316,7 +320,7 @@ final class PassRunner {
         ofBackward.touchOutputs(Arguments.BACKWARD);
     }
 
-    /** The same, with a dx that the caller closes. */
+    /** Goes back through a forward pass, with a dx that the caller closes. */
     Tensor backward(ForwardState of, Tensor dy) {
         checkForwarded(of);
         TensorChecks.like("dy", dy, "x", of.x.tensor());
@@ -330,7 +334,7 @@ final class PassRunner {
         return dx;
     }
 
-    /** There is a forward pass, and what it read is as it was. */
+    /** Refuses where there is no forward pass, or where what it read has changed. */
     private void checkForwarded(ForwardState of) {
         if (!of.isForwarded) {
             throw new IllegalStateException("backward needs a forward pass before it");
@@ -340,8 +344,8 @@ final class PassRunner {
             TensorChecks.unchanged("y", of.y);
         }
         if (of.normalization.grouping().affineByElement()) {
-            TensorChecks.unchanged("weight", of.gamma);
-            TensorChecks.unchanged("bias", of.beta);
+            TensorChecks.unchanged("gamma", of.gamma);
+            TensorChecks.unchanged("beta", of.beta);
         }
     }
 
@@ -379,7 +383,7 @@ final class PassRunner {
         }
     }
 
-    /** Of no elements. */
+    /** Sets the gradients by a batch of no elements. */
     private void zeroGradients(ForwardState of, Tensor dgamma, Tensor dbeta) {
         if (!of.conditional) {
             layer.parameters().stream()

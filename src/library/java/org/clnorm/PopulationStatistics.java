@@ -33,7 +33,7 @@ public final class PopulationStatistics {
     /** A count in float32 stays there, whatever is still added to it one by one. */
     private static final long MOST_ABSORBED = 1 << 24;
 
-    /** Of one layer, channel by channel, since a channel may sit out a batch. */
+    /** What was observed of one layer, channel by channel, since a channel may sit out a batch. */
     private static final class Population {
         final long[] counts;
         final double[] mean;
@@ -76,7 +76,7 @@ public final class PopulationStatistics {
             return Arrays.stream(counts).max().orElse(0);
         }
 
-        /** Channels without values stay as they are. */
+        /** Puts what was observed into running statistics. Channels without values stay as they are. */
         void into(Running running, RunningVariance estimate) {
             float[] newMean = running.mean().download();
             float[] newVariance = running.variance().download();
@@ -93,7 +93,7 @@ public final class PopulationStatistics {
         }
     }
 
-    /** In the order of the layers. They are told apart by identity. */
+    /** The populations in the order of the layers, which are told apart by identity. */
     private final Map<BatchNorm, Population> populations = new LinkedHashMap<>();
 
     private PopulationStatistics(Collection<BatchNorm> layers) {
@@ -170,8 +170,8 @@ public final class PopulationStatistics {
         List<Runnable> seen = new ArrayList<>();
         List<Runnable> endings = new ArrayList<>();
         try {
-            populations.forEach((layer, population) ->
-                    endings.add(layer.observe(batch -> seen.add(() -> population.add(batch, layer.nonFinite())))));
+            populations.forEach((layer, population) -> endings.add(
+                    layer.calls().observe(batch -> seen.add(() -> population.add(batch, layer.nonFinite())))));
             forward.run();
         } finally {
             endings.forEach(Runnable::run);

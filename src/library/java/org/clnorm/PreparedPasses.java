@@ -13,8 +13,8 @@ import org.clnorm.backend.PreparedPass;
 /** The passes that a layer has prepared, by what may differ from one call to the next. */
 final class PreparedPasses implements AutoCloseable {
     /**
-     * How many are kept. A layer that trains and is evaluated, on whole batches and a smaller last one, has six; past
-     * these, shapes come in such number that finding a pass would cost as much as preparing one.
+     * How many passes are kept. A layer that trains and is evaluated, on whole batches and a smaller last one, has six;
+     * past these, shapes come in such number that finding a pass would cost as much as preparing one.
      */
     static final int MOST = 16;
 

@@ -7,10 +7,14 @@ import org.clnorm.backend.Normalization;
 /**
  * Room for what a forward pass leaves to its backward pass.
  *
- * @param normalization of the pass; batch normalization's serves all shapes, the others one shape and layout
- * @param lease what it is closed by
- * @param mean of each group, or null where a backend does not show it
- * @param invstd likewise
+ * @param normalization what is done by the pass; batch normalization's room serves all shapes, the others' one shape
+ *     and layout
+ * @param shape of x
+ * @param layout of x
+ * @param coefficients what the pass leaves
+ * @param lease what the room is closed by
+ * @param mean the mean of each group, or null where a backend does not show it
+ * @param invstd the inverse standard deviation of each group, or null where a backend does not show it
  */
 record Room(
         Normalization normalization,
@@ -69,12 +73,24 @@ record Room(
         }
         if (last.mean == null) {
             throw new IllegalStateException(
-                    "The last forward pass was over virtual batches, each with statistics of its own that are not shown");
+                    "The last forward pass was over virtual batches or parts of samples, whose statistics are not shown");
         }
         return last;
     }
 
-    /** Whether it does for another pass. The bounds of renormalization may differ; they need no room. */
+    /**
+     * The room of a forward pass that was recorded, whose statistics are shown.
+     *
+     * @throws IllegalStateException where none are, and where it was over no values
+     */
+    static Room shownOf(ForwardState of) {
+        if (!of.hasStatistics) {
+            throw new IllegalStateException("There are no saved statistics of a forward pass over no values");
+        }
+        return shown(of);
+    }
+
+    /** Whether the room does for another pass. The bounds of renormalization may differ; they need no room. */
     boolean fits(Normalization other, Shape shape, Layout layout) {
         boolean sameKind = normalization == other
                 || normalization.grouping().equals(other.grouping())

@@ -17,14 +17,14 @@ final class Running implements LayerState.Tracked {
         this.absorbed = absorbed;
     }
 
-    /** Makes them operands that a pass updates. */
+    /** Makes the statistics operands that a pass updates. */
     void putTo(Operands operands) {
         operands.put(Role.RUNNING_MEAN, mean.operand())
                 .put(Role.RUNNING_VARIANCE, variance.operand())
                 .put(Role.ABSORBED, absorbed.operand());
     }
 
-    /** Makes none operands. */
+    /** Makes no statistics operands. */
     static void putNone(Operands operands) {
         operands.put(Role.RUNNING_MEAN, null).put(Role.RUNNING_VARIANCE, null).put(Role.ABSORBED, null);
     }
@@ -58,12 +58,12 @@ final class Running implements LayerState.Tracked {
         return absorbed;
     }
 
-    /** So many batches are in what was loaded. */
+    /** Says how many batches are in what was loaded. */
     void loaded(long batches) {
         this.batches = batches;
     }
 
-    /** A batch entered. */
+    /** Counts a batch that entered. */
     void count() {
         batches++;
     }
@@ -72,7 +72,7 @@ final class Running implements LayerState.Tracked {
         return batches;
     }
 
-    /** Whether batches enter. */
+    /** Whether batches of training enter. */
     boolean isTracking() {
         return tracking;
     }

@@ -338,7 +338,7 @@ public final class StateArray {
         return Objects.hash(type, Arrays.hashCode(dimensions), Arrays.hashCode(content));
     }
 
-    /** Type and dimensions, such as {@code float32 (4, 6)}. */
+    /** The type and dimensions, such as {@code float32 (4, 6)}. */
     @Override
     public String toString() {
         return type + " " + tuple(dimensions);

@@ -10,9 +10,9 @@ import java.util.Set;
 import java.util.function.UnaryOperator;
 
 /**
- * The state of layers: arrays by name, in an order. Immutable. The names are PyTorch's: {@code weight} (γ), {@code bias}
- * (β), {@code running_mean}, {@code running_var} and {@code num_batches_tracked}, an int64 scalar; for layers in layers
- * with a prefix, as in {@code layer1.bn.weight}.
+ * The state of layers: arrays by name, in an order. Immutable. The names are PyTorch's: {@code weight} (γ),
+ * {@code bias} (β), {@code running_mean}, {@code running_var} and {@code num_batches_tracked}, an int64 scalar; for
+ * layers in layers with a prefix, as in {@code layer1.bn.weight}.
  *
  * <pre>{@code
  * StateDict all = first.stateDict().withPrefix("first").merge(second.stateDict().withPrefix("second"));
@@ -46,7 +46,7 @@ public final class StateDict {
     private static final StateDict EMPTY = new StateDict(Map.of());
 
     private final Map<String, StateArray> arrays;
-    /** Of {@link #under} a prefix that nothing was under: the names that there were, for whoever misses some. */
+    /** The names that there were where {@link #under} found nothing, for whoever misses some. */
     private final Set<String> others;
 
     private StateDict(Map<String, StateArray> arrays) {

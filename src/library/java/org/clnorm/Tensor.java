@@ -34,7 +34,10 @@ public final class Tensor implements AutoCloseable {
     /** What the tensor is to a layer that owns it; null for others. */
     private final String name;
 
-    /** Of the whole: who wants to know of writes to which part; null where there is room. Changed under its lock. */
+    /**
+     * The watches over writes to a part of this, where it is no slice; null where there is room. Changed under its
+     * lock.
+     */
     private volatile AtomicReferenceArray<Watch> watches = NO_WATCHES;
 
     private Tensor(Device device, Shape shape, Layout layout, Operand operand, boolean isOurs) {

@@ -2,11 +2,13 @@ package org.clnorm;
 
 import java.util.Objects;
 
-/** What layers ask of the tensors that they are given. Each failure names the argument, its value and what was expected. */
+/**
+ * What layers ask of the tensors that they are given. Each failure names the argument, its value and what was expected.
+ */
 final class TensorChecks {
     private TensorChecks() {}
 
-    /** Open, and on that device. */
+    /** Refuses a tensor that is closed, or not on a device. */
     static void onDevice(String name, Tensor tensor, Device device) {
         Objects.requireNonNull(tensor, name);
         if (tensor.device() != device) {
@@ -16,7 +18,10 @@ final class TensorChecks {
         tensor.operand();
     }
 
-    /** Open, on the same device, of the same shape and layout (a matrix has the same elements in both layouts). */
+    /**
+     * Refuses a tensor that is closed, on another device, or of another shape or layout than another (a matrix has the
+     * same elements in both layouts).
+     */
     static void like(String name, Tensor tensor, String otherName, Tensor other) {
         onDevice(name, tensor, other.device());
         if (!tensor.shape().equals(other.shape())) {
@@ -29,7 +34,7 @@ final class TensorChecks {
         }
     }
 
-    /** No memory in common, or, where that is allowed, exactly the same. */
+    /** Refuses an output that shares memory with another tensor, unless it is exactly the same and that is allowed. */
     static void noOverlap(String name, Tensor output, String otherName, Tensor other, boolean sameAllowed) {
         if (output.overlaps(other) && !(sameAllowed && output.isSamePlaceAs(other))) {
             throw new IllegalArgumentException(name + " may not share memory with " + otherName
@@ -38,7 +43,7 @@ final class TensorChecks {
         }
     }
 
-    /** Open, and as the forward pass left it; no tensor is all that. */
+    /** Refuses a watched tensor that is closed, or not as the forward pass left it; watching none is no objection. */
     static void unchanged(String name, Watch watch) {
         Tensor tensor = watch.tensor();
         if (tensor == null) {

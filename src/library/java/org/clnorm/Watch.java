@@ -1,14 +1,16 @@
 package org.clnorm;
 
 /**
- * Tells whether a tensor's elements were written, through it or through any slice that shares some of them. It watches one
- * tensor at a time, and may be moved from one to the next without anything being allocated.
+ * Tells whether a tensor's elements were written, through it or through any slice that shares some of them. It watches
+ * one tensor at a time, and may be moved from one to the next without anything being allocated.
  */
 final class Watch {
-    /** Whose elements it watches; null while it watches none. Read by those who write. */
+    /** The tensor whose elements it watches; null while it watches none. Read by those who write. */
     private volatile Tensor tensor;
 
-    /** The tensor whose write it saw. Not a mere flag: a write to the last one may still be under way when it is moved. */
+    /**
+     * The tensor whose write it saw. Not a mere flag: a write to the last one may still be under way when it is moved.
+     */
     private volatile Tensor written;
 
     /** Watches a tensor from now on. */

@@ -96,20 +96,23 @@ public final class WeightNorm extends Normalizer {
      */
     public void setToNorms(Tensor v) {
         Objects.requireNonNull(v, "v");
-        checkInput(v);
-        int length = Math.toIntExact(v.shape().elements() / rows);
-        float[] row = new float[length];
-        float[] norms = new float[Math.toIntExact(rows)];
-        for (int i = 0; i < norms.length; i++) {
-            // The first dimension is the slowest in both layouts.
-            v.slice((long) i * length, Shape.of(length), Layout.CHANNELS_FIRST).download(FloatBuffer.wrap(row));
-            double sum = 0;
-            for (float element : row) {
-                sum += (double) element * element;
+        alone(() -> {
+            calls().checkInput(v);
+            int length = Math.toIntExact(v.shape().elements() / rows);
+            float[] row = new float[length];
+            float[] norms = new float[Math.toIntExact(rows)];
+            for (int i = 0; i < norms.length; i++) {
+                // The first dimension is the slowest in both layouts.
+                v.slice((long) i * length, Shape.of(length), Layout.CHANNELS_FIRST)
+                        .download(FloatBuffer.wrap(row));
+                double sum = 0;
+                for (float element : row) {
+                    sum += (double) element * element;
+                }
+                norms[i] = (float) Math.sqrt(sum);
             }
-            norms[i] = (float) Math.sqrt(sum);
-        }
-        gamma().orElseThrow().value().upload(norms);
+            gamma().orElseThrow().value().upload(norms);
+        });
     }
 
     @Override

@@ -404,6 +404,23 @@ class ForwardPassTest {
     }
 
     @Test
+    void savedMean_ofAPassOverNoValues_isRefusedWhateverItsStateHeldBefore() {
+        Device device = TestDevice.REFERENCE.device();
+        try (BatchNorm norm = BatchNorm.builder(CHANNELS).build(device);
+                Tensor x = random(device, Shape.of(4, CHANNELS), 1);
+                Tensor y = empty(device, Shape.of(4, CHANNELS));
+                Tensor none = empty(device, Shape.of(0, CHANNELS));
+                Tensor noOutput = empty(device, Shape.of(0, CHANNELS))) {
+            norm.record(x, y).close(); // its state is the next one's
+            try (ForwardPass pass = norm.record(none, noOutput)) {
+                assertThatThrownBy(pass::savedMean)
+                        .isInstanceOf(IllegalStateException.class)
+                        .hasMessageContaining("a forward pass over no values");
+            }
+        }
+    }
+
+    @Test
     void backward_xOfOnePassWritten_isRefusedForThatPassAlone() {
         Device device = TestDevice.REFERENCE.device();
         Shape shape = Shape.of(4, CHANNELS);

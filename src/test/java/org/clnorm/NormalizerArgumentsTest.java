@@ -238,7 +238,7 @@ final class NormalizerArgumentsTest {
 
             assertThatThrownBy(() -> rows.backward(dy, dx))
                     .isInstanceOf(IllegalStateException.class)
-                    .hasMessageContaining("weight")
+                    .hasMessageContaining("gamma")
                     .hasMessageContaining("written since");
         }
     }

@@ -40,14 +40,15 @@ public final class Diagnoser {
         this.smallGamma = smallGamma;
     }
 
-    /** One that never looks. */
+    /** A diagnoser that never looks. */
     public static Diagnoser off() {
         return every(0);
     }
 
     /**
-     * One that looks at every so many steps, the first time after as many; never for 0.
+     * A diagnoser that looks at every so many steps, the first time after as many.
      *
+     * @param steps how many forward passes there are from one look to the next, at least 1; 0 for none ever
      * @throws IllegalArgumentException for a negative number
      */
     public static Diagnoser every(long steps) {
@@ -58,12 +59,22 @@ public final class Diagnoser {
         return new Diagnoser(steps, "batch normalization", SMALL_GAMMA);
     }
 
-    /** A new one, whose layer has that name in the log. */
+    /**
+     * A new diagnoser with the same settings, whose layer has a name in the log. Its steps are counted from 0.
+     *
+     * @param name the layer's name, for people
+     */
     public Diagnoser named(String name) {
         return new Diagnoser(interval, Objects.requireNonNull(name, "name"), smallGamma);
     }
 
-    /** A new one, for which a |γ| below this is small; 0.01 unless said. */
+    /**
+     * A new diagnoser with the same settings, for which a |γ| below a bound is small; 0.01 unless said. Its steps are
+     * counted from 0.
+     *
+     * @param smallGamma the bound, at least 0
+     * @throws IllegalArgumentException for a negative number or NaN
+     */
     public Diagnoser smallGamma(double smallGamma) {
         if (!(smallGamma >= 0)) {
             throw new IllegalArgumentException("smallGamma must be at least 0, but given was " + smallGamma);
@@ -71,18 +82,20 @@ public final class Diagnoser {
         return new Diagnoser(interval, name, smallGamma);
     }
 
-    /** Whether it ever looks. */
+    /** Whether the diagnoser ever looks. */
     public boolean isOn() {
         return interval > 0;
     }
 
     /**
-     * To be called after each forward pass in training.
+     * Counts a step, and looks into the layer when it is time; to be called after each forward pass in training.
      *
+     * @param layer the layer whose forward pass it was
      * @param y what the pass wrote, of shape (N, C, spatial...); where a ReLU of one's own comes after it, that ReLU's
      *     output
      * @return what there was to see, in those steps in which it looks
-     * @throws IllegalStateException for a layer in evaluation mode, in those steps
+     * @throws IllegalStateException for a layer in evaluation mode, one whose last pass had several virtual batches, or
+     *     one that is closed, in those steps
      * @throws IllegalArgumentException for a y with another number of channels, in those steps
      */
     public Optional<Diagnostics> observe(BatchNorm layer, Tensor y) {
@@ -139,7 +152,7 @@ public final class Diagnoser {
                 nonFinite(runningMean) + nonFinite(runningVariance));
     }
 
-    /** Zeros and what is not finite, by channel. */
+    /** The numbers of zeros and of what is not finite, by channel. */
     private static final class Counts {
         private final long[] zeros;
         private final long[] nonFinite;
@@ -196,7 +209,7 @@ public final class Diagnoser {
         return wide;
     }
 
-    /** Its name and when it looks. */
+    /** The diagnoser's name and when it looks. */
     @Override
     public String toString() {
         return "diagnoser of " + name + (isOn() ? ", every " + interval + " steps" : ", off");

@@ -9,18 +9,19 @@ import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
 
 /**
- * A batch normalization after a forward pass in training, channel by channel. Deviations are σ = √(variance + ε), what a
- * normalization divides by. The running statistics are those that this batch has entered.
+ * A batch normalization after a forward pass in training, channel by channel. Deviations are σ = √(variance + ε), what
+ * a normalization divides by. The running statistics are those that this batch has entered.
  *
- * @param name of the layer, for people
+ * @param name the layer's name, for people
  * @param step how many forward passes there were, this one included
- * @param meanDistance |batch mean − running mean| / running σ; NaN where that is not a finite number, and empty for a layer
- *     without running statistics
- * @param deviationLogRatio ln(batch σ / running σ); the same
- * @param zeroShare the share of the channel's outputs that are 0, from 0 to 1; 0 for an empty batch
- * @param nonFinite how many of the channel's outputs are infinite or NaN
- * @param gamma γ, or empty for a layer without
- * @param smallGamma below which a |γ| counts as small
+ * @param meanDistance |batch mean − running mean| / running σ of each channel; NaN where that is not a finite number,
+ *     and empty for a layer without running statistics
+ * @param deviationLogRatio ln(batch σ / running σ) of each channel; NaN where that is not a finite number, and empty
+ *     for a layer without running statistics
+ * @param zeroShare the share of each channel's outputs that are 0, from 0 to 1; 0 for an empty batch
+ * @param nonFinite how many of each channel's outputs are infinite or NaN
+ * @param gamma γ of each channel; empty for a layer without
+ * @param smallGamma the bound below which a |γ| counts as small, at least 0
  * @param nonFiniteParameters how many elements of γ and β are infinite or NaN
  * @param nonFiniteStatistics how many elements of the running mean and the running variance are infinite or NaN
  */
@@ -71,7 +72,7 @@ public record Diagnostics(
         return gamma.clone();
     }
 
-    /** C. */
+    /** How many channels the layer has, C. */
     public int channels() {
         return zeroShare.length;
     }
@@ -81,7 +82,7 @@ public record Diagnostics(
         return which(c -> zeroShare[c] == 1);
     }
 
-    /** The channels, from 0, that are dead, as a share of all. */
+    /** The share of all channels that are dead, from 0 to 1. */
     public double deadShare() {
         return (double) deadChannels().length / channels();
     }
@@ -134,12 +135,12 @@ public record Diagnostics(
                 Arrays.stream(deviationLogRatio).filter(Double::isFinite).max().orElse(Double.NaN));
     }
 
-    /** The share of all outputs that are 0. */
+    /** The share of all outputs that are 0, from 0 to 1. */
     public double zeros() {
         return Arrays.stream(zeroShare).average().orElse(0);
     }
 
-    /** All of it in a line. */
+    /** All of it in one line, for people. */
     public String summary() {
         List<String> parts = new ArrayList<>();
         if (!Double.isNaN(medianMeanDistance())) {

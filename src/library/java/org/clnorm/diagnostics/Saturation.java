@@ -7,10 +7,12 @@ public final class Saturation {
     private Saturation() {}
 
     /**
-     * The share of values, 0 to 1, that are at most {@code threshold} away from 0 or 1. NaN is none of them; of no
-     * values it is 0.
+     * The share of a sigmoid's outputs that are at most {@code threshold} away from 0 or 1, from 0 to 1. NaN is none of
+     * them; of no values the share is 0.
      *
+     * @param values the outputs
      * @param threshold from 0 to below 0.5
+     * @throws IllegalArgumentException for another threshold
      */
     public static double ofSigmoid(float[] values, double threshold) {
         Objects.requireNonNull(values, "values");
@@ -18,10 +20,12 @@ public final class Saturation {
     }
 
     /**
-     * The share of values, 0 to 1, that are at most {@code threshold} away from −1 or 1. NaN is none of them; of no
-     * values it is 0.
+     * The share of a tanh's outputs that are at most {@code threshold} away from −1 or 1, from 0 to 1. NaN is none of
+     * them; of no values the share is 0.
      *
+     * @param values the outputs
      * @param threshold from 0 to below 1
+     * @throws IllegalArgumentException for another threshold
      */
     public static double ofTanh(float[] values, double threshold) {
         Objects.requireNonNull(values, "values");

@@ -16,10 +16,11 @@ import org.clnorm.Tensor;
  * negative. An activation that is fused with the normalization is not folded: it stays, after what is folded.
  *
  * <p>All is computed in double and rounded to float32 once. What that rounding costs is reported as an <i>error</i>:
- * the largest |folded − unfolded| over a number of probes, divided by the largest |unfolded|, both in double arithmetic,
- * so that it is of the rounded parameters alone. It is about 6e-8·|mean|/σ where the mean is many standard
+ * the largest |folded − unfolded| over a number of probes, divided by the largest |unfolded|, both in double
+ * arithmetic, so that it is of the rounded parameters alone. It is about 6e-8·|mean|/σ where the mean is many standard
  * deviations; infinity or NaN says that a folded parameter does not fit float32. Unless probes are given, they are made
- * from the running statistics: what is normalized lies at mean + k·σ, for k from −3 to 3 and σ = √(running variance + ε).
+ * from the running statistics: what is normalized lies at mean + k·σ, for k from −3 to 3 and σ = √(running variance +
+ * ε).
  *
  * <p>Jacob et al., Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference, CVPR
  * 2018.
@@ -28,20 +29,20 @@ public final class Folding {
     private static final int FARTHEST_PROBE = 3;
 
     /**
-     * y = scale·x + shift.
+     * A normalization as y = scale·x + shift.
      *
-     * @param scale one for each channel
-     * @param shift one for each channel
-     * @param error see {@link Folding}
+     * @param scale one number for each channel
+     * @param shift one number for each channel
+     * @param error the relative error of rounding, 0 or more; see {@link Folding}
      */
     public record ScaleShift(float[] scale, float[] shift, double error) {
-        /** Refuses null. */
+        /** Checks that nothing is null. */
         public ScaleShift {
             Objects.requireNonNull(scale, "scale");
             Objects.requireNonNull(shift, "shift");
         }
 
-        /** How many there are, and the error. */
+        /** How many channels there are, and the error. */
         @Override
         public String toString() {
             return "scale and shift of " + scale.length + " channels, error " + error;
@@ -52,10 +53,10 @@ public final class Folding {
      * A layer with the normalization in it.
      *
      * @param layer of the same shape as before; it has a bias in any case
-     * @param error see {@link Folding}
+     * @param error the relative error of rounding, 0 or more; see {@link Folding}
      */
     public record Folded(Weights layer, double error) {
-        /** Refuses null. */
+        /** Checks that the layer is not null. */
         public Folded {
             Objects.requireNonNull(layer, "layer");
         }
@@ -129,12 +130,16 @@ public final class Folding {
     }
 
     /**
-     * Of these parameters, one for each channel.
+     * The folding of a normalization with these parameters, each array with one element for each channel, and without
+     * an activation.
      *
-     * @param gamma γ, or null for 1
-     * @param beta β, or null for 0
-     * @throws IllegalArgumentException for different lengths, numbers that are not finite, or a variance that is not
-     *     above 0 with ε
+     * @param gamma γ; null for 1
+     * @param beta β; null for 0
+     * @param runningMean the running mean
+     * @param runningVariance the running variance, 0 or more, and above 0 with ε
+     * @param epsilon ε, finite and at least 0
+     * @throws IllegalArgumentException for arrays of no or different lengths, numbers that are not finite, an ε below
+     *     0, or a variance that is not above 0 with ε
      */
     public static Folding of(
             float[] gamma, float[] beta, float[] runningMean, float[] runningVariance, double epsilon) {
@@ -142,9 +147,13 @@ public final class Folding {
     }
 
     /**
-     * Of a layer's parameters and running statistics as they are now; in whichever mode it is. Waits for the device.
+     * The folding of a layer with its parameters and running statistics as they are now, in whichever mode it is. Waits
+     * for the device.
      *
-     * @throws IllegalArgumentException for a layer without running statistics, and as above
+     * @param layer a layer with running statistics
+     * @throws IllegalArgumentException for a layer without running statistics, numbers that are not finite, or a
+     *     variance that is not above 0 with ε
+     * @throws IllegalStateException when the layer is closed
      */
     public static Folding of(BatchNorm layer) {
         Objects.requireNonNull(layer, "layer");
@@ -161,12 +170,12 @@ public final class Folding {
                 layer.activation());
     }
 
-    /** C. */
+    /** How many channels are normalized, C. */
     public int channels() {
         return mean.length;
     }
 
-    /** What is to be applied after what is folded: the normalization's own, if it has one. */
+    /** The activation that is to be applied after what is folded: the normalization's own, if it has one. */
     public Activation activation() {
         return activation;
     }
@@ -188,11 +197,11 @@ public final class Folding {
     }
 
     /**
-     * Into the layer whose output is normalized: weight' = weight·scale for each output, bias' = (bias − running
-     * mean)·scale + β. Padding, stride, dilation and groups are as before. An output's probes are the smallest inputs
-     * (in the Euclidean norm) at which it is mean + k·σ before the normalization.
+     * Folds the normalization into the layer whose output is normalized: weight' = weight·scale for each output, bias'
+     * = (bias − running mean)·scale + β. Padding, stride, dilation and groups are as before. An output's probes are the
+     * smallest inputs (in the Euclidean norm) at which it is mean + k·σ before the normalization.
      *
-     * @param layer with C outputs: linear, or a convolution, transposed or not
+     * @param layer a layer with C outputs: linear, or a convolution, transposed or not
      * @throws IllegalArgumentException for another number of outputs
      */
     public Folded intoPreceding(Weights layer) {
@@ -218,11 +227,13 @@ public final class Folding {
     }
 
     /**
-     * {@link #intoPreceding(Weights)} with probes of one's own.
+     * Folds the normalization into the layer whose output is normalized, as {@link #intoPreceding(Weights)} does, with
+     * the caller's probes.
      *
-     * @param probes inputs, one after another, each of the (in/groups, k...) elements that one output is made from;
-     *     every output gets each
-     * @throws IllegalArgumentException also for no probes, or a part of one
+     * @param layer a layer with C outputs: linear, or a convolution, transposed or not
+     * @param probes inputs of the layer, one after another, each of the (in/groups, k...) elements that one output is
+     *     made from; every output gets each
+     * @throws IllegalArgumentException for another number of outputs, no probes, or a part of one
      */
     public Folded intoPreceding(Weights layer, float[] probes) {
         Objects.requireNonNull(layer, "layer");
@@ -238,9 +249,9 @@ public final class Folding {
     }
 
     /**
-     * Into the layer that takes what is normalized: weight' = weight·scale for each input, bias' = bias + Σ
-     * weight·shift. Stride, dilation and groups are as before. In a probe all inputs lie k standard deviations from
-     * their means.
+     * Folds the normalization into the layer that takes what is normalized: weight' = weight·scale for each input,
+     * bias' = bias + Σ weight·shift. Stride, dilation and groups are as before. In a probe all inputs lie k standard
+     * deviations from their means.
      *
      * @param layer a linear layer of C inputs or a convolution of C channels. A linear layer of C·S inputs, after
      *     channels-first planes of S elements were flattened, is given with the shape (out, C, S)
@@ -265,11 +276,15 @@ public final class Folding {
     }
 
     /**
-     * {@link #intoFollowing(Weights, Padding)} with probes of one's own.
+     * Folds the normalization into the layer that takes what is normalized, as {@link #intoFollowing(Weights, Padding)}
+     * does, with the caller's probes.
      *
+     * @param layer a linear layer of C inputs or a convolution of C channels. A linear layer of C·S inputs, after
+     *     channels-first planes of S elements were flattened, is given with the shape (out, C, S)
+     * @param padding the layer's, which must be none
      * @param probes inputs of the normalization, one after another, each of the (C, k...) elements that one position of
      *     the layer's output is made from
-     * @throws IllegalArgumentException also for no probes, or a part of one
+     * @throws IllegalArgumentException as {@link #intoFollowing(Weights, Padding)}, and for no probes or a part of one
      */
     public Folded intoFollowing(Weights layer, Padding padding, float[] probes) {
         Objects.requireNonNull(layer, "layer");
@@ -289,7 +304,7 @@ public final class Folding {
         return gamma[channel] / deviation[channel];
     }
 
-    /** y of x. At x = 0 it is the shift. */
+    /** The normalized x, y. At x = 0 it is the shift. */
     private double normalized(double x, int channel) {
         return (x - mean[channel]) * scale(channel) + beta[channel];
     }
@@ -426,7 +441,7 @@ public final class Folding {
         }
     }
 
-    /** Of how many channels, and with which activation. */
+    /** How many channels are normalized, and with which activation. */
     @Override
     public String toString() {
         return "folding of a batch normalization of " + channels() + " channels, activation " + activation();

@@ -3,19 +3,20 @@ package org.clnorm.folding;
 /**
  * A weight as one row for each output, each of {@code length} weights in the order of (in/groups, k...).
  *
- * @param count outputs
- * @param perGroup outputs in a group
- * @param inputs in a group
+ * @param count how many outputs there are
+ * @param perGroup how many outputs a group has
+ * @param inputs how many inputs a group has
  * @param taps the product of k...
+ * @param transposed whether it is the weight of a transposed convolution
  */
 record Rows(int count, int perGroup, int inputs, int taps, boolean transposed) {
-    /** Of a weight (out, in/groups, k...). */
+    /** The rows of a weight (out, in/groups, k...). */
     static Rows of(Weights layer, int groups) {
         int count = (int) layer.shape()[0];
         return new Rows(count, count / groups, (int) layer.shape()[1], layer.taps(), false);
     }
 
-    /** Of a weight (in, out/groups, k...). */
+    /** The rows of a weight (in, out/groups, k...). */
     static Rows ofTransposed(Weights layer, int groups) {
         int perGroup = (int) layer.shape()[1];
         return new Rows(perGroup * groups, perGroup, (int) layer.shape()[0] / groups, layer.taps(), true);
@@ -25,7 +26,7 @@ record Rows(int count, int perGroup, int inputs, int taps, boolean transposed) {
         return inputs * taps;
     }
 
-    /** Where weight {@code i} of output {@code o} lies. */
+    /** The place of weight {@code i} of output {@code o}. */
     int index(int o, int i) {
         return transposed ? (channel(o, i) * perGroup + o % perGroup) * taps + i % taps : o * length() + i;
     }

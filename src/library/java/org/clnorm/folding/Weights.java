@@ -7,14 +7,15 @@ import java.util.Objects;
  * The parameters of a linear or convolution layer, y = W·x + bias. The arrays are the caller's: neither copied nor
  * written.
  *
- * @param weight in row-major order
- * @param shape of the weight: (out, in) or (out, in/groups, k...); for a transposed convolution (in, out/groups, k...)
- * @param bias one for each output, or null for none
- * @param transposed whether it is a transposed convolution
+ * @param weight the weights in row-major order
+ * @param shape the dimensions of the weight: (out, in) or (out, in/groups, k...); for a transposed convolution (in,
+ *     out/groups, k...)
+ * @param bias one number for each output; null for none
+ * @param transposed whether the layer is a transposed convolution
  */
 public record Weights(float[] weight, long[] shape, float[] bias, boolean transposed) {
     /**
-     * Checks that they fit each other.
+     * Checks that the arrays fit each other.
      *
      * @throws IllegalArgumentException when they do not
      */
@@ -37,24 +38,30 @@ public record Weights(float[] weight, long[] shape, float[] bias, boolean transp
     }
 
     /**
-     * Of a linear layer, (out, in), or a convolution, (out, in/groups, k...).
+     * The parameters of a linear layer or a convolution.
      *
-     * @param bias one for each output, or null for none
+     * @param weight the weights in row-major order
+     * @param shape the dimensions of the weight, (out, in) or (out, in/groups, k...)
+     * @param bias one number for each output; null for none
+     * @throws IllegalArgumentException when the arrays do not fit each other
      */
     public static Weights of(float[] weight, long[] shape, float[] bias) {
         return new Weights(weight, shape, bias, false);
     }
 
     /**
-     * Of a transposed convolution, (in, out/groups, k...).
+     * The parameters of a transposed convolution.
      *
-     * @param bias one for each output, or null for none
+     * @param weight the weights in row-major order
+     * @param shape the dimensions of the weight, (in, out/groups, k...)
+     * @param bias one number for each output; null for none
+     * @throws IllegalArgumentException when the arrays do not fit each other
      */
     public static Weights ofTransposed(float[] weight, long[] shape, float[] bias) {
         return new Weights(weight, shape, bias, true);
     }
 
-    /** Others in the place of these, with a bias. */
+    /** Parameters of the same shape in the place of these, with a bias. */
     Weights with(float[] otherWeight, float[] otherBias) {
         return new Weights(otherWeight, shape.clone(), otherBias, transposed);
     }

@@ -70,7 +70,7 @@ final class LocalNames {
         }
     }
 
-    /** Of the last end record whose comment reaches to the file's end. */
+    /** Where the last end record begins whose comment reaches to the file's end. */
     private long end() throws IOException {
         int most = (int) Math.min(channel.size(), END_BYTES + LONGEST_COMMENT);
         long start = channel.size() - most;
@@ -108,7 +108,10 @@ final class LocalNames {
         return CENTRAL_BYTES + nameBytes + extraBytes + unsigned(head.getShort(32));
     }
 
-    /** In the extra field of 64-bit values, those that have no room in the entry: sizes first, then the place. */
+    /**
+     * The place of an entry that has no room for it: from the extra field of 64-bit values, where sizes come first,
+     * then the place.
+     */
     private static long place64(ByteBuffer head, ByteBuffer extra) throws IOException {
         while (extra.remaining() >= 2 * Short.BYTES) {
             int id = unsigned(extra.getShort());

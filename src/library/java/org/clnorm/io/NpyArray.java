@@ -19,12 +19,12 @@ import org.clnorm.StateArray;
 /**
  * An array as NumPy's {@code .npy} format holds it: dimensions, an element type and the elements. Immutable.
  *
- * <p>The format is NumPy's NEP 1: the magic bytes, a version, the length of a header, the header (a Python dictionary of
- * {@code descr}, {@code fortran_order} and {@code shape}), and the raw elements. Versions 1.0, 2.0 and 3.0 are read,
+ * <p>The format is NumPy's NEP 1: the magic bytes, a version, the length of a header, the header (a Python dictionary
+ * of {@code descr}, {@code fortran_order} and {@code shape}), and the raw elements. Versions 1.0, 2.0 and 3.0 are read,
  * in both byte orders and both C and Fortran order; version 1.0 is written, little-endian and in C order.
  */
 public final class NpyArray {
-    /** The element types that are read. */
+    /** The element types that are read and written. */
     public enum ElementType {
         /** IEEE 754 binary16. */
         FLOAT16("f2"),
@@ -45,7 +45,7 @@ public final class NpyArray {
             this.code = code;
         }
 
-        /** The size of one element. */
+        /** The size of one element, in bytes. */
         public int bytes() {
             return code.charAt(1) - '0';
         }
@@ -86,7 +86,9 @@ public final class NpyArray {
      * A float32 array.
      *
      * @param values in C order
-     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values, a dimension is
+     *     negative, or the array would be larger than an array can be
      */
     public static NpyArray of(float[] values, long... dimensions) {
         Objects.requireNonNull(values, "values");
@@ -98,7 +100,9 @@ public final class NpyArray {
      * A float64 array.
      *
      * @param values in C order
-     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values, a dimension is
+     *     negative, or the array would be larger than an array can be
      */
     public static NpyArray of(double[] values, long... dimensions) {
         Objects.requireNonNull(values, "values");
@@ -109,8 +113,10 @@ public final class NpyArray {
     /**
      * A uint8 array, as texts are kept in {@code .npz} files.
      *
-     * @param values in C order
-     * @throws IllegalArgumentException when the product of the dimensions is not the number of values
+     * @param values in C order, each from 0 to 255 as an unsigned byte
+     * @param dimensions slowest first, each 0 or more; none for a scalar
+     * @throws IllegalArgumentException when the product of the dimensions is not the number of values, a dimension is
+     *     negative, or the array would be larger than an array can be
      */
     public static NpyArray of(byte[] values, long... dimensions) {
         Objects.requireNonNull(values, "values");
@@ -119,8 +125,9 @@ public final class NpyArray {
     }
 
     /**
-     * The same array of a layer's state.
+     * An array of a layer's state in NumPy's format; both share the elements.
      *
+     * @param state an array of any type but bfloat16
      * @throws IllegalArgumentException for bfloat16, which the format has no type for
      */
     public static NpyArray of(StateArray state) {
@@ -151,7 +158,7 @@ public final class NpyArray {
         }
     }
 
-    /** What the elements are. */
+    /** The type of the elements. */
     public ElementType type() {
         return type;
     }
@@ -166,15 +173,15 @@ public final class NpyArray {
         return elements.elements();
     }
 
-    /** The size of all elements. */
+    /** The size of all elements, in bytes. */
     long bytes() {
         return (long) elements() * type.bytes();
     }
 
     /**
-     * The elements in C order as float32.
+     * The elements in C order as float32, each of which is exactly what it was.
      *
-     * @throws IllegalArgumentException when an element is not exactly a float32; NaN is
+     * @throws IllegalArgumentException when an element, other than NaN, is not exactly a float32
      */
     public float[] toFloats() {
         if (type == ElementType.FLOAT32 || type == ElementType.FLOAT16) {
@@ -194,7 +201,7 @@ public final class NpyArray {
     }
 
     /**
-     * The elements in C order as float64.
+     * The elements in C order as float64, each of which is exactly what it was.
      *
      * @throws IllegalArgumentException when an element is not exactly a float64, as some above 2⁵³ in an int64 array
      */
@@ -208,7 +215,7 @@ public final class NpyArray {
         return values;
     }
 
-    /** Of a type of 8 bits or more than 16. */
+    /** The next element of an array whose type is not float16. */
     private double next(ByteBuffer from) {
         return switch (type) {
             case FLOAT16 -> throw new AssertionError("has a conversion of its own");
@@ -243,7 +250,7 @@ public final class NpyArray {
         return rounded;
     }
 
-    /** Type and dimensions as NumPy writes them, such as {@code float32 (4, 6)}. */
+    /** The type and dimensions as NumPy writes them, such as {@code float32 (4, 6)}. */
     @Override
     public String toString() {
         return elements.toString();
@@ -318,7 +325,7 @@ public final class NpyArray {
         header.toLittleEndian(to);
     }
 
-    /** −1 where a long does not hold it. */
+    /** The size of all elements, in bytes; −1 where a long does not hold it. */
     private static long contentBytes(NpyHeader header) {
         try {
             return Math.multiplyExact(
@@ -365,7 +372,11 @@ public final class NpyArray {
         return Arrays.stream(dimensions).reduce(1, Math::multiplyExact);
     }
 
-    /** Dimensions in Python's way to write them: {@code (3,)} and {@code ()} too. */
+    /**
+     * Dimensions in Python's way to write them: {@code (3,)} and {@code ()} too.
+     *
+     * @param dimensions any number of them
+     */
     public static String tuple(long... dimensions) {
         Objects.requireNonNull(dimensions, "dimensions");
         return Arrays.stream(dimensions)

@@ -19,7 +19,7 @@ import org.clnorm.StateArray;
 import org.clnorm.StateDict;
 import org.clnorm.files.WholeFile;
 
-/** NumPy's {@code .npz}: a zip of {@code .npy} arrays, stored or deflated, each under its name. */
+/** NumPy's {@code .npz} files: a zip of {@code .npy} arrays, stored or deflated, each under its name. */
 public final class Npz {
     private static final String SUFFIX = ".npy";
     /** No deflated byte stands for more than this many, nearly: RFC 1951 copies 258 bytes with 2 bits. */
@@ -30,11 +30,13 @@ public final class Npz {
     private Npz() {}
 
     /**
-     * All arrays of a file, in its order.
+     * Reads all arrays of a file.
      *
+     * @param file a regular file
+     * @return the arrays by name, in the file's order
      * @throws IOException when the file cannot be read or is not such a zip; when an array in it is damaged, of an
-     *     unsupported kind, there twice, or called otherwise in the zip's directory; and when all arrays together take more than half of the memory that the
-     *     virtual machine may use. The message names the file and the array.
+     *     unsupported kind, there twice, or called otherwise in the zip's directory; and when all arrays together take
+     *     more than half of the memory that the virtual machine may use. The message names the file and the array.
      */
     public static Map<String, NpyArray> read(Path file) throws IOException {
         return read(file, Runtime.getRuntime().maxMemory() / 2);
@@ -119,9 +121,10 @@ public final class Npz {
     }
 
     /**
-     * All arrays of a file as the state of layers, in its order.
+     * Reads all arrays of a file as the state of layers, in the file's order.
      *
-     * @throws IOException as {@link #read}
+     * @param file a regular file
+     * @throws IOException in the cases of {@link #read}, and for a name that a {@link StateDict} cannot have
      */
     public static StateDict readState(Path file) throws IOException {
         Map<String, StateArray> state = new LinkedHashMap<>();
@@ -134,8 +137,12 @@ public final class Npz {
     }
 
     /**
-     * Writes arrays to a new file, or in the place of what was there: whole or not at all. Equal arrays give equal files.
+     * Writes arrays to a new file, or in the place of what was there: whole or not at all. Equal arrays give equal
+     * files.
      *
+     * @param file the file; what is there is replaced
+     * @param arrays the arrays by name, in the order in which they are written
+     * @throws IllegalArgumentException for a name of more than 65,531 characters; the message says which
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void write(Path file, Map<String, NpyArray> arrays) throws IOException {
@@ -145,10 +152,12 @@ public final class Npz {
     }
 
     /**
-     * Writes the state of layers; see {@link #write}.
+     * Writes the state of layers to a new file, or in the place of what was there; see {@link #write}.
      *
-     * @throws IllegalArgumentException for a bfloat16 array, which the format has no type for, and for a name of more than
-     *     65,531 characters; the message says which
+     * @param file the file; what is there is replaced
+     * @param state arrays of any type but bfloat16
+     * @throws IllegalArgumentException for a bfloat16 array, which the format has no type for, and for a name of more
+     *     than 65,531 characters; the message says which
      * @throws IOException when the file cannot be written; what was there is there still
      */
     public static void writeState(Path file, StateDict state) throws IOException {

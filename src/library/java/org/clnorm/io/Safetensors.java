@@ -21,21 +21,23 @@ import org.clnorm.StateDict;
 import org.clnorm.files.WholeFile;
 
 /**
- * Files in safetensors format: 8 bytes of a header's length, little-endian; the header, JSON with the dtype, the shape and
- * the place of each tensor and, under {@code __metadata__}, texts; the elements of all tensors, little-endian, in C order.
+ * Files in safetensors format: 8 bytes of a header's length, little-endian; the header, JSON with the dtype, the shape
+ * and the place of each tensor and, under {@code __metadata__}, texts; the elements of all tensors, little-endian, in C
+ * order.
  *
- * <p>{@link #read} and {@link #write} are all that most need. An open file gives one tensor at a time, and lists those of
- * a dtype that is not supported too. A file is checked when it is opened, by the rules of the format's reference
+ * <p>{@link #read} and {@link #write} are all that most need. An open file gives one tensor at a time, and lists those
+ * of a dtype that is not supported too. A file is checked when it is opened, by the rules of the format's reference
  * implementation; beyond them, no name may be empty, come twice or have control characters.
  */
 public final class Safetensors implements AutoCloseable {
     /**
      * What the header says of a tensor.
      *
+     * @param name the tensor's name
      * @param dtype as the header has it, such as {@code F32}
-     * @param shape slowest dimension first; empty for a scalar
+     * @param shape slowest dimension first, each 0 or more; empty for a scalar
      * @param begin where its elements begin, in bytes after the header
-     * @param end where they end
+     * @param end where its elements end, in bytes after the header
      */
     public record Entry(String name, String dtype, List<Long> shape, long begin, long end) {
         /** Copies the shape. */
@@ -47,7 +49,7 @@ public final class Safetensors implements AutoCloseable {
             shape = List.copyOf(shape);
         }
 
-        /** The size of all elements. */
+        /** The size of all elements, in bytes. */
         public long bytes() {
             return end - begin;
         }
@@ -115,6 +117,8 @@ public final class Safetensors implements AutoCloseable {
     /**
      * Opens a file and checks its header.
      *
+     * @param file a regular file
+     * @return the open file; the caller closes it
      * @throws IOException when it cannot be read or is not such a file, and when its header takes more than half of the
      *     memory that the virtual machine may use; the message names it and what is wrong with it
      * @throws IllegalStateException without Gson on the class path
@@ -145,10 +149,12 @@ public final class Safetensors implements AutoCloseable {
     }
 
     /**
-     * All tensors of a file, in the order of their places.
+     * Reads all tensors of a file, in the order of their places.
      *
-     * @throws IOException as {@link #open} and {@link #load}, and when the header and all tensors together take more than
-     *     half of the memory that the virtual machine may use
+     * @param file a regular file
+     * @throws IOException in the cases of {@link #open} and {@link #load}, and when the header and all tensors together
+     *     take more than half of the memory that the virtual machine may use
+     * @throws IllegalStateException without Gson on the class path
      */
     public static StateDict read(Path file) throws IOException {
         return read(file, memory());
@@ -175,13 +181,13 @@ public final class Safetensors implements AutoCloseable {
         return Collections.unmodifiableMap(header.metadata());
     }
 
-    /** All tensors, in the order of their places. */
+    /** What the header says of each tensor, in the order of their places. */
     public List<Entry> entries() {
         return Collections.unmodifiableList(header.entries());
     }
 
     /**
-     * Reads a tensor.
+     * Reads one tensor.
      *
      * @param entry one of {@link #entries}
      * @throws IOException when it has a dtype that is not supported, is larger than an array can be, or cannot be read;
@@ -215,7 +221,7 @@ public final class Safetensors implements AutoCloseable {
         return bytes.array();
     }
 
-    /** As far as the file goes. */
+    /** Fills a buffer from a place on, as far as the file goes. */
     private void fill(ByteBuffer to, long from) throws IOException {
         int limit = to.limit();
         int first = to.position();
@@ -234,7 +240,12 @@ public final class Safetensors implements AutoCloseable {
     /**
      * Writes a state without metadata; see {@link #write(Path, StateDict, Map)}.
      *
+     * @param file the file; what is there is replaced
+     * @param state the arrays by name
      * @throws IOException when the file cannot be written; what was there is there still
+     * @throws IllegalArgumentException for an array of the name {@code __metadata__}, and where the header would be
+     *     longer than readers take
+     * @throws IllegalStateException without Gson on the class path
      */
     public static void write(Path file, StateDict state) throws IOException {
         write(file, state, Map.of());
@@ -242,12 +253,15 @@ public final class Safetensors implements AutoCloseable {
 
     /**
      * Writes a state to a new file, or in the place of what was there: whole or not at all. Equal states give equal
-     * files: as the reference implementation has it, the largest element types come first, then it goes by name.
+     * files: as the reference implementation has it, the largest element types come first, and those of one type go by
+     * name.
      *
-     * @param metadata texts for {@code __metadata__}
+     * @param file the file; what is there is replaced
+     * @param state the arrays by name
+     * @param metadata texts by name for {@code __metadata__}; empty for none
      * @throws IOException when the file cannot be written; what was there is there still
-     * @throws IllegalArgumentException for an array of the name {@code __metadata__}, and where the header would be
-     *     longer than readers take
+     * @throws IllegalArgumentException for an array of the name {@code __metadata__}, for metadata that is no Unicode,
+     *     and where the header would be longer than readers take
      * @throws IllegalStateException without Gson on the class path
      */
     public static void write(Path file, StateDict state, Map<String, String> metadata) throws IOException {

@@ -123,7 +123,7 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
         }
     }
 
-    /** Of what is JSON, but not such a header. */
+    /** The header is JSON, but not such a header. */
     private static final class HeaderException extends IOException {
         private static final long serialVersionUID = 1;
 
@@ -234,7 +234,10 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
         return numbers;
     }
 
-    /** That the tensors are as large as their places and that these, one after the other, are all of the data. */
+    /**
+     * Refuses tensors that are not as large as their places, and places that are not, one after the other, all of the
+     * data.
+     */
     void checkPlaces(long size) throws IOException {
         long covered = 0;
         String before = null;
@@ -266,7 +269,7 @@ record SafetensorsHeader(Map<String, String> metadata, List<Entry> entries) {
         }
     }
 
-    /** −1 where that is no whole number or a long does not hold it. */
+    /** The size that an entry's elements take in bytes; −1 where that is no whole number or a long does not hold it. */
     private static long bytes(Entry entry, int bits) {
         if (entry.shape().contains(0L)) {
             return 0;

@@ -4,7 +4,7 @@ import java.io.IOException;
 
 /** Work that needs Gson, a dependency that is optional: who has no use for JSON can do without. */
 final class WithGson {
-    /** What is done. */
+    /** The work that is done. */
     interface Work<T> {
         T get() throws IOException;
     }
