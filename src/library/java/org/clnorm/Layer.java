@@ -4,6 +4,7 @@ import java.util.List;
 import java.util.Optional;
 import java.util.function.Supplier;
 import java.util.stream.Stream;
+import org.clnorm.state.StateDict;
 
 /**
  * What a layer keeps from one call to the next: its parameters, its running statistics, and the state that is made of

@@ -10,6 +10,8 @@ import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.stream.Collectors;
+import org.clnorm.state.StateArray;
+import org.clnorm.state.StateDict;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -122,7 +124,7 @@ final class LayerState {
 
     /** Where the layer's arrays are, if the names are there under a prefix. */
     private String suggestion(StateDict state) {
-        List<String> prefixes = state.prefixesOf(tensors.keySet()).stream()
+        List<String> prefixes = state.prefixesOf(List.copyOf(tensors.keySet())).stream()
                 .filter(prefix -> tensors.entrySet().stream().allMatch(entry -> state.get(prefix + "." + entry.getKey())
                         .flatMap(array -> problem(array, entry.getValue()))
                         .isEmpty()))
@@ -175,7 +177,7 @@ final class LayerState {
     private Loading loading(StateDict state, Optional<Long> count, StateDict.Difference difference) {
         Map<Tensor, float[]> values = new LinkedHashMap<>();
         tensors.forEach((name, tensor) -> state.get(name).ifPresent(array -> {
-            if (!array.hasDimensions(tensor.shape().toArray())) {
+            if (!Arrays.equals(array.dimensions(), tensor.shape().toArray())) {
                 log.info("{}, {}, is loaded as {}", name, array, tensor.shape());
             }
             values.put(tensor, array.toFloats());

@@ -1,5 +1,7 @@
 package org.clnorm;
 
+import org.clnorm.state.StateDict;
+
 /**
  * What an optimizer updates: a value and its gradient, on the layer's device. The layer owns both; closing the layer
  * closes them. A parameter is used by the thread that uses its layer.

@@ -13,6 +13,8 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import org.clnorm.state.StateArray;
+import org.clnorm.state.StateDict;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 

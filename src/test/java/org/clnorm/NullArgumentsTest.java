@@ -33,9 +33,11 @@ import org.clnorm.diagnostics.Diagnoser;
 import org.clnorm.diagnostics.Diagnostics;
 import org.clnorm.folding.Folding;
 import org.clnorm.folding.Weights;
-import org.clnorm.io.NpyArray;
-import org.clnorm.io.Npz;
-import org.clnorm.io.Safetensors;
+import org.clnorm.state.NpyArray;
+import org.clnorm.state.Npz;
+import org.clnorm.state.Safetensors;
+import org.clnorm.state.StateArray;
+import org.clnorm.state.StateDict;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_context;
 import org.jocl.cl_device_id;
@@ -50,8 +52,8 @@ import org.junit.jupiter.api.io.TempDir;
  * unless null is documented to mean something there.
  */
 class NullArgumentsTest {
-    private static final List<String> PACKAGES =
-            List.of("org.clnorm", "org.clnorm.cases", "org.clnorm.diagnostics", "org.clnorm.folding", "org.clnorm.io");
+    private static final List<String> PACKAGES = List.of(
+            "org.clnorm", "org.clnorm.cases", "org.clnorm.diagnostics", "org.clnorm.folding", "org.clnorm.state");
 
     /** Where null means something: by class, method and argument, with * for any of the first two. */
     private static final Set<String> NULLABLE = Set.of(

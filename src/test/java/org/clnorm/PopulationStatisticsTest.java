@@ -9,6 +9,8 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
+import org.clnorm.state.StateArray;
+import org.clnorm.state.StateDict;
 
 /** Running statistics other than by averages in training: of a population, kept and restored, mixed with a batch's. */
 final class PopulationStatisticsTest {

@@ -28,8 +28,6 @@ import org.clnorm.OpenClInterop;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
-import org.clnorm.StateArray;
-import org.clnorm.StateDict;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -51,7 +49,7 @@ final class ArchitectureTest {
     private static final String FOLDING = "org.clnorm.folding..";
     private static final String DIAGNOSTICS = "org.clnorm.diagnostics..";
     private static final String FILES = "org.clnorm.files..";
-    private static final String IO = "org.clnorm.io..";
+    private static final String STATE = "org.clnorm.state..";
     private static final String VERIFY = "org.clnorm.verify..";
     private static final String BENCH = "org.clnorm.bench..";
     private static final String TUNE = "org.clnorm.tune..";
@@ -75,8 +73,6 @@ final class ArchitectureTest {
                     RunningVariance.class,
                     NonFinitePolicy.class,
                     NonFiniteException.class,
-                    StateArray.class,
-                    StateDict.class,
                     ChannelMoments.class,
                     GradientSums.class,
                     DeviceInfo.class))
@@ -193,12 +189,12 @@ final class ArchitectureTest {
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage(
-                        PLAN, VIEW, FOLDING, DIAGNOSTICS, IO, CASES, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
+                        PLAN, VIEW, FOLDING, DIAGNOSTICS, CASES, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
     }
 
     @Test
     void files_asTheyAre_knowTheVocabularyOnly() {
-        check(noClasses().that().resideInAPackage(IO).should().dependOnClassesThat(oursOutside(IO, FILES)));
+        check(noClasses().that().resideInAPackage(STATE).should().dependOnClassesThat(oursOutside(STATE, FILES)));
     }
 
     @Test
@@ -250,7 +246,7 @@ final class ArchitectureTest {
                 .resideInAPackage(EXAMPLE)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, IO, CASES, VERIFY, BENCH, TUNE)
+                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, STATE, CASES, VERIFY, BENCH, TUNE)
                 .because("its readers are to do the same, and have nothing else"));
     }
 
@@ -296,7 +292,7 @@ final class ArchitectureTest {
     void gson_outsideOfFilesAndReports_isUnknown() {
         check(noClasses()
                 .that()
-                .resideOutsideOfPackages(IO, CASES, VERIFY, BENCH, CLI)
+                .resideOutsideOfPackages(STATE, CASES, VERIFY, BENCH, CLI)
                 .should()
                 .dependOnClassesThat()
                 .resideInAPackage("com.google.gson.."));

@@ -17,8 +17,8 @@ import java.util.function.Consumer;
 import org.clnorm.OnEveryDevice;
 import org.clnorm.TestDevice;
 import org.clnorm.cli.Commands.Result;
-import org.clnorm.io.NpyArray;
-import org.clnorm.io.Npz;
+import org.clnorm.state.NpyArray;
+import org.clnorm.state.Npz;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 

@@ -62,7 +62,7 @@ class MainTest {
         assertThat(clnorm(quiet).err()).doesNotContain("\tat ");
         for (String option : new String[] {"-v", "--verbose"}) {
             Object[] verbose = {option, quiet[0], quiet[1], quiet[2], quiet[3], quiet[4], quiet[5]};
-            assertThat(clnorm(verbose).err()).contains("there is no such file", "\tat org.clnorm.io.Npz");
+            assertThat(clnorm(verbose).err()).contains("there is no such file", "\tat org.clnorm.state.Npz");
         }
     }
 

@@ -16,11 +16,11 @@ import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import org.clnorm.StateArray;
-import org.clnorm.StateDict;
 import org.clnorm.cli.Commands.Result;
-import org.clnorm.io.Npz;
-import org.clnorm.io.Safetensors;
+import org.clnorm.state.Npz;
+import org.clnorm.state.Safetensors;
+import org.clnorm.state.StateArray;
+import org.clnorm.state.StateDict;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 

@@ -18,9 +18,9 @@ import org.clnorm.Layout;
 import org.clnorm.OnBothBackends;
 import org.clnorm.RenormalizationSchedule;
 import org.clnorm.Shape;
-import org.clnorm.StateDict;
 import org.clnorm.Tensor;
 import org.clnorm.TestDevice;
+import org.clnorm.state.StateDict;
 import org.junit.jupiter.api.Timeout;
 
 /**

@@ -16,8 +16,8 @@ import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 import org.clnorm.Shape;
-import org.clnorm.io.NpyArray;
-import org.clnorm.io.Npz;
+import org.clnorm.state.NpyArray;
+import org.clnorm.state.Npz;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 

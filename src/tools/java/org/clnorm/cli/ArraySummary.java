@@ -2,7 +2,7 @@ package org.clnorm.cli;
 
 import java.nio.ByteBuffer;
 import java.util.function.Consumer;
-import org.clnorm.StateArray;
+import org.clnorm.state.StateArray;
 
 /**
  * An array in a few numbers, of those of its elements that are finite.

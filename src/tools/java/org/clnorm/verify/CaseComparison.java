@@ -9,10 +9,10 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.cases.CaseFile;
 import org.clnorm.cases.CaseOptions;
-import org.clnorm.io.NpyArray;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
+import org.clnorm.state.NpyArray;
 
 /**
  * What came of a case against what it expects.

@@ -17,7 +17,7 @@ import org.clnorm.Tensor;
 import org.clnorm.WeightNorm;
 import org.clnorm.cases.CaseFile;
 import org.clnorm.cases.CaseOptions.Mode;
-import org.clnorm.io.NpyArray;
+import org.clnorm.state.NpyArray;
 
 /** Computes a {@link CaseFile} on a device, through the API that training code uses. */
 public final class CaseRunner {

@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.state;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -15,8 +15,6 @@ import java.util.zip.CheckedInputStream;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipFile;
 import java.util.zip.ZipOutputStream;
-import org.clnorm.StateArray;
-import org.clnorm.StateDict;
 import org.clnorm.files.WholeFile;
 
 /** NumPy's {@code .npz} files: a zip of {@code .npy} arrays, stored or deflated, each under its name. */

@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.state;
 
 import java.io.EOFException;
 import java.io.IOException;
@@ -14,7 +14,6 @@ import java.util.Arrays;
 import java.util.Locale;
 import java.util.Objects;
 import java.util.stream.Collectors;
-import org.clnorm.StateArray;
 
 /**
  * An array as NumPy's {@code .npy} format holds it: dimensions, an element type and the elements. Immutable.

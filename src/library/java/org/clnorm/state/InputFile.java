@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.state;
 
 import java.io.IOException;
 import java.nio.file.Files;

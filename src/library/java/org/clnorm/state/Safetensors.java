@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.state;
 
 import java.io.IOException;
 import java.io.OutputStream;
@@ -16,8 +16,6 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import org.clnorm.StateArray;
-import org.clnorm.StateDict;
 import org.clnorm.files.WholeFile;
 
 /**

@@ -2,4 +2,4 @@
  * Arrays in files: {@code .npz} as NumPy writes it, and safetensors, both also for the state of layers.
  * Files are taken to be hostile: what they claim is checked against what they hold before memory is asked for.
  */
-package org.clnorm.io;
+package org.clnorm.state;

@@ -1,4 +1,4 @@
-package org.clnorm;
+package org.clnorm.state;
 
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -211,10 +211,6 @@ public final class StateArray {
     /** The dimensions, slowest first, as a copy; none for a scalar. */
     public long[] dimensions() {
         return dimensions.clone();
-    }
-
-    boolean hasDimensions(long... wanted) {
-        return Arrays.equals(dimensions, wanted);
     }
 
     /** How many elements there are. */

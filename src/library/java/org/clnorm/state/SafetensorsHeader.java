@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.state;
 
 import com.google.gson.Strictness;
 import com.google.gson.stream.JsonReader;
@@ -20,8 +20,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
-import org.clnorm.StateArray;
-import org.clnorm.io.Safetensors.Entry;
+import org.clnorm.state.Safetensors.Entry;
 
 /**
  * The header of a safetensors file.

@@ -1,4 +1,4 @@
-package org.clnorm;
+package org.clnorm.state;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -7,6 +7,7 @@ import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -164,5 +165,19 @@ final class StateDictTest {
         assertThat(StateArray.of(new float[] {Float.NaN}, 1)).isEqualTo(StateArray.of(new float[] {Float.NaN}, 1));
         assertThat(TWO).isNotEqualTo(StateArray.of(new float[] {1, 2}, 1, 2));
         assertThat(ONE).hasSameHashCodeAs(StateArray.scalar(1));
+    }
+
+    @Test
+    void prefixesOf_namesUnderSeveral_areThoseThatHaveAllOfThem() {
+        StateDict layer = StateDict.empty().with("weight", StateArray.scalar(1)).with("bias", StateArray.scalar(2));
+        StateDict network = layer.withPrefix("b")
+                .merge(layer.withPrefix("a.c"))
+                .merge(StateDict.empty().with("d.weight", StateArray.scalar(3)));
+
+        assertThat(network.prefixesOf(List.of("weight", "bias"))).containsExactly("a.c", "b");
+        assertThat(network.prefixesOf(List.of("weight"))).containsExactly("a.c", "b", "d");
+        assertThat(network.under("nowhere").prefixesOf(List.of("bias"))).containsExactly("a.c", "b");
+        assertThat(network.prefixesOf(List.of("running_mean"))).isEmpty();
+        assertThatThrownBy(() -> network.prefixesOf(List.of())).isInstanceOf(IllegalArgumentException.class);
     }
 }

@@ -1,4 +1,4 @@
-package org.clnorm;
+package org.clnorm.state;
 
 import java.util.Collections;
 import java.util.LinkedHashMap;
@@ -132,10 +132,21 @@ public final class StateDict {
                 : under;
     }
 
-    /** The prefixes, in order, that all of these names are under, here or where this was looked for in vain. */
-    List<String> prefixesOf(Set<String> wanted) {
+    /**
+     * The prefixes that all of some names are under: those that {@link #under} takes away to find them. Of what {@code under}
+     * returned with nothing in it, they are those of the state that it was asked of.
+     *
+     * @param wanted names without a prefix, at least one
+     * @return in alphabetical order; none when the names are nowhere together
+     * @throws IllegalArgumentException for no name
+     */
+    public List<String> prefixesOf(List<String> wanted) {
+        Objects.requireNonNull(wanted, "wanted").forEach(each -> Objects.requireNonNull(each, "wanted has null in it"));
+        if (wanted.isEmpty()) {
+            throw new IllegalArgumentException("There must be a name to look for, but given was none");
+        }
         Set<String> all = arrays.isEmpty() ? others : names();
-        String first = "." + wanted.iterator().next();
+        String first = "." + wanted.get(0);
         return all.stream()
                 .filter(name -> name.endsWith(first) && name.length() > first.length())
                 .map(name -> name.substring(0, name.length() - first.length()))

@@ -1,4 +1,4 @@
-package org.clnorm.io;
+package org.clnorm.state;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatCode;
