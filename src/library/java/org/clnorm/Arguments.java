@@ -5,7 +5,6 @@ import static org.clnorm.TensorChecks.noOverlap;
 import static org.clnorm.TensorChecks.onDevice;
 
 import java.util.EnumSet;
-import java.util.List;
 import java.util.Set;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operands;
@@ -17,30 +16,33 @@ import org.clnorm.backend.Role;
  */
 final class Arguments {
     /** The rules of a forward pass. */
-    static final List<Rule> FORWARD = List.of(
-            input(Role.X, "x"),
-            input(Role.RESIDUAL, "residual").like(Role.X, "x"),
-            input(Role.GAMMA, "gamma").perSample(),
-            input(Role.BETA, "beta").perSample(),
-            output(Role.Y, "y").like(Role.X, "x").mayBe(Role.RESIDUAL));
+    static final Rule[] FORWARD = {
+        input(Role.X, "x"),
+        input(Role.RESIDUAL, "residual").like(Role.X, "x"),
+        input(Role.GAMMA, "gamma").perSample(),
+        input(Role.BETA, "beta").perSample(),
+        output(Role.Y, "y").like(Role.X, "x").mayBe(Role.RESIDUAL)
+    };
 
     /** The rules of a forward pass by given statistics: there is nothing in x that would be read again. */
-    static final List<Rule> FORWARD_FROZEN = List.of(
-            input(Role.X, "x"),
-            input(Role.RESIDUAL, "residual").like(Role.X, "x"),
-            input(Role.GAMMA, "gamma").perSample(),
-            input(Role.BETA, "beta").perSample(),
-            output(Role.Y, "y").like(Role.X, "x").mayBe(Role.X, Role.RESIDUAL));
+    static final Rule[] FORWARD_FROZEN = {
+        input(Role.X, "x"),
+        input(Role.RESIDUAL, "residual").like(Role.X, "x"),
+        input(Role.GAMMA, "gamma").perSample(),
+        input(Role.BETA, "beta").perSample(),
+        output(Role.Y, "y").like(Role.X, "x").mayBe(Role.X, Role.RESIDUAL)
+    };
 
     /** The rules of a backward pass, and of the sums of one. */
-    static final List<Rule> BACKWARD = List.of(
-            input(Role.X, "x"),
-            input(Role.Y, "y"),
-            input(Role.DY, "dy").like(Role.X, "x"),
-            output(Role.DX, "dx").like(Role.DY, "dy").mayBe(Role.DY),
-            output(Role.DRESIDUAL, "dresidual").like(Role.DY, "dy").mayBe(Role.DY),
-            output(Role.DGAMMA, "gradient of gamma").perSample(),
-            output(Role.DBETA, "gradient of beta").perSample());
+    static final Rule[] BACKWARD = {
+        input(Role.X, "x"),
+        input(Role.Y, "y"),
+        input(Role.DY, "dy").like(Role.X, "x"),
+        output(Role.DX, "dx").like(Role.DY, "dy").mayBe(Role.DY),
+        output(Role.DRESIDUAL, "dresidual").like(Role.DY, "dy").mayBe(Role.DY),
+        output(Role.DGAMMA, "gradient of gamma").perSample(),
+        output(Role.DBETA, "gradient of beta").perSample()
+    };
 
     /**
      * What a tensor in a role must be, if there is one.
@@ -101,9 +103,9 @@ final class Arguments {
      * @param accumulates whether gradients of γ and β per sample are read too
      * @param own what the layer owns, which no output may overwrite
      */
-    void check(List<Rule> rules, boolean accumulates, Belongings own) {
-        for (int i = 0; i < rules.size(); i++) {
-            Rule rule = rules.get(i);
+    void check(Rule[] rules, boolean accumulates, Belongings own) {
+        for (int i = 0; i < rules.length; i++) {
+            Rule rule = rules[i];
             Tensor tensor = get(rule.role);
             if (tensor == null) {
                 continue;
@@ -118,8 +120,8 @@ final class Arguments {
                 if (accumulates && rule.isPerSample) {
                     tensor.check(rule.name, Memory.Access.INPUT);
                 }
-                for (int j = 0; j < rules.size(); j++) {
-                    Rule other = rules.get(j);
+                for (int j = 0; j < rules.length; j++) {
+                    Rule other = rules[j];
                     Tensor its = get(other.role);
                     if (its != null && (j < i || !other.isOutput)) {
                         noOverlap(rule.name, tensor, other.name, its, rule.mayBe.contains(other.role));
@@ -145,19 +147,19 @@ final class Arguments {
     }
 
     /** Makes them a pass's operands, those of absent ones none. */
-    void putTo(Operands operands, List<Rule> rules) {
-        for (int i = 0; i < rules.size(); i++) {
-            Role role = rules.get(i).role;
+    void putTo(Operands operands, Rule[] rules) {
+        for (int i = 0; i < rules.length; i++) {
+            Role role = rules[i].role;
             Tensor tensor = get(role);
             operands.put(role, tensor == null ? null : tensor.operand());
         }
     }
 
     /** Tells those who watch them that the outputs are written. */
-    void touchOutputs(List<Rule> rules) {
-        for (int i = 0; i < rules.size(); i++) {
-            Tensor tensor = get(rules.get(i).role);
-            if (tensor != null && rules.get(i).isOutput) {
+    void touchOutputs(Rule[] rules) {
+        for (int i = 0; i < rules.length; i++) {
+            Tensor tensor = get(rules[i].role);
+            if (tensor != null && rules[i].isOutput) {
                 tensor.touch();
             }
         }
