@@ -5,6 +5,8 @@ import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Renormalization;
 import org.clnorm.backend.Normalization.Statistic;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * Batch normalization (Ioffe and Szegedy, 2015) of tensors of shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W):

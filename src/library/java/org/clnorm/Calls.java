@@ -1,6 +1,8 @@
 package org.clnorm;
 
 import java.util.function.Consumer;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /** The calls on a layer that make passes, or say how they are made. Each enters the layer and is alone there. */
 final class Calls {

@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Objects;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * A forward pass of a layer that was {@linkplain Normalizer#record(Tensor, Tensor) recorded}, to go back through it

@@ -2,6 +2,8 @@ package org.clnorm;
 
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Normalization;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * What a forward pass leaves for its backward pass: the coefficients, which tensors it was on, and what it did. It

@@ -13,6 +13,8 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PreparedPass;
 import org.clnorm.backend.Role;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * A layer's passes: it checks their arguments, has the backend do them, and keeps what a forward pass leaves in the

@@ -8,6 +8,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import org.clnorm.replicas.ChannelMoments;
 
 /**
  * Running statistics anew, from many batches and with the weights as they are: "precise batch normalization" (Wu and

@@ -7,6 +7,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
+import org.clnorm.replicas.ChannelMoments;
 
 /**
  * Finite values whose squares, sums or reciprocals are no float32, beside usual ones, on every device as on the reference;

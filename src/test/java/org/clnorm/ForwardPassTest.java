@@ -8,6 +8,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Random;
 import org.clnorm.opencl.OpenClBackend;
+import org.clnorm.replicas.ChannelMoments;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -158,6 +159,66 @@ class ForwardPassTest {
             inputs.forEach(Tensor::close);
             states.forEach(Tensor::close);
         }
+    }
+
+    /** What the passes above come to on the CPU reference, which finite differences have checked. */
+    @OnEveryDevice
+    void record_severalUnderWay_areThoseOfTheReference(TestDevice on) {
+        List<float[]> got = severalUnderWay(on.device());
+        List<float[]> expected = severalUnderWay(TestDevice.REFERENCE.device());
+        for (int i = 0; i < got.size(); i++) {
+            float largest = 0;
+            for (float value : expected.get(i)) {
+                largest = Math.max(largest, Math.abs(value));
+            }
+            assertThat(got.get(i))
+                    .as("array %d", i)
+                    .usingComparatorWithPrecision(
+                            1e-5f * largest) // 5e-7 of it for each pass, and eight that follow each other
+                    .containsExactly(expected.get(i));
+        }
+    }
+
+    /** Eight steps of a recurrence in reverse, four micro-batches in order, and one of them recomputed: all gradients. */
+    private static List<float[]> severalUnderWay(Device device) {
+        Shape row = Shape.of(3, 16);
+        Shape batch = Shape.of(2, CHANNELS, 6);
+        List<float[]> all = new ArrayList<>();
+        try (LayerNorm rows = LayerNorm.builder(16).accumulateGradients(true).build(device);
+                BatchNorm norm = accumulating().activation(Activation.RELU).build(device);
+                Tensor dh = random(device, row, 99);
+                Tensor y = empty(device, batch)) {
+            List<ForwardPass> steps = new ArrayList<>();
+            List<Tensor> tensors = new ArrayList<>(List.of(random(device, row, 0)));
+            for (int t = 0; t < 8; t++) {
+                tensors.add(empty(device, row));
+                steps.add(rows.record(tensors.get(t), tensors.get(t + 1)));
+            }
+            for (int t = 7; t >= 0; t--) {
+                steps.get(t).backward(dh, dh);
+                steps.get(t).close();
+            }
+            all.add(dh.download());
+            rows.parameters().forEach(parameter -> all.add(parameter.gradient().download()));
+            for (int i = 0; i < 4; i++) {
+                tensors.add(random(device, batch, i));
+                steps.set(i, norm.record(tensors.get(9 + i), y));
+            }
+            steps.get(2).close();
+            steps.set(2, norm.recompute(tensors.get(11), null, y));
+            for (int i = 0; i < 4; i++) {
+                try (ForwardPass pass = steps.get(i);
+                        Tensor dy = random(device, batch, 40 + i)) {
+                    pass.backward(dy, dy);
+                    all.add(dy.download());
+                }
+            }
+            norm.parameters().forEach(parameter -> all.add(parameter.gradient().download()));
+            all.add(norm.runningMean().orElseThrow().download());
+            all.add(norm.runningVariance().orElseThrow().download());
+            tensors.forEach(Tensor::close);
+        }
+        return all;
     }
 
     /** A pipeline: the micro-batches go forward one after the other, and back in the same order. */

@@ -33,6 +33,8 @@ import org.clnorm.diagnostics.Diagnoser;
 import org.clnorm.diagnostics.Diagnostics;
 import org.clnorm.folding.Folding;
 import org.clnorm.folding.Weights;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 import org.clnorm.state.NpyArray;
 import org.clnorm.state.Npz;
 import org.clnorm.state.Safetensors;
@@ -53,7 +55,12 @@ import org.junit.jupiter.api.io.TempDir;
  */
 class NullArgumentsTest {
     private static final List<String> PACKAGES = List.of(
-            "org.clnorm", "org.clnorm.cases", "org.clnorm.diagnostics", "org.clnorm.folding", "org.clnorm.state");
+            "org.clnorm",
+            "org.clnorm.cases",
+            "org.clnorm.diagnostics",
+            "org.clnorm.folding",
+            "org.clnorm.replicas",
+            "org.clnorm.state");
 
     /** Where null means something: by class, method and argument, with * for any of the first two. */
     private static final Set<String> NULLABLE = Set.of(

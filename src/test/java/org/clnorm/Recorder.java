@@ -19,6 +19,8 @@ import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
 import org.clnorm.backend.Role;
 import org.clnorm.reference.ReferenceBackend;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /** A backend that has memory, and keeps the passes that it is asked to run instead of doing them. */
 public final class Recorder implements Backend {

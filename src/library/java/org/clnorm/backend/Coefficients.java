@@ -1,8 +1,8 @@
 package org.clnorm.backend;
 
-import org.clnorm.ChannelMoments;
-import org.clnorm.GradientSums;
 import org.clnorm.RunningVariance;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * What a forward pass leaves for its backward pass, on the device: per group the mean and inverse standard deviation

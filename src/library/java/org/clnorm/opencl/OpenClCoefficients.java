@@ -2,13 +2,13 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.util.Arrays;
-import org.clnorm.ChannelMoments;
-import org.clnorm.GradientSums;
 import org.clnorm.NonFiniteException;
 import org.clnorm.RunningVariance;
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Operand;
 import org.clnorm.plan.CoefficientRows;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /** The coefficients as the kernels keep them ({@link CoefficientRows}), in memory of their own. */
 final class OpenClCoefficients implements Coefficients {

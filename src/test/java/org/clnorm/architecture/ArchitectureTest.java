@@ -16,10 +16,8 @@ import com.tngtech.archunit.core.domain.JavaClasses;
 import com.tngtech.archunit.core.importer.ClassFileImporter;
 import com.tngtech.archunit.lang.ArchRule;
 import org.clnorm.Activation;
-import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
-import org.clnorm.GradientSums;
 import org.clnorm.HalfFloat;
 import org.clnorm.Layout;
 import org.clnorm.NonFiniteException;
@@ -28,6 +26,8 @@ import org.clnorm.OpenClInterop;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 import org.junit.jupiter.api.Test;
 
 /**
@@ -49,6 +49,7 @@ final class ArchitectureTest {
     private static final String FOLDING = "org.clnorm.folding..";
     private static final String DIAGNOSTICS = "org.clnorm.diagnostics..";
     private static final String FILES = "org.clnorm.files..";
+    private static final String REPLICAS = "org.clnorm.replicas..";
     private static final String STATE = "org.clnorm.state..";
     private static final String VERIFY = "org.clnorm.verify..";
     private static final String BENCH = "org.clnorm.bench..";
@@ -118,7 +119,11 @@ final class ArchitectureTest {
                 .that(VOCABULARY)
                 .should()
                 .dependOnClassesThat(resideInAPackage(ALL).and(not(VOCABULARY))));
-        check(classes().that(VOCABULARY).should().onlyDependOnClassesThat().resideInAnyPackage("java..", ROOT));
+        check(classes()
+                .that(VOCABULARY)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", ROOT, REPLICAS));
     }
 
     @Test
@@ -265,7 +270,7 @@ final class ArchitectureTest {
     void library_asItIs_needsJoclJnaAndSlf4jOnly() {
         check(classes()
                 .that()
-                .resideInAnyPackage(ROOT, OPENCL, PLAN, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
+                .resideInAnyPackage(ROOT, REPLICAS, OPENCL, PLAN, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
                 .should()
                 .onlyDependOnClassesThat()
                 .resideInAnyPackage("java..", "com.sun.jna..", "org.jocl..", "org.slf4j..", ALL));

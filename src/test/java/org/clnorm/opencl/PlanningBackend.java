@@ -9,10 +9,8 @@ import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
-import org.clnorm.ChannelMoments;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
-import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
@@ -31,6 +29,8 @@ import org.clnorm.plan.Passes;
 import org.clnorm.plan.Strategy;
 import org.clnorm.plan.StrategyChoice;
 import org.clnorm.plan.StrategyTable;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /** A device that is not here: it plans passes as {@link OpenClBackend} does, and runs none. */
 public final class PlanningBackend implements Backend {

@@ -10,7 +10,6 @@ import java.util.TreeSet;
 import java.util.function.Supplier;
 import org.clnorm.Activation;
 import org.clnorm.DataType;
-import org.clnorm.GradientSums;
 import org.clnorm.NonFiniteException;
 import org.clnorm.RunningVariance;
 import org.clnorm.backend.Backend;
@@ -28,6 +27,7 @@ import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.Role;
 import org.clnorm.backend.RunningUpdate;
+import org.clnorm.replicas.GradientSums;
 import org.clnorm.verify.VerifierCase.InPlace;
 
 /** A case, run once on a backend: a copy of x, the forward pass, then the backward pass on what that left. */

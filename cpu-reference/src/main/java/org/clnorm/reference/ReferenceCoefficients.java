@@ -1,11 +1,11 @@
 package org.clnorm.reference;
 
-import org.clnorm.ChannelMoments;
-import org.clnorm.GradientSums;
 import org.clnorm.RunningVariance;
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Operand;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * The coefficients as the doubles that they were computed in. What parts of a batch tell each other stays the plain

@@ -2,8 +2,6 @@ package org.clnorm.reference;
 
 import java.util.Arrays;
 import org.clnorm.Activation;
-import org.clnorm.ChannelMoments;
-import org.clnorm.GradientSums;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
@@ -27,6 +25,8 @@ import org.clnorm.reference.ReferenceCoefficients.Applied;
 import org.clnorm.reference.ReferenceCoefficients.CombinedMoments;
 import org.clnorm.reference.ReferenceCoefficients.CombinedSums;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
+import org.clnorm.replicas.ChannelMoments;
+import org.clnorm.replicas.GradientSums;
 
 /**
  * A pass of the CPU reference. What it makes ready is where each element belongs; that is plain memory, so that closing

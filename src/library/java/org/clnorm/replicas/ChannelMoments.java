@@ -1,10 +1,11 @@
-package org.clnorm;
+package org.clnorm.replicas;
 
 import java.io.Serial;
 import java.io.Serializable;
 import java.util.Arrays;
 import java.util.Collection;
 import java.util.Objects;
+import org.clnorm.RunningVariance;
 
 /**
  * The moments of a batch, channel by channel: what several devices, each with a part of a batch, tell each other so
@@ -92,15 +93,31 @@ public record ChannelMoments(long count, double[] mean, double[] squares) implem
         return new ChannelMoments(Math.addExact(a.count, b.count), mean, squares);
     }
 
-    /** The mean of all values of two parts in one channel; one of the counts is more than 0. */
-    static double combinedMean(double n, double mean, double more, double meanOfMore) {
+    /**
+     * The mean of all values of two parts in one channel.
+     *
+     * @param n how many values the one part has
+     * @param mean their mean
+     * @param more how many values the other part has; not both counts are 0
+     * @param meanOfMore their mean
+     */
+    public static double combinedMean(double n, double mean, double more, double meanOfMore) {
         double all = n + more;
         // From the larger part, so that an equal mean stays as it is and a small part changes it by little.
         return n >= more ? mean + (meanOfMore - mean) * (more / all) : meanOfMore + (mean - meanOfMore) * (n / all);
     }
 
-    /** The M2 of all values of two parts in one channel; one of the counts is more than 0. */
-    static double combinedSquares(
+    /**
+     * The M2 of all values of two parts in one channel: the sum of their squared distances from the mean of all.
+     *
+     * @param n how many values the one part has
+     * @param mean their mean
+     * @param squares their M2
+     * @param more how many values the other part has; not both counts are 0
+     * @param meanOfMore their mean
+     * @param squaresOfMore their M2
+     */
+    public static double combinedSquares(
             double n, double mean, double squares, double more, double meanOfMore, double squaresOfMore) {
         double delta = meanOfMore - mean;
         return squares + squaresOfMore + delta * delta * (n * (more / (n + more)));

@@ -1,4 +1,4 @@
-package org.clnorm;
+package org.clnorm.replicas;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
@@ -12,6 +12,7 @@ import java.io.ObjectOutputStream;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
+import org.clnorm.RunningVariance;
 import org.junit.jupiter.api.Test;
 
 /** Moments and gradient sums as values: combining them, and their way from one process to another. */

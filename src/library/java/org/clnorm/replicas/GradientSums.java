@@ -1,4 +1,4 @@
-package org.clnorm;
+package org.clnorm.replicas;
 
 import java.io.Serial;
 import java.io.Serializable;
