@@ -35,10 +35,9 @@ final class ForwardState {
 
     boolean frozen;
     boolean hasResidual;
-    /** Whether γ and β were per sample, and which of the two there were. */
-    boolean conditional;
-
+    /** Which of γ and β per sample there were; neither where the normalization has them for all samples. */
     boolean hadGamma;
+
     boolean hadBeta;
     /** The moments that the forward pass was given; null when they were its own. */
     ChannelMoments combined;

@@ -28,7 +28,7 @@ import org.clnorm.backend.Normalization;
  */
 public abstract sealed class Normalizer extends Layer
         permits ChannelNormalizer, LayerNorm, RmsNorm, WeightNorm, L2Norm {
-    private final Calls calls;
+    private final LayerCalls calls;
 
     /**
      * Makes a layer in training mode.
@@ -41,7 +41,7 @@ public abstract sealed class Normalizer extends Layer
      */
     Normalizer(Device device, Options options, Shape affine, String what) {
         super(device, options, affine, what);
-        this.calls = new Calls(this);
+        this.calls = new LayerCalls(this);
     }
 
     /** The normalization of a pass over x's own statistics; the same object for the same pass. */
@@ -305,7 +305,7 @@ public abstract sealed class Normalizer extends Layer
     }
 
     /** The calls on it that make passes. */
-    final Calls calls() {
+    final LayerCalls calls() {
         return calls;
     }
 

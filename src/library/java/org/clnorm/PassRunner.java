@@ -118,7 +118,6 @@ final class PassRunner {
             into.hasStatistics = any;
             into.frozen = frozen;
             into.hasResidual = residual != null;
-            into.conditional = perSample;
             into.hadGamma = perSample && affine.gamma() != null;
             into.hadBeta = perSample && affine.beta() != null;
             if (room != null) {
@@ -147,7 +146,7 @@ final class PassRunner {
         boolean adapted = into.frozen && batchWeight > 0;
         ChannelMoments by = adapted ? mixed(moments(x)) : given;
         ofForward.putTo(forForward, Arguments.FORWARD);
-        if (!into.conditional) {
+        if (!into.normalization.perSample()) {
             forForward.put(Role.GAMMA, valueOf(gamma)).put(Role.BETA, valueOf(beta));
         }
         boolean isGiven = into.frozen && !adapted;
@@ -302,7 +301,7 @@ final class PassRunner {
 
         if (dy.shape().elements() > 0) {
             ofBackward.putTo(forBackward, Arguments.BACKWARD);
-            if (!of.conditional) {
+            if (!of.normalization.perSample()) {
                 forBackward.put(Role.DGAMMA, gradientOf(gamma)).put(Role.DBETA, gradientOf(beta));
             }
             boolean byElement = of.normalization.grouping().affineByElement();
@@ -387,7 +386,7 @@ final class PassRunner {
 
     /** Sets the gradients by a batch of no elements. */
     private void zeroGradients(ForwardState of, Tensor dgamma, Tensor dbeta) {
-        if (!of.conditional) {
+        if (!of.normalization.perSample()) {
             layer.parameters().stream()
                     .filter(parameter -> !parameter.isFrozen())
                     .forEach(Parameter::zeroGradient);

@@ -44,6 +44,18 @@ public final class Operands {
         return new OperandTypes(types);
     }
 
+    /**
+     * Refuses to have a pass run on others than it was prepared for; where they are these, it allocates nothing.
+     *
+     * @throws IllegalArgumentException for other roles or types
+     */
+    public void checkAre(OperandTypes prepared) {
+        if (!are(prepared)) {
+            throw new IllegalArgumentException(
+                    "The pass was prepared for the operands " + prepared + ", but given were " + types());
+        }
+    }
+
     /** Whether these are their types; it allocates nothing. */
     public boolean are(OperandTypes others) {
         return types == others.bits();

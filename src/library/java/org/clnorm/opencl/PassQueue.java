@@ -93,10 +93,7 @@ final class PassQueue {
     /** Enqueues a pass; where the host looks at the statistics, waits for them. */
     void run(OpenClPass pass, Operands operands, OpenClCoefficients coefficients) {
         PassPlan plan = pass.plan();
-        if (!operands.are(plan.operands())) {
-            throw new IllegalArgumentException("The pass was prepared for the operands " + plan.operands()
-                    + ", but given were " + operands.types());
-        }
+        operands.checkAre(plan.operands());
         enqueue(pass, operands, coefficients, false);
         if (plan.isLookedAt()) {
             coefficients.checkFinite();

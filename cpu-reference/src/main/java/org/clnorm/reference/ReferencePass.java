@@ -64,10 +64,7 @@ final class ReferencePass implements PreparedPass {
     public void run(Operands operands, Coefficients coefficients) {
         synchronized (backend) {
             ReferenceCoefficients kept = backend.own(coefficients);
-            if (!operands.are(spec.operands())) {
-                throw new IllegalArgumentException("The pass was prepared for the operands " + spec.operands()
-                        + ", but given were " + operands.types());
-            }
+            operands.checkAre(spec.operands());
             if (spec instanceof ForwardTraining pass) {
                 forward(pass, operands, kept);
             } else if (spec instanceof ForwardInference pass) {
@@ -82,6 +79,8 @@ final class ReferencePass implements PreparedPass {
                 kept.keep(sums(pass, operands, kept.applied()));
             } else if (spec instanceof ReduceForward) {
                 kept.keep(moments(operands));
+            } else {
+                throw new IllegalStateException("There is no such pass here: " + spec);
             }
         }
     }

@@ -5,12 +5,12 @@ import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
 
 /** The calls on a layer that make passes, or say how they are made. Each enters the layer and is alone there. */
-final class Calls {
+final class LayerCalls {
     private final Belongings own;
     private final Normalizer layer;
     private final PassRunner passes;
 
-    Calls(Normalizer layer) {
+    LayerCalls(Normalizer layer) {
         this.layer = layer;
         this.own = layer.own();
         this.passes = new PassRunner(layer);
