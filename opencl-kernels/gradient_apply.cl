@@ -156,7 +156,7 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, i
 
 // A tile's vectors. Its stores stand once, after all branches: compilers make one of two equal stores at the ends of
 // branches, and forget that it was to go past the cache (measured: twice the time).
-INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients c, int aligned) {
+INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients c) {
     vec dx[TILE];
     backward_loaded in[TILE];
     if (a.frozen || a.dresidual) {
@@ -182,7 +182,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
-    EACH_OF(i, TILE) { store_output_as(DX, dx[i], a.dx + at[i], aligned); }
+    EACH_OF(i, TILE) { store_if_aligned_as(DX, dx[i], a.dx + at[i]); }
 }
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
