@@ -202,4 +202,9 @@ public final class UpdateFile {
     public Map<String, NpyArray> expected() {
         return new LinkedHashMap<>(expected);
     }
+
+    @Override
+    public String toString() {
+        return name + ": " + describe;
+    }
 }

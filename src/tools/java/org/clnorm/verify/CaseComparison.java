@@ -5,12 +5,14 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
+import org.clnorm.Activation;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.cases.CaseFile;
 import org.clnorm.cases.CaseOptions;
 import org.clnorm.cases.UpdateFile;
+import org.clnorm.reference.ReferenceActivation;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
@@ -107,10 +109,12 @@ public record CaseComparison(List<Row> rows) {
         Running running =
                 mean == null ? null : new Running(mean, doubles(file, "running_var"), new double[mean.length]);
         Statistics statistics = reference.statistics(x, file.options().epsilon(), running);
-        double[] y = reference.normalize(
-                x, doubles(file, "residual"), file.options().activation(), gamma, doubles(file, "bias"), statistics);
+        double[] v = reference.normalize(
+                x, doubles(file, "residual"), Activation.NONE, gamma, doubles(file, "bias"), statistics);
+        double[] slopes = new double[v.length];
+        Arrays.setAll(slopes, i -> ReferenceActivation.slope(file.options().activation(), v[i]));
         return reference
-                .backward(doubles(file, "grad_y"), x, y, file.options().activation(), gamma, statistics)
+                .backward(doubles(file, "grad_y"), x, slopes, gamma, statistics)
                 .largestTerm();
     }
 
