@@ -140,6 +140,11 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         return loading.difference();
     }
 
+    /** All that keeps a state from being loaded; none where {@link #loadState} will take it. */
+    final List<String> problemsOf(StateDict state) {
+        return answer(() -> state().problems(state, true));
+    }
+
     private LayerState state() {
         return new LayerState(parameterStream().toList(), running, running == null ? 0 : running.batches());
     }
