@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import javax.tools.JavaCompiler;
@@ -22,7 +23,8 @@ import javax.tools.ToolProvider;
 final class CodeBlocks {
     private static final Pattern BLOCK = Pattern.compile("(?ms)^```java\\n(.*?)^```");
     private static final Pattern CLASS = Pattern.compile("(?m)^public (?:final )?class (\\w+)");
-    private static final Pattern LINK = Pattern.compile("]\\(([^)#:]+)(#[^)]*)?\\)");
+    private static final Pattern LINK = Pattern.compile("]\\(([^):]+)\\)");
+    private static final Pattern HEADING = Pattern.compile("(?m)^#+ (.*)$");
 
     private static final String BEFORE = """
             import java.nio.file.*;
@@ -99,15 +101,36 @@ final class CodeBlocks {
         }
     }
 
-    /** The files that a page has links to, from the repository's root. */
-    static List<Path> links(String page) throws IOException {
-        Path folder = Path.of(page).getParent();
-        return LINK.matcher(read(page))
-                .results()
-                .map(m -> folder == null
-                        ? Path.of(m.group(1))
-                        : folder.resolve(m.group(1)).normalize())
-                .toList();
+    /** What a page has links to in the repository, as they stand there. */
+    static List<String> links(String page) throws IOException {
+        return LINK.matcher(read(page)).results().map(m -> m.group(1)).toList();
+    }
+
+    /** The links of a page that lead to no file, or to no heading in it. */
+    static List<String> deadLinks(String page) throws IOException {
+        List<String> dead = new ArrayList<>();
+        for (String link : links(page)) {
+            String[] fileAndHeading = link.split("#", 2);
+            Path file = fileAndHeading[0].isEmpty()
+                    ? Path.of(page)
+                    : Path.of(page).resolveSibling(fileAndHeading[0]).normalize();
+            if (!Files.exists(file)
+                    || fileAndHeading.length == 2
+                            && HEADING.matcher(read(file.toString()))
+                                    .results()
+                                    .map(m -> anchor(m.group(1)))
+                                    .noneMatch(fileAndHeading[1]::equals)) {
+                dead.add(link);
+            }
+        }
+        return dead;
+    }
+
+    /** What GitHub calls a heading in a link. */
+    private static String anchor(String heading) {
+        return heading.toLowerCase(Locale.ROOT)
+                .replaceAll("[^\\p{L}\\p{N} _-]", "")
+                .replace(' ', '-');
     }
 
     /** The cells of all rows of the tables of a page whose first line is the given one, without the line of dashes. */

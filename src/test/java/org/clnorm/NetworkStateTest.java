@@ -17,6 +17,8 @@ import org.clnorm.state.StateNames;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** The layers of a network, saved and loaded together. */
 final class NetworkStateTest {
@@ -109,6 +111,47 @@ final class NetworkStateTest {
                     .as("%s", names)
                     .isEqualTo(state.toNames(StateNames.KERAS));
         }
+    }
+
+    /**
+     * Networks with one batch normalization, saved by the programs themselves: by Keras 3.15.1, the reference of ONNX
+     * 1.23.1, and DL4J 1.0.0-M2.1. Beside the arrays of the network there are an x, what they gave for it in training, and
+     * what they gave for it afterwards in evaluation.
+     */
+    @ParameterizedTest
+    @CsvSource({
+        "keras, sequential.bn1, KERAS, CHANNELS_LAST, 1e-3, 0.01",
+        "onnx, bn1, ONNX, CHANNELS_FIRST, 1e-5, 0.1",
+        "dl4j, bn1, DL4J, CHANNELS_FIRST, 1e-5, 0.1"
+    })
+    void load_ofAFileOfAnotherProgram_goesOnWhereItWas(
+            String file, String name, StateNames names, Layout layout, double epsilon, double newBatchWeight)
+            throws IOException {
+        StateDict read = Safetensors.read(Path.of("src/test/resources/org/clnorm/state", file + ".safetensors"));
+        BatchNorm layer = BatchNorm.builder(5)
+                .epsilon(epsilon)
+                .runningAverage(RunningAverage.exponential(newBatchWeight))
+                .runningVariance(RunningVariance.BIASED)
+                .build(TestDevice.AUTO.device());
+        layers.add(layer);
+
+        NetworkState.of(Map.of(name, layer)).load(read, names);
+
+        StateArray given = read.get("x").orElseThrow();
+        Shape shape = layout.fromMemoryOrder(given.dimensions());
+        try (Tensor x = layer.device().upload(given.toFloats(), shape, layout);
+                Tensor y = layer.forward(x)) {
+            assertNear("training", y.download(), read.get("training").orElseThrow());
+            layer.eval();
+            layer.forward(x, y);
+            assertNear("evaluation", y.download(), read.get("evaluation").orElseThrow());
+        }
+    }
+
+    /** They compute in float32, with errors of their own. */
+    private static void assertNear(String what, float[] actual, StateArray expected) {
+        double[] values = Closeness.wide(expected.toFloats());
+        Closeness.assertWithin(what, actual, values, 2e-6 * Closeness.largest(values));
     }
 
     @Test

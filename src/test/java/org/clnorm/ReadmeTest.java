@@ -57,12 +57,13 @@ final class ReadmeTest {
     }
 
     @Test
-    void links_toFiles_leadSomewhere() throws IOException {
+    void links_leadSomewhere() throws IOException {
         assertThat(CodeBlocks.links(README))
                 .as("the pages that the README is the way to")
-                .contains(Path.of("docs/guide.md"), Path.of("docs/design.md"), Path.of("CHANGELOG.md"))
+                .contains("docs/guide.md", "docs/design.md", "CHANGELOG.md");
+        assertThat(CodeBlocks.deadLinks(README))
                 .as("a reader who follows a link must find something")
-                .allSatisfy(link -> assertThat(link).exists());
+                .isEmpty();
     }
 
     /** The channels are k, 2k, 3k, 4k; the layer learns to undo its normalization; the running statistics lag. */
