@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import org.clnorm.state.StateArray;
 import org.clnorm.state.StateDict;
+import org.clnorm.state.StateNames;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -100,7 +101,10 @@ final class LayerState {
         StateDict.Difference difference = difference(state);
         List<String> wrong = new ArrayList<>();
         if (strict && !difference.missing().isEmpty()) {
-            wrong.add("missing are " + some(difference.missing()) + suggestion(state));
+            wrong.add("missing are " + some(difference.missing())
+                    + convention(state)
+                            .map(names -> " (did you mean .fromNames(StateNames." + names + ")?)")
+                            .orElseGet(() -> suggestion(state)));
         }
         if (strict && !difference.unexpected().isEmpty()) {
             wrong.add("unexpected are " + some(difference.unexpected()));
@@ -140,6 +144,22 @@ final class LayerState {
         return names.size() <= MOST_NAMES
                 ? names.toString()
                 : names.subList(0, MOST_NAMES) + " and " + (names.size() - MOST_NAMES) + " more";
+    }
+
+    /** Whose names the state has, if another program's were all that is wrong with it. */
+    private Optional<StateNames> convention(StateDict state) {
+        return Arrays.stream(StateNames.values())
+                .filter(names -> names != StateNames.PYTORCH)
+                .filter(names -> {
+                    try {
+                        StateDict renamed = state.fromNames(names);
+                        return difference(renamed).isEmpty()
+                                && problems(renamed, false).isEmpty();
+                    } catch (IllegalArgumentException e) {
+                        return false;
+                    }
+                })
+                .findFirst();
     }
 
     /** Where the layer's arrays are, if the names are there under a prefix. */

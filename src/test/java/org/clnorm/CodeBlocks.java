@@ -110,20 +110,26 @@ final class CodeBlocks {
     static List<String> deadLinks(String page) throws IOException {
         List<String> dead = new ArrayList<>();
         for (String link : links(page)) {
-            String[] fileAndHeading = link.split("#", 2);
-            Path file = fileAndHeading[0].isEmpty()
-                    ? Path.of(page)
-                    : Path.of(page).resolveSibling(fileAndHeading[0]).normalize();
-            if (!Files.exists(file)
-                    || fileAndHeading.length == 2
-                            && HEADING.matcher(read(file.toString()))
-                                    .results()
-                                    .map(m -> anchor(m.group(1)))
-                                    .noneMatch(fileAndHeading[1]::equals)) {
+            if (!leadsSomewhere(page, link)) {
                 dead.add(link);
             }
         }
         return dead;
+    }
+
+    private static boolean leadsSomewhere(String page, String link) throws IOException {
+        int mark = link.indexOf('#');
+        String name = mark < 0 ? link : link.substring(0, mark);
+        Path file = name.isEmpty()
+                ? Path.of(page)
+                : Path.of(page).resolveSibling(name).normalize();
+        if (mark < 0 || !Files.exists(file)) {
+            return Files.exists(file);
+        }
+        return HEADING.matcher(read(file.toString()))
+                .results()
+                .map(m -> anchor(m.group(1)))
+                .anyMatch(link.substring(mark + 1)::equals);
     }
 
     /** What GitHub calls a heading in a link. */
@@ -142,7 +148,7 @@ final class CodeBlocks {
                 i < lines.size() && lines.get(i).startsWith("|");
                 i++) {
             List<String> cells = new ArrayList<>();
-            for (String cell : lines.get(i).substring(1).split("\\|")) {
+            for (String cell : lines.get(i).substring(1).split("\\|", 0)) {
                 cells.add(cell.strip());
             }
             rows.add(cells);

@@ -88,7 +88,7 @@ final class GuideTest {
     private static void checkBatchNorm(BatchNorm layer, List<String> row) {
         String what = row.get(0) + " " + row.get(1);
         double epsilon = Double.parseDouble(row.get(2));
-        String[] momentum = row.get(3).split(" ");
+        String[] momentum = row.get(3).split(" ", 2);
         boolean unbiased = row.get(4).equals("unbiased");
         float[] gamma = randomized(layer, 1);
         float[] beta = randomized(layer, 2);
@@ -164,7 +164,7 @@ final class GuideTest {
         Random random = new Random(3);
         for (int i = 0; i < x.values().length; i++) {
             // ε counts only beside small values: of lengths, each row is a hundredth of the one before.
-            double size = byLength ? Math.pow(0.01, i / run) : 0.01;
+            double size = byLength ? Math.pow(0.01, Math.floorDiv(i, run)) : 0.01;
             x.values()[i] = (float) (size * (0.5 + random.nextGaussian()));
         }
         float[] gamma = randomized(layer, 1);

@@ -56,9 +56,13 @@ public enum StateNames {
     /** Names by what they are of, as {@code PYTORCH} has it: first the one that is written. */
     private final List<List<String>> names;
 
-    @SafeVarargs
-    StateNames(List<String>... names) {
-        this.names = List.of(names);
+    StateNames(
+            List<String> gamma,
+            List<String> beta,
+            List<String> runningMean,
+            List<String> runningVariance,
+            List<String> batches) {
+        this.names = List.of(gamma, beta, runningMean, runningVariance, batches);
     }
 
     /** What another convention calls what this one calls so; none where it has no such array. */
