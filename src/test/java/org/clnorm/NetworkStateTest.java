@@ -155,6 +155,27 @@ final class NetworkStateTest {
     }
 
     @Test
+    void load_ofLayersOfSeveralKinds_givesEachWhatItHas() {
+        StateArray lengths = StateArray.of(new float[] {2, 3}, 2, 1, 1, 1);
+        StateDict keras = StateDict.empty()
+                .with("rms.scale", vector(4, 1))
+                .with("layer_normalization.gamma", vector(4, 2))
+                .with("layer_normalization.beta", vector(4, 3))
+                .with("dense.kernel", vector(4, 0));
+        try (RmsNorm rms = RmsNorm.builder(4).build(TestDevice.REFERENCE.device());
+                LayerNorm rows = LayerNorm.builder(4).build(TestDevice.REFERENCE.device());
+                WeightNorm weights = WeightNorm.builder(2).build(TestDevice.REFERENCE.device())) {
+            NetworkState.of(Map.of("rms", rms, "layer_normalization", rows)).load(keras, StateNames.KERAS);
+            weights.loadState(StateDict.empty().with("weight", lengths)); // as PyTorch's original0
+
+            assertThat(rms.gamma().orElseThrow().value().download()).containsExactly(1, 2, 3, 4);
+            assertThat(rows.gamma().orElseThrow().value().download()).containsExactly(2, 3, 4, 5);
+            assertThat(rows.beta().orElseThrow().value().download()).containsExactly(3, 4, 5, 6);
+            assertThat(weights.gamma().orElseThrow().value().download()).containsExactly(2, 3);
+        }
+    }
+
+    @Test
     void load_ofWhatDoesNotFit_saysWhatOfEachLayerAndChangesNone() {
         NetworkState network = NetworkState.of(List.of("bn1", "bn2", "bn3"), layers(2, 3, 4));
         StateDict before = network.stateDict();
