@@ -397,6 +397,7 @@ class NullArgumentsTest {
                         () -> BatchNorm.builder(2).build(device).gamma().orElseThrow()),
                 Map.entry(DeviceInfo.class, () -> device.info()),
                 Map.entry(StateDict.class, StateDict::empty),
+                Map.entry(NetworkState.class, () -> NetworkState.of(Map.of())),
                 Map.entry(StateArray.class, () -> StateArray.scalar(1)),
                 Map.entry(StateArray.Source.class, () -> (StateArray.Source) to -> {}),
                 Map.entry(NpyArray.class, () -> NpyArray.of(new float[1], 1)),
