@@ -32,6 +32,7 @@ final class CodeBlocks {
             import org.clnorm.*;
             import org.clnorm.diagnostics.*;
             import org.clnorm.folding.*;
+            import org.clnorm.optim.*;
             import org.clnorm.replicas.*;
             import org.clnorm.state.*;
 
@@ -41,7 +42,8 @@ final class CodeBlocks {
                 }
 
                 void fragment(Device device, BatchNorm norm, BatchNorm first, BatchNorm second, List<BatchNorm> layers,
-                        Tensor x, Tensor y, Tensor dy, Tensor dx, Iterable<Tensor> batches, Network network, Path path)
+                        Tensor x, Tensor y, Tensor dy, Tensor dx, Tensor kernel, Tensor kernelGradient,
+                        Iterable<Tensor> batches, Network network, Path path)
                         throws Exception {
             """;
     private static final String AFTER = "\n}\n}\n";
