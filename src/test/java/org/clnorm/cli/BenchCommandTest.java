@@ -76,13 +76,14 @@ final class BenchCommandTest {
 
     @Test
     void bench_oneFusion_leavesTheOthersOut() {
-        Result result =
-                clnorm("bench", "--norm", "batch,rms", "--shape", "4,16", "--direction", "forward", "--fusion", "relu");
+        Result result = clnorm(
+                "bench", "--norm", "batch,rms,l2", "--shape", "4,16", "--direction", "forward", "--fusion", "silu");
 
         assertThat(result.exitCode()).as(result.err()).isZero();
         assertThat(result.out())
-                .containsPattern("\nbatch .* forward\\+relu +\\d")
-                .containsPattern("\nrms .* forward +\\d")
+                .containsPattern("\nbatch .* forward\\+silu +\\d")
+                .containsPattern("\nrms .* forward\\+silu +\\d")
+                .containsPattern("\nl2 .* forward +\\d")
                 .doesNotContainPattern("\nbatch .* forward +\\d")
                 .doesNotContain("add");
     }

@@ -87,8 +87,8 @@ final class BenchCommand implements Callable<Integer> {
             names = "--fusion",
             paramLabel = "<fusion>",
             description =
-                    "Only what is fused with this: none, an activation such as relu or gelu, or add+ and one of them."
-                            + " Default: of batch normalization none, relu and add+relu, of others none.")
+                    "Only what is fused with this, where something is: none, an activation such as relu or gelu, or add+ and one of"
+                            + " them. Default: of batch normalization none, relu and add+relu, of others none.")
     private String fusion;
 
     @Option(
