@@ -10,9 +10,11 @@ import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.Layout;
 import org.clnorm.OpenClInterop;
+import org.clnorm.Optimizer;
 import org.clnorm.Parameter;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
+import org.clnorm.optim.Adam;
 
 /**
  * A program of its own, since what it tries could end the process: closes something while twelve threads use it, or lets
@@ -29,7 +31,9 @@ final class ClosingChild {
         /** What the layers own is closed, again and again. */
         OWNED,
         /** The device, whose saved states and snapshots are being made. */
-        STATE
+        STATE,
+        /** The parameters of an optimizer that all use, and then it. */
+        OPTIMIZER
     }
 
     private static final Shape SHAPE = Shape.of(4, 3, 5);
@@ -43,6 +47,10 @@ final class ClosingChild {
         Mode mode = Mode.valueOf(args[0]);
         try (Device device = Device.open()) { // kernels are made before there are other threads
             step(BatchNorm.builder(3).build(device), tensor(device));
+            if (mode == Mode.OPTIMIZER) {
+                optimizer(device, BatchNorm.builder(3).build(device), tensor(device))
+                        .step();
+            }
         }
         ClosingChild child = new ClosingChild();
         for (int round = 0; round < 5; round++) {
@@ -65,16 +73,39 @@ final class ClosingChild {
         }
     }
 
+    private static Optimizer optimizer(Device device, BatchNorm shared, Tensor input) {
+        return Optimizer.builder(Adam.rate(0.1))
+                .add(shared)
+                .add("input", input, tensor(device))
+                .clipNorm(1)
+                .build(device);
+    }
+
+    /** Many threads may be in each other's way here, which the exception says. */
+    private static void step(Optimizer optimizer) {
+        boolean closed = optimizer.isClosed();
+        try {
+            optimizer.step();
+            optimizer.gradientNorm();
+            optimizer.loadState(optimizer.stateDict());
+        } catch (IllegalStateException e) {
+            if (closed || !e.getMessage().contains("in the middle of another call")) {
+                throw e;
+            }
+        }
+    }
+
     private void round(Mode mode, int millis) throws InterruptedException {
         Device device = Device.open();
         BatchNorm shared = BatchNorm.builder(3).build(device);
         Tensor input = tensor(device);
+        Optimizer optimizer = optimizer(device, shared, input);
         AtomicBoolean stop = new AtomicBoolean();
         List<Thread> threads = new ArrayList<>();
         for (int i = 0; i < THREADS; i++) {
             threads.add(new Thread(() -> {
                 try {
-                    work(mode, device, shared, input, stop);
+                    work(mode, device, shared, input, optimizer, stop);
                 } catch (Throwable e) { // whatever it is, it is to be known
                     synchronized (seen) {
                         seen.merge(e.getClass().getName(), 1, Integer::sum);
@@ -88,6 +119,11 @@ final class ClosingChild {
             case DEVICE, STATE -> device.close();
             case TENSOR -> input.close();
             case LAYER -> shared.close();
+            case OPTIMIZER -> {
+                input.close();
+                shared.close();
+                optimizer.close();
+            }
             case SHARED, OWNED -> {}
         }
         Thread.sleep(10);
@@ -102,7 +138,8 @@ final class ClosingChild {
         device.close();
     }
 
-    private static void work(Mode mode, Device device, BatchNorm shared, Tensor input, AtomicBoolean stop) {
+    private static void work(
+            Mode mode, Device device, BatchNorm shared, Tensor input, Optimizer optimizer, AtomicBoolean stop) {
         BatchNorm norm = mode == Mode.LAYER || mode == Mode.SHARED
                 ? shared
                 : BatchNorm.builder(3).build(device);
@@ -114,6 +151,7 @@ final class ClosingChild {
                     norm.snapshotRunning().close();
                     norm.moments(input);
                 }
+                case OPTIMIZER -> step(optimizer);
                 case OWNED -> {
                     closeOwned(norm);
                     step(norm, input);
