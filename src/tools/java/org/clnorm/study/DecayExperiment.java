@@ -55,8 +55,7 @@ final class DecayExperiment implements Experiment {
     public String method(Lab lab) {
         return "196 – 64 – 10 units, " + lab.steps(STEPS) + " steps of batches of 100 at rate " + RATE
                 + ". Only W, the weights before the normalization, have a decay of " + DECAY
-                + ", none, or a growing rate. Beside it stands a network with decay of W without normalization, where"
-                + " W's size does matter.";
+                + ", none, or a growing rate in its place.";
     }
 
     @Override
@@ -85,20 +84,24 @@ final class DecayExperiment implements Experiment {
                                 rates),
                         Plot.of("Loss of the training batch", even("steps"), logarithmic("loss (log scale)"), losses)),
                 List.of(
-                        Check.below(
-                                "without decay the effective rate falls: in the end, over that at the start",
-                                outcomes.estimate(seed -> seed[0][end] / seed[0][0]),
+                        Check.ratioBelow(
+                                "without decay the effective rate falls",
+                                "in the end, over that at the start",
+                                outcomes.bySeed(seed -> seed[0][end] / seed[0][0]),
                                 1),
-                        Check.above(
-                                "decay keeps it up: in the end, over that without",
-                                outcomes.estimate(seed -> seed[1][end] / seed[0][end]),
+                        Check.ratioAbove(
+                                "decay keeps the effective rate up",
+                                "in the end, over that without decay",
+                                outcomes.bySeed(seed -> seed[1][end] / seed[0][end]),
                                 1.2),
                         Check.below(
-                                "a growing rate does the very same: the largest difference of the loss at the looks",
+                                "a growing rate goes the very same way",
+                                "largest difference of the loss at the looks",
                                 outcomes.estimate(seed -> farthest(seed[1], seed[2])),
                                 0.01),
                         Check.below(
-                                "the growing rate's test accuracy is that of decay: the difference",
+                                "a growing rate ends at the same test accuracy",
+                                "difference from that with decay",
                                 outcomes.estimate(seed -> Math.abs(seed[1][accuracy] - seed[2][accuracy])),
                                 0.01)));
     }

@@ -1,6 +1,7 @@
 package org.clnorm.study;
 
 import static org.clnorm.study.Plot.even;
+import static org.clnorm.study.Plot.share;
 
 import java.util.List;
 import org.clnorm.BatchNorm;
@@ -46,7 +47,7 @@ final class DropoutExperiment implements Experiment {
         Net.Place[] places = Net.Place.values();
         int n = SHARES.length;
         Outcomes outcomes = lab.trials(n * places.length, (seed, i) -> {
-            Net.Plan plan = new Net.Plan(64, 2, Norming.BATCH, 1, SHARES[i % n], places[i / n]);
+            Net.Plan plan = new Net.Plan(64, 2, Norming.BATCH).dropout(SHARES[i % n], places[i / n]);
             try (Net net = plan.build(lab.device(), lab.train().pixels(), seed)) {
                 new Drill(100, RATE, lab.steps(STEPS)).run(net, lab.train(), seed);
                 return new double[] {net.accuracy(lab.test(), Mode.EVAL), shift(net, lab.train())};
@@ -54,37 +55,42 @@ final class DropoutExperiment implements Experiment {
         });
         return new Finding(
                 List.of(
-                        plot("Variance of the test over the running variance", "ratio", outcomes, 1),
-                        plot("Test accuracy", "share recognized", outcomes, 0)),
+                        plot("Variance of the test over the running variance", even("ratio"), outcomes, 1),
+                        plot("Test accuracy", share("share recognized"), outcomes, 0)),
                 List.of(
                         Check.below(
-                                "with half the units dropped before it, the ratio of variances is under 0.9",
+                                "half the units dropped before it shift a normalization's variance by over a tenth",
+                                "variance in the test over that in training",
                                 outcomes.at(HALF, 1),
                                 0.9),
                         Check.below(
-                                "after the last normalization there is no shift: the distance of the ratio from 1",
+                                "dropout after the last normalization shifts nothing",
+                                "distance of that ratio from 1",
                                 outcomes.estimate(seed -> Math.abs(seed[2 * n + HALF][1] - 1)),
                                 0.1),
                         Check.above(
-                                "after each ReLU the next normalization has it all the same: 1 less the ratio",
+                                "dropout after each ReLU shifts the next normalization all the same",
+                                "1 less that ratio",
                                 outcomes.estimate(seed -> 1 - seed[n + HALF][1]),
                                 0.1),
                         Check.above(
-                                "dropout after the last one is better than before: accuracy less accuracy",
+                                "half the units are better dropped after the last normalization than before each",
+                                "accuracy less accuracy",
                                 outcomes.estimate(seed -> seed[2 * n + HALF][0] - seed[HALF][0]),
                                 0),
                         Check.above(
-                                "it does no harm beside none: accuracy with, less that without, is over −0.01",
+                                "dropped after the last they cost less than a point beside no dropout",
+                                "accuracy with less accuracy without",
                                 outcomes.estimate(seed -> seed[2 * n + HALF][0] - seed[2 * n][0]),
                                 -0.01)));
     }
 
-    private static Plot plot(String title, String y, Outcomes outcomes, int measure) {
+    private static Plot plot(String title, Plot.Quantity y, Outcomes outcomes, int measure) {
         int n = SHARES.length;
         return Plot.of(
                 title,
                 even("share of units dropped"),
-                even(y),
+                y,
                 outcomes.series("before each", SHARES, 0, measure),
                 outcomes.series("after each ReLU", SHARES, n, measure),
                 outcomes.series("after the last", SHARES, 2 * n, measure));

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.clnorm.example.Axis;
 import org.clnorm.report.Markup;
 
@@ -32,9 +33,10 @@ final class Figure {
     private static final double RIGHT = 504;
     private static final double PLOT = 216;
     private static final double LEGEND_ROW = 20;
-    private static final double PER_CHARACTER = 6.6;
+    private static final double PER_CHARACTER = 7.2;
     private static final double CAP = 3;
     private static final int COLOURS = 5;
+    private static final int MOST_TICKS = 8;
 
     private final Plot plot;
     private final Axis x;
@@ -45,7 +47,7 @@ final class Figure {
 
     private Figure(Plot plot) {
         this.plot = plot;
-        this.x = plot.names().isEmpty() ? axis(plot.x(), points().map(Series.Point::x)) : names(plot.names());
+        this.x = plot.names().isEmpty() ? horizontal() : names(plot.names());
         this.y = axis(plot.y(), points().map(Series.Point::y).<Double>mapMulti((estimate, values) -> {
             values.accept(estimate.mean());
             values.accept(within(estimate.low(), estimate));
@@ -61,16 +63,28 @@ final class Figure {
         return new Figure(plot).drawn();
     }
 
-    private java.util.stream.Stream<Series.Point> points() {
+    private Stream<Series.Point> points() {
         return plot.series().stream().flatMap(line -> line.points().stream());
     }
 
-    /** A bar that ends below zero, or far above, may not set a logarithmic axis. */
+    /** Where a bar ends for the axis: one that goes beyond a share, or below zero on a logarithmic axis, does not set it. */
     private double within(double end, Estimate estimate) {
+        if (plot.y().share()) {
+            return Math.min(Math.max(end, 0), 1);
+        }
         return plot.y().logarithmic() ? Math.min(Math.max(end, estimate.mean() / 3), estimate.mean() * 3) : end;
     }
 
-    private static Axis axis(Plot.Quantity quantity, java.util.stream.Stream<Double> of) {
+    /** Marked where something was measured, or at round numbers where that is in many places. */
+    private Axis horizontal() {
+        Axis round = axis(plot.x(), points().map(Series.Point::x));
+        List<Double> places = points().map(Series.Point::x).distinct().sorted().toList();
+        return places.size() < 2 || places.size() > MOST_TICKS
+                ? round
+                : new Axis(places.get(0), places.get(places.size() - 1), round.logarithmic(), places, Estimate::number);
+    }
+
+    private static Axis axis(Plot.Quantity quantity, Stream<Double> of) {
         double[] values = of.mapToDouble(Double::doubleValue)
                 .filter(value -> Double.isFinite(value) && (value > 0 || !quantity.logarithmic()))
                 .toArray();
@@ -137,13 +151,13 @@ final class Figure {
     private Markup drawn(int i) {
         Markup group = element("g", "class", style(i));
         // Beside each other, or bars at the same x would hide each other.
-        double aside = 5 * (i - (plot.series().size() - 1) / 2.0);
+        double aside = (plot.names().isEmpty() ? 2 : 20) * (i - (plot.series().size() - 1) / 2.0);
         List<Series.Point> points = plot.series().get(i).points().stream()
                 .filter(point -> Double.isFinite(point.y().mean()))
                 .filter(point -> point.y().mean() > 0 || !plot.y().logarithmic())
                 .toList();
         StringBuilder curve = new StringBuilder();
-        double moved = isExact(i) ? 0 : plot.names().isEmpty() ? aside / 2 : 4 * aside;
+        double moved = isExact(i) ? 0 : aside;
         for (Series.Point point : points) {
             curve.append(curve.isEmpty() ? 'M' : 'L')
                     .append(number(across(point.x()) + moved))

@@ -10,7 +10,7 @@ import java.util.Random;
 final class HessianExperiment implements Experiment {
     private static final int LOOKS = 5;
     private static final int STEPS = 80;
-    private static final int PRODUCTS = 20;
+    private static final int PRODUCTS = 30;
     private static final double RATE = 0.1;
 
     @Override
@@ -37,7 +37,8 @@ final class HessianExperiment implements Experiment {
 
     @Override
     public String method(Lab lab) {
-        return "The networks of the claim before, training at rate " + RATE + "; of the loss of 256 digits, by "
+        return "196 – 64 – 64 – 64 – 10 units with softplus, since differences of gradients across a ReLU's kinks depend"
+                + " on the step, training at rate " + RATE + " with batches of 100; of the loss of 256 digits, by "
                 + lab.effort().part(PRODUCTS, 5) + " steps of power iteration with central differences of the gradient."
                 + " It is the eigenvalue of the largest magnitude. Of a normalized layer, weights that are a times as"
                 + " large have a curvature 1/a² as large and compute the same, so that its curvature alone is no"
@@ -55,8 +56,9 @@ final class HessianExperiment implements Experiment {
         Outcomes outcomes = lab.trials(2, (seed, i) -> {
             Norming norming = i == 0 ? Norming.BATCH : Norming.NONE;
             double[] seen = new double[LOOKS];
-            try (Net net =
-                    new Net.Plan(64, 3, norming).build(lab.device(), lab.train().pixels(), seed)) {
+            try (Net net = new Net.Plan(64, 3, norming)
+                    .withSoftplus()
+                    .build(lab.device(), lab.train().pixels(), seed)) {
                 new Drill(100, RATE, (LOOKS - 1) * every).run(net, lab.train(), seed, step -> {
                     if (step % every == 0) {
                         seen[step / every] = Math.abs(PowerIteration.ofHessian(
@@ -74,16 +76,25 @@ final class HessianExperiment implements Experiment {
                         outcomes.along("batch normalization", xs, 0, 0),
                         outcomes.along("none", xs, 1, 0))),
                 List.of(
-                        check("at the start it is smaller: the one without, over the one with", outcomes, 0),
-                        check("so it is in the end: the same ratio", outcomes, LOOKS - 1),
-                        Check.below(
-                                "it grows less in training: growth with, over growth without",
-                                outcomes.estimate(seed -> growth(seed[0]) / growth(seed[1])),
+                        check(
+                                "the largest eigenvalue is smaller with it at the start",
+                                "the one without, over the one with",
+                                outcomes,
+                                0),
+                        check(
+                                "the largest eigenvalue is smaller with it in the end",
+                                "the one without, over the one with",
+                                outcomes,
+                                LOOKS - 1),
+                        Check.ratioBelow(
+                                "the largest eigenvalue grows less with it",
+                                "growth with, over growth without",
+                                outcomes.bySeed(seed -> growth(seed[0]) / growth(seed[1])),
                                 1)));
     }
 
-    private static Check check(String part, Outcomes outcomes, int look) {
-        return Check.above(part, outcomes.estimate(seed -> seed[1][look] / seed[0][look]), 1);
+    private static Check check(String part, String measure, Outcomes outcomes, int look) {
+        return Check.ratioAbove(part, measure, outcomes.bySeed(seed -> seed[1][look] / seed[0][look]), 1);
     }
 
     private static double growth(double[] looks) {

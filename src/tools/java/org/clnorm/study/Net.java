@@ -35,10 +35,23 @@ final class Net implements AutoCloseable {
      * @param factor what He's initial weights of the hidden layers are multiplied with
      * @param dropout the share of units, 0 for none
      * @param place where the dropout is
+     * @param smooth whether softplus takes the place of ReLU
      */
-    record Plan(int hidden, int layers, Norming norming, double factor, double dropout, Place place) {
+    record Plan(int hidden, int layers, Norming norming, double factor, double dropout, Place place, boolean smooth) {
         Plan(int hidden, int layers, Norming norming) {
-            this(hidden, layers, norming, 1, 0, Place.LAST);
+            this(hidden, layers, norming, 1, 0, Place.LAST, false);
+        }
+
+        Plan factor(double times) {
+            return new Plan(hidden, layers, norming, times, dropout, place, smooth);
+        }
+
+        Plan dropout(double share, Place where) {
+            return new Plan(hidden, layers, norming, factor, share, where, smooth);
+        }
+
+        Plan withSoftplus() {
+            return new Plan(hidden, layers, norming, factor, dropout, place, true);
         }
 
         Net build(Device device, int pixels, long seed) {
@@ -54,7 +67,7 @@ final class Net implements AutoCloseable {
                 if (norm != null) {
                     stages.add(norm);
                 }
-                stages.add(new ReluStage(hidden));
+                stages.add(smooth ? new SoftplusStage() : new ReluStage(hidden));
                 if (dropout > 0 && (place == Place.AFTER || place == Place.LAST && layer == layers)) {
                     stages.add(new DropoutStage(dropout, drops));
                 }

@@ -1,7 +1,7 @@
 package org.clnorm.study;
 
-import static org.clnorm.study.Plot.even;
 import static org.clnorm.study.Plot.logarithmic;
+import static org.clnorm.study.Plot.share;
 
 import java.util.List;
 import java.util.Random;
@@ -60,7 +60,7 @@ final class NoiseExperiment implements Experiment {
                 return new double[] {test, net.accuracy(few, Mode.EVAL) - test, noise(lab, (int) SIZES[i], seed)};
             }
         });
-        double scale = outcomes.at(0, 2).mean() * Math.sqrt(SIZES[0]);
+        double scale = outcomes.at(WHOLE, 2).mean() * Math.sqrt(SIZES[WHOLE]);
         double[] law = new double[SIZES.length];
         for (int i = 0; i < law.length; i++) {
             law[i] = scale / Math.sqrt(SIZES[i]);
@@ -70,7 +70,7 @@ final class NoiseExperiment implements Experiment {
                         Plot.of(
                                 "Test accuracy after learning by heart",
                                 logarithmic("samples that share statistics"),
-                                even("share"),
+                                share("share"),
                                 outcomes.series("test accuracy", SIZES, 0, 0)),
                         Plot.of(
                                 "Noise of one sample's output",
@@ -79,21 +79,24 @@ final class NoiseExperiment implements Experiment {
                                 outcomes.series("measured", SIZES, 0, 2),
                                 Series.exact("∝ 1/√n", SIZES, law))),
                 List.of(
-                        Check.above(
-                                "a quarter of the samples has about twice the noise, 1/√n: noise of 16 over that of 64 is"
-                                        + " over 1.7",
-                                outcomes.estimate(seed -> seed[GENTLE][2] / seed[GENTLE + 2][2]),
+                        Check.ratioAbove(
+                                "a quarter of the samples has about twice the noise",
+                                "noise with 16 over noise with 64",
+                                outcomes.bySeed(seed -> seed[GENTLE][2] / seed[GENTLE + 2][2]),
                                 1.7),
                         Check.above(
-                                "ghost batches of 16 do better in the test than the whole batch: accuracy less accuracy",
+                                "ghost batches of 16 do better in the test than the whole batch of 128",
+                                "accuracy less accuracy",
                                 outcomes.estimate(seed -> seed[GENTLE][0] - seed[WHOLE][0]),
                                 0),
                         Check.above(
-                                "the smallest, of 4, do so too",
+                                "ghost batches of 4 do better in the test, too",
+                                "accuracy less that with 128",
                                 outcomes.estimate(seed -> seed[0][0] - seed[WHOLE][0]),
                                 0),
                         Check.below(
-                                "with 16 the gap from training to test is smaller: gap less gap",
+                                "with 16 the gap from training to test is smaller",
+                                "gap less that with 128",
                                 outcomes.estimate(seed -> seed[GENTLE][1] - seed[WHOLE][1]),
                                 0)));
     }

@@ -19,8 +19,9 @@ record Plot(String title, Quantity x, Quantity y, List<String> names, List<Serie
      *
      * @param label with its unit
      * @param logarithmic whether equal lengths are equal ratios
+     * @param share whether it lies between 0 and 1, so that no bar goes beyond
      */
-    record Quantity(String label, boolean logarithmic) {}
+    record Quantity(String label, boolean logarithmic, boolean share) {}
 
     static Plot of(String title, Quantity x, Quantity y, Series... series) {
         return new Plot(title, x, y, List.of(), List.of(series));
@@ -28,15 +29,19 @@ record Plot(String title, Quantity x, Quantity y, List<String> names, List<Serie
 
     /** Over names in the place of numbers; the points' x count from 1. */
     static Plot over(String title, String x, List<String> names, Quantity y, Series... series) {
-        return new Plot(title, new Quantity(x, false), y, names, List.of(series));
+        return new Plot(title, even(x), y, names, List.of(series));
     }
 
     static Quantity even(String label) {
-        return new Quantity(label, false);
+        return new Quantity(label, false, false);
+    }
+
+    static Quantity share(String label) {
+        return new Quantity(label, false, true);
     }
 
     static Quantity logarithmic(String label) {
-        return new Quantity(label, true);
+        return new Quantity(label, true, false);
     }
 
     List<String> heading() {

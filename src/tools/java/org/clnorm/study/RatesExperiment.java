@@ -2,6 +2,7 @@ package org.clnorm.study;
 
 import static org.clnorm.study.Plot.even;
 import static org.clnorm.study.Plot.logarithmic;
+import static org.clnorm.study.Plot.share;
 
 import java.util.List;
 
@@ -9,7 +10,7 @@ import java.util.List;
 final class RatesExperiment implements Experiment {
     private static final double[] RATES = {0.01, 0.03, 0.1, 0.3, 1, 3, 10};
     private static final int SMALL = 1;
-    private static final int STEPS = 100;
+    private static final int STEPS = 150;
     private static final double LEARNED = 0.8;
     private static final double LOSS = 0.6;
 
@@ -52,14 +53,16 @@ final class RatesExperiment implements Experiment {
             try (Net net =
                     new Net.Plan(64, 3, norming).build(lab.device(), lab.train().pixels(), seed)) {
                 List<Double> losses = new Drill(100, RATES[i % RATES.length], steps).run(net, lab.train(), seed);
-                return new double[] {net.accuracy(lab.test(), Mode.EVAL), Drill.firstBelow(LOSS, losses, steps + 1.0)};
+                return new double[] {
+                    net.accuracy(lab.test(), Mode.EVAL), Drill.firstBelow(LOSS, losses, steps + 1.0), last(losses)
+                };
             }
         });
         int n = RATES.length;
         Plot accuracy = Plot.of(
                 "Test accuracy after the training",
                 logarithmic("learning rate"),
-                even("share recognized"),
+                share("share recognized"),
                 outcomes.series("batch normalization", RATES, 0, 0),
                 outcomes.series("none", RATES, n, 0));
         Plot speed = Plot.of(
@@ -71,19 +74,30 @@ final class RatesExperiment implements Experiment {
         return new Finding(
                 List.of(accuracy, speed),
                 List.of(
-                        Check.above(
+                        Check.ratioAbove(
                                 "the largest usable rate is over 3 times that without",
-                                outcomes.estimate(seed -> usable(seed, 0) / usable(seed, n)),
+                                "rate over rate",
+                                outcomes.bySeed(seed -> usable(seed, 0) / usable(seed, n)),
                                 3),
-                        Check.above(
-                                "at the same small rate, " + RATES[SMALL]
-                                        + ", it takes fewer steps: those without, over those with",
-                                outcomes.estimate(seed -> seed[n + SMALL][1] / seed[SMALL][1]),
+                        Check.ratioAbove(
+                                "at the same small rate, " + RATES[SMALL] + ", it is farther after the same steps",
+                                "loss without over loss with",
+                                outcomes.bySeed(seed -> seed[n + SMALL][2] / seed[SMALL][2]),
                                 1),
-                        Check.above(
-                                "with each at its own best rate it takes fewer steps: those without, over those with",
-                                outcomes.estimate(seed -> fewest(seed, n) / fewest(seed, 0)),
+                        Check.ratioAbove(
+                                "with each at its own best rate it takes fewer steps",
+                                "steps without over steps with",
+                                outcomes.bySeed(seed -> fewest(seed, n) / fewest(seed, 0)),
                                 1)));
+    }
+
+    /** The mean loss of the last tenth of the steps; of none, that of guessing. */
+    private static double last(List<Double> losses) {
+        return losses.stream()
+                .skip(losses.size() - (losses.size() + 9) / 10)
+                .mapToDouble(Double::doubleValue)
+                .average()
+                .orElse(Math.log(Net.CLASSES));
     }
 
     /** The largest usable rate, or the smallest of all where none is. */

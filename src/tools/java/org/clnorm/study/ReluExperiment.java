@@ -1,6 +1,7 @@
 package org.clnorm.study;
 
 import static org.clnorm.study.Plot.even;
+import static org.clnorm.study.Plot.share;
 
 import java.util.List;
 import java.util.stream.DoubleStream;
@@ -60,24 +61,33 @@ final class ReluExperiment implements Experiment {
                         plot("Dead units", "share of units", outcomes, LAYERS)),
                 List.of(
                         Check.below(
-                                "at the start the distance from one half is small, in the mean over layers",
+                                "at the start each unit is active for about half of the samples",
+                                "mean distance from one half",
                                 mean(outcomes, 0, 0),
                                 0.1),
-                        Check.below("it stays so in training", mean(outcomes, 0, 2 * LAYERS), 0.1),
+                        Check.below(
+                                "it stays so in training",
+                                "mean distance from one half",
+                                mean(outcomes, 0, 2 * LAYERS),
+                                0.1),
                         Check.above(
-                                "it is smaller than without, at the start: the one without, less the one with",
+                                "at the start the share is nearer to one half than without",
+                                "distance without less distance with",
                                 outcomes.estimate(seed -> mean(seed[1], 0) - mean(seed[0], 0)),
                                 0),
                         Check.above(
-                                "it is smaller than without, after training: the one without, less the one with",
+                                "after training the share is nearer to one half than without",
+                                "distance without less distance with",
                                 outcomes.estimate(seed -> mean(seed[1], 2 * LAYERS) - mean(seed[0], 2 * LAYERS)),
                                 0),
                         Check.below(
-                                "hardly a unit is dead after training: the share over all layers",
+                                "hardly a unit is dead after training",
+                                "share of dead units",
                                 mean(outcomes, 0, 3 * LAYERS),
                                 0.01),
                         Check.above(
-                                "without it more are: their share, less the one with",
+                                "without it more are dead",
+                                "share without less share with",
                                 outcomes.estimate(seed -> mean(seed[1], 3 * LAYERS) - mean(seed[0], 3 * LAYERS)),
                                 0)));
     }
@@ -87,7 +97,7 @@ final class ReluExperiment implements Experiment {
         return Plot.of(
                 title,
                 even("hidden layer"),
-                even(y),
+                share(y),
                 outcomes.along("batch normalization, start", DEPTHS, 0, from),
                 outcomes.along("none, start", DEPTHS, 1, from),
                 outcomes.along("batch normalization, trained", DEPTHS, 0, after),

@@ -61,15 +61,17 @@ final class ScaleExperiment implements Experiment {
                 List.of(
                         Check.below(
                                 "from a tenth to a thousand times the weights the output is the same to a thousandth",
+                                "largest relative difference",
                                 outcomes.estimate(seed -> largest(seed[0], TENTH, n)),
                                 1e-3),
                         Check.below(
-                                "and the gradient goes with 1/a to a thousandth",
+                                "there the gradient goes with 1/a to a thousandth",
+                                "largest relative difference",
                                 outcomes.estimate(seed -> largest(seed[0], n + TENTH, 2 * n)),
                                 1e-3),
                         Check.below(
-                                "so it is down to a ten-thousandth, where ε is no longer small beside the variance: the"
-                                        + " largest difference of the output",
+                                "the output is the same down to a ten-thousandth of the weights, where ε is not small beside the variance",
+                                "largest relative difference",
                                 outcomes.estimate(seed -> largest(seed[0], 0, n)),
                                 1e-3)));
     }

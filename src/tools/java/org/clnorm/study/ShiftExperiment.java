@@ -1,6 +1,7 @@
 package org.clnorm.study;
 
 import static org.clnorm.study.Plot.even;
+import static org.clnorm.study.Plot.share;
 
 import java.util.List;
 import java.util.Random;
@@ -61,25 +62,29 @@ final class ShiftExperiment implements Experiment {
                         Plot.of(
                                 "Test accuracy of brighter digits",
                                 even("added to each pixel (black 0, white 1)"),
-                                even("share recognized"),
+                                share("share recognized"),
                                 digits.along("batch normalization", BRIGHTER, 0, 0),
                                 digits.along("adapted", BRIGHTER, 0, n),
                                 digits.along("none", BRIGHTER, 1, 0))),
                 List.of(
                         Check.below(
-                                "the formula predicts the output's mean: the largest error over shifts and channels, in γ",
+                                "the formula predicts the output's mean",
+                                "largest error over shifts and channels, in γ",
                                 channels.estimate(seed -> seed[0][SHIFTS.length]),
                                 0.1),
                         Check.above(
-                                "predictions suffer: accuracy unmoved less accuracy at +0.5",
+                                "predictions suffer from half a white more",
+                                "loss of accuracy at +0.5",
                                 digits.estimate(seed -> seed[0][0] - seed[0][n - 2]),
                                 0.05),
                         Check.above(
-                                "they suffer more than without normalization: loss of accuracy less loss of accuracy",
+                                "they suffer more than without normalization",
+                                "loss of accuracy with less that without",
                                 digits.estimate(seed -> seed[0][0] - seed[0][n - 2] - seed[1][0] + seed[1][n - 2]),
                                 0),
                         Check.below(
-                                "the test batch's statistics mend it: the loss of accuracy that is left at +0.5",
+                                "the test batch's statistics mend it",
+                                "loss of accuracy that is left at +0.5",
                                 digits.estimate(seed -> seed[0][0] - seed[0][2 * n - 2]),
                                 0.02)));
     }

@@ -80,13 +80,17 @@ final class SigmoidExperiment implements Experiment {
                                 outcomes,
                                 NARROW,
                                 0),
-                        gain("it is for inputs of deviation 0.5", outcomes, HALF, 0),
-                        gain("it is for inputs of deviation 1", outcomes, ONE, 0),
-                        gain("it is with the whole normalization, for inputs of deviation 1", outcomes, ONE, 1)));
+                        gain("it is over 10 for inputs of deviation 0.5", outcomes, HALF, 0),
+                        gain("it is over 10 for inputs of deviation 1", outcomes, ONE, 0),
+                        gain(
+                                "with the whole normalization it is over 10 for inputs of deviation 1",
+                                outcomes,
+                                ONE,
+                                1)));
     }
 
     private static Check gain(String part, Outcomes outcomes, int setting, int measure) {
-        return Check.above(part, outcomes.at(setting, measure), 10);
+        return Check.above(part, "gain", outcomes.at(setting, measure), 10);
     }
 
     /** The gradient dy, back through the sigmoid of x. */

@@ -71,9 +71,17 @@ final class SmoothnessExperiment implements Experiment {
                         plot("Change of the gradient", "‖g − g₀‖ (log scale)", outcomes, xs, LOOKS),
                         plot("Change of the gradient, relative", "‖g − g₀‖ / ‖g₀‖", outcomes, xs, 2 * LOOKS)),
                 List.of(
-                        check("the loss changes less with it: the range without, over that with", outcomes, 0),
-                        check("the gradient changes less: the change without, over that with", outcomes, LOOKS),
-                        check("it changes less relative to its length: the same ratio", outcomes, 2 * LOOKS)));
+                        check(
+                                "along the gradient the loss changes less with it",
+                                "range without over range with",
+                                outcomes,
+                                0),
+                        check("the gradient changes less with it", "change without over change with", outcomes, LOOKS),
+                        check(
+                                "the gradient changes less relative to its own length",
+                                "relative change without over that with",
+                                outcomes,
+                                2 * LOOKS)));
     }
 
     private static Plot plot(String title, String y, Outcomes outcomes, double[] xs, int from) {
@@ -86,10 +94,11 @@ final class SmoothnessExperiment implements Experiment {
     }
 
     /** By the mean over the looks of the logarithm, lest one of them count for all. */
-    private static Check check(String part, Outcomes outcomes, int from) {
-        return Check.above(
-                part + ", in the geometric mean over the looks",
-                outcomes.estimate(seed -> Math.exp(logarithms(seed[1], from) - logarithms(seed[0], from))),
+    private static Check check(String part, String measure, Outcomes outcomes, int from) {
+        return Check.ratioAbove(
+                part,
+                measure + ", over all looks",
+                outcomes.bySeed(seed -> Math.exp(logarithms(seed[1], from) - logarithms(seed[0], from))),
                 1);
     }
 

@@ -14,7 +14,11 @@ final class StudyPage {
     private static final String STYLE = Figure.STYLE + """
             a { color: inherit; }
             .panel { padding: 16px 20px 12px; } .panel h3 { margin: 0 0 12px; }
-            .panels { margin: 16px 0; }
+            .panels { margin: 16px 0; grid-template-columns: repeat(auto-fill, minmax(min(100%, 440px), 1fr)); }
+            .panel svg { max-width: 560px; margin: 0 auto; }
+            p.verdict { color: var(--text); font-weight: 600; border-left: 4px solid; padding-left: 14px; max-width: 90ch; }
+            p.verdict.good { border-color: var(--good); } p.verdict.bad { border-color: var(--bad); }
+            p.verdict.partly { border-color: var(--orange); } p.verdict.open { border-color: var(--quiet); }
             .claim { border-left: 4px solid var(--rule); padding-left: 14px; font-style: italic; }
             .word { font-weight: 600; } .partly { color: var(--orange); } .open { color: var(--quiet); }
             .verdicts td { text-align: left; white-space: normal; vertical-align: top; }
@@ -91,14 +95,17 @@ final class StudyPage {
     }
 
     private static Markup word(Verdict verdict) {
-        String style =
-                switch (verdict.word()) {
-                    case HOLDS -> "good";
-                    case PARTLY -> "partly";
-                    case FAILS -> "bad";
-                    case OPEN -> "open";
-                };
-        return element("span", "class", "word " + style).text(verdict.word().toString());
+        return element("span", "class", "word " + style(verdict))
+                .text(verdict.word().toString());
+    }
+
+    private static String style(Verdict verdict) {
+        return switch (verdict.word()) {
+            case HOLDS -> "good";
+            case PARTLY -> "partly";
+            case FAILS -> "bad";
+            case OPEN -> "open";
+        };
     }
 
     private static Markup section(Result result) {
@@ -119,11 +126,7 @@ final class StudyPage {
                         element("p", "class", "quiet").text("From: " + experiment.source() + "."),
                         element("p").text(result.method()),
                         panels,
-                        element("p")
-                                .add(
-                                        element("span").text("Verdict: "),
-                                        word(verdict),
-                                        element("span").text(", " + verdict.count() + " parts.")),
+                        element("p", "class", "verdict " + style(verdict)).text(verdict.sentence()),
                         checks(verdict),
                         numbers,
                         element("p", "class", "quiet")
@@ -142,8 +145,10 @@ final class StudyPage {
                             outcome(check.outcome()),
                             element("span")
                                     .add(
-                                            element("span").text(capital(check.part()) + ": "),
-                                            element("span", "class", "numbers").text(check.numbers() + "."))));
+                                            element("span").text(capital(check.part()) + "."),
+                                            element("br"),
+                                            element("span", "class", "numbers")
+                                                    .text(capital(check.measure()) + ": " + check.numbers() + "."))));
         }
         return list;
     }

@@ -1,7 +1,8 @@
 package org.clnorm.study;
 
 import java.util.List;
-import java.util.stream.Collectors;
+import java.util.Locale;
+import java.util.stream.Stream;
 
 /**
  * What is left of a claim.
@@ -41,10 +42,27 @@ record Verdict(Word word, List<Check> checks) {
         return new Verdict(all ? Word.HOLDS : some ? Word.PARTLY : refuted ? Word.FAILS : Word.OPEN, checks);
     }
 
-    /** All of it in words. */
+    /** In a sentence. */
     String sentence() {
-        String start = word.text.substring(0, 1).toUpperCase(java.util.Locale.ROOT) + word.text.substring(1) + ". ";
-        return start + checks.stream().map(Check::inWords).collect(Collectors.joining(" "));
+        List<String> clauses = Stream.of(
+                        clause("it holds that ", "that ", Check.Outcome.YES),
+                        clause("it does not hold that ", "that ", Check.Outcome.NO),
+                        clause("it is open whether ", "whether ", Check.Outcome.OPEN))
+                .filter(clause -> !clause.isEmpty())
+                .toList();
+        return text(word) + ": " + String.join("; ", clauses) + ".";
+    }
+
+    private String clause(String start, String next, Check.Outcome outcome) {
+        List<String> parts = checks.stream()
+                .filter(check -> check.outcome() == outcome)
+                .map(Check::part)
+                .toList();
+        return parts.isEmpty() ? "" : start + String.join(", and " + next, parts);
+    }
+
+    private static String text(Word word) {
+        return word.text.substring(0, 1).toUpperCase(Locale.ROOT) + word.text.substring(1);
     }
 
     /** In how many parts it holds. */
