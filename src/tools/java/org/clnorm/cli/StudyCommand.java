@@ -1,7 +1,6 @@
 package org.clnorm.cli;
 
 import java.io.IOException;
-import java.io.PrintStream;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Iterator;
@@ -31,7 +30,7 @@ final class StudyCommand implements Callable<Integer> {
     static final class Names implements Iterable<String> {
         @Override
         public Iterator<String> iterator() {
-            return List.of(Study.names().split(", ")).iterator();
+            return Study.names().iterator();
         }
     }
 
@@ -70,7 +69,7 @@ final class StudyCommand implements Callable<Integer> {
         Effort effort = quick ? Effort.QUICK : Effort.FULL;
         Study study = new Study(seeds == null ? effort : effort.seeds(seeds), only);
         try (Device on = device.open();
-                Bar bar = new Bar(Terminal.isThere() ? System.err : null)) {
+                Bar bar = new Bar(Terminal.isThere())) {
             study.run(on, report, Terminal.typed(spec), spec.commandLine().getOut(), bar);
         }
         return Main.OK;
@@ -78,17 +77,17 @@ final class StudyCommand implements Callable<Integer> {
 
     /** A progress line on a terminal, which is gone whenever something is printed. */
     private static final class Bar implements Study.Progress, AutoCloseable {
-        private final PrintStream terminal;
+        private final boolean terminal;
         private ProgressLine line;
 
-        /** @param terminal null for none */
-        Bar(PrintStream terminal) {
+        /** @param terminal whether somebody is there to see it */
+        Bar(boolean terminal) {
             this.terminal = terminal;
         }
 
         @Override
         public void begins(String name, int done, int all, Duration elapsed) {
-            line = terminal == null ? null : new ProgressLine(terminal, name, done, all, elapsed);
+            line = !terminal ? null : new ProgressLine(System.err, name, done, all, elapsed);
         }
 
         @Override

@@ -4,6 +4,7 @@ import static org.clnorm.study.Plot.even;
 import static org.clnorm.study.Plot.logarithmic;
 
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /** What weight decay does where the size of weights does not matter. */
 final class DecayExperiment implements Experiment {
@@ -84,6 +85,11 @@ final class DecayExperiment implements Experiment {
                                 rates),
                         Plot.of("Loss of the training batch", even("steps"), logarithmic("loss (log scale)"), losses)),
                 List.of(
+                        Check.below(
+                                "decay changes the test accuracy by less than a point",
+                                "difference from that without decay",
+                                outcomes.estimate(seed -> Math.abs(seed[1][accuracy] - seed[0][accuracy])),
+                                0.01),
                         Check.ratioBelow(
                                 "without decay the effective rate falls",
                                 "in the end, over that at the start",
@@ -122,31 +128,32 @@ final class DecayExperiment implements Experiment {
                 .build(lab.device(), lab.train().pixels(), seed)) {
             DenseStage dense = net.stages(DenseStage.class).get(0);
             double[] rate = {RATE};
-            List<Double> losses = new Drill(100, RATE, (LOOKS - 1) * every).run(net, lab.train(), seed, new Steps() {
-                private float[] before = dense.weights().clone();
+            List<Double> losses = new Drill(100, RATE, (LOOKS - 1) * every)
+                    .run(net, lab.train(), seed, new IntConsumer() {
+                        private float[] before = dense.weights().clone();
 
-                @Override
-                public void accept(int step) {
-                    if (step > 0) {
-                        correct(step - 1);
-                    }
-                    if (step % every == 0) {
-                        seen[step / every] = rate[0] / Vectors.dot(dense.weights(), dense.weights());
-                    }
-                    before = dense.weights().clone();
-                }
+                        @Override
+                        public void accept(int step) {
+                            if (step > 0) {
+                                correct(step - 1);
+                            }
+                            if (step % every == 0) {
+                                seen[step / every] = rate[0] / Vectors.dot(dense.weights(), dense.weights());
+                            }
+                            before = dense.weights().clone();
+                        }
 
-                /** From the plain step that was made to the treatment's. */
-                private void correct(int step) {
-                    float[] weights = dense.weights();
-                    float[] gradient = dense.weightGradient();
-                    rate[0] = treatment == Treatment.RATE ? RATE / Math.pow(kept, 2 * step + 1) : RATE;
-                    for (int i = 0; i < weights.length; i++) {
-                        double shrunk = treatment == Treatment.DECAY ? kept * before[i] : before[i];
-                        weights[i] = (float) (shrunk - rate[0] * gradient[i]);
-                    }
-                }
-            });
+                        /** From the plain step that was made to the treatment's. */
+                        private void correct(int step) {
+                            float[] weights = dense.weights();
+                            float[] gradient = dense.weightGradient();
+                            rate[0] = treatment == Treatment.RATE ? RATE / Math.pow(kept, 2 * step + 1) : RATE;
+                            for (int i = 0; i < weights.length; i++) {
+                                double shrunk = treatment == Treatment.DECAY ? kept * before[i] : before[i];
+                                weights[i] = (float) (shrunk - rate[0] * gradient[i]);
+                            }
+                        }
+                    });
             for (int look = 0; look < LOOKS; look++) {
                 int step = Math.min(look * every, losses.size() - 1);
                 seen[LOOKS + look] = losses.get(step);
@@ -155,7 +162,4 @@ final class DecayExperiment implements Experiment {
         }
         return seen;
     }
-
-    /** Between steps. */
-    private interface Steps extends java.util.function.IntConsumer {}
 }

@@ -2,7 +2,6 @@ package org.clnorm.study;
 
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.Collectors;
 
 /** All there are, in the order of the page. */
 final class Experiments {
@@ -27,17 +26,17 @@ final class Experiments {
 
     private Experiments() {}
 
-    static String names() {
-        return ALL.stream().map(Experiment::name).collect(Collectors.joining(", "));
+    static List<String> names() {
+        return ALL.stream().map(Experiment::name).toList();
     }
 
     /** Those of some names, in the order of the page; all for no names. */
     static List<Experiment> named(List<String> names) {
         List<String> unknown = new ArrayList<>(names);
-        unknown.removeAll(ALL.stream().map(Experiment::name).toList());
+        unknown.removeAll(names());
         if (!unknown.isEmpty()) {
-            throw new IllegalArgumentException(
-                    "There is no experiment " + String.join(", ", unknown) + "; there are " + names());
+            throw new IllegalArgumentException("There is no experiment " + String.join(", ", unknown) + "; there are "
+                    + String.join(", ", names()));
         }
         return ALL.stream()
                 .filter(experiment -> names.isEmpty() || names.contains(experiment.name()))

@@ -68,7 +68,7 @@ final class Net implements AutoCloseable {
                     stages.add(norm);
                 }
                 stages.add(smooth ? new SoftplusStage() : new ReluStage(hidden));
-                if (dropout > 0 && (place == Place.AFTER || place == Place.LAST && layer == layers)) {
+                if (dropout > 0 && (place == Place.AFTER || (place == Place.LAST && layer == layers))) {
                     stages.add(new DropoutStage(dropout, drops));
                 }
             }

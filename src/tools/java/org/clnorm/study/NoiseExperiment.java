@@ -3,6 +3,7 @@ package org.clnorm.study;
 import static org.clnorm.study.Plot.logarithmic;
 import static org.clnorm.study.Plot.share;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import org.clnorm.BatchNorm;
@@ -106,8 +107,8 @@ final class NoiseExperiment implements Experiment {
         // Each channel is a draw of its own.
         try (NormStage norm = Norming.of(lab.device(), BatchNorm.builder(DRAWS), DRAWS)) {
             float[] x = Noise.gaussian(size * DRAWS, 0, 1, new Random(seed));
-            java.util.Arrays.fill(x, 0, DRAWS, 1);
-            float[] first = java.util.Arrays.copyOf(norm.forward(x, Mode.TRAIN), DRAWS);
+            Arrays.fill(x, 0, DRAWS, 1);
+            float[] first = Arrays.copyOf(norm.forward(x, Mode.TRAIN), DRAWS);
             return Vectors.moments(first)[1];
         }
     }

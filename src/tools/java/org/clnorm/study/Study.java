@@ -59,8 +59,8 @@ public final class Study {
         this.experiments = Experiments.named(only);
     }
 
-    /** The names that {@code only} may have, for people. */
-    public static String names() {
+    /** The names that {@code only} may have. */
+    public static List<String> names() {
         return Experiments.names();
     }
 

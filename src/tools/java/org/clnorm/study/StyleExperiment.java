@@ -9,6 +9,7 @@ import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.InstanceNorm;
 import org.clnorm.Normalizer;
+import org.clnorm.RunningAverage;
 import org.clnorm.Shape;
 
 /** Instance against batch normalization, for style. */
@@ -132,7 +133,7 @@ final class StyleExperiment implements Experiment {
         }
         Normalizer norm = kind == 0
                 ? BatchNorm.builder(FILTERS)
-                        .runningAverage(org.clnorm.RunningAverage.cumulative())
+                        .runningAverage(RunningAverage.cumulative())
                         .build(device)
                 : InstanceNorm.builder(FILTERS).build(device);
         int side = filters.mapSide();

@@ -1,5 +1,7 @@
 package org.clnorm.study;
 
+import java.util.Arrays;
+
 /**
  * ZCA whitening, the costly ideal of normalization: y = (x − mean)·C^(−½), C being the covariance, by which the
  * channels are uncorrelated too. The root is by the coupled iteration of Newton and Schulz, which needs products of
@@ -28,7 +30,7 @@ record Whitening(int channels, double[] mean, double[] root) {
         float[] y = new float[x.length];
         double[] sums = new double[channels];
         for (int from = 0; from < x.length; from += channels) {
-            java.util.Arrays.fill(sums, 0);
+            Arrays.fill(sums, 0);
             for (int i = 0; i < channels; i++) {
                 double centered = x[from + i] - mean[i];
                 for (int j = 0; j < channels; j++) {
