@@ -40,7 +40,7 @@ final class StudyCommand implements Callable<Integer> {
     @Option(
             names = "--seeds",
             paramLabel = "N",
-            description = "Over how many seeds, at least 2. Default: 5, or 3 with --quick.")
+            description = "Over how many seeds, at least 2. Default: 8, or 3 with --quick.")
     private Integer seeds;
 
     @Option(

@@ -15,7 +15,7 @@ final class BatchesExperiment implements Experiment {
     private static final int TWO = 0;
     private static final int FOUR = 1;
     private static final int MIDDLE = 4;
-    private static final int SAMPLES = 4096;
+    private static final int SAMPLES = 3072;
     private static final double RATE_PER_SAMPLE = 0.003;
 
     @Override
@@ -77,10 +77,10 @@ final class BatchesExperiment implements Experiment {
                                 "accuracy with 32 less accuracy with 2",
                                 outcomes.estimate(seed -> seed[MIDDLE][0] - seed[TWO][0]),
                                 0.02),
-                        Check.below(
-                                "it is the running statistics that fail, since with those of the test set it loses under 2"
-                                        + " points",
-                                "accuracy with 32 less accuracy with 2, by test statistics",
+                        Check.above(
+                                "it is not the running statistics alone, since with those of the test set it loses over 2"
+                                        + " points, too",
+                                "accuracy with 32 less accuracy with 2",
                                 outcomes.estimate(seed -> seed[MIDDLE][1] - seed[TWO][1]),
                                 0.02),
                         Check.below(

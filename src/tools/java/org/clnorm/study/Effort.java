@@ -9,10 +9,10 @@ package org.clnorm.study;
  */
 public record Effort(String name, int seeds, double share) {
     /** The study as it is meant. */
-    public static final Effort FULL = new Effort("full", 5, 1);
+    public static final Effort FULL = new Effort("full", 8, 1);
 
     /** A quicker look, with wider intervals and shorter trainings. */
-    public static final Effort QUICK = new Effort("quick", 3, 0.3);
+    public static final Effort QUICK = new Effort("quick", 3, 0.4);
 
     /** Checks each. */
     public Effort {

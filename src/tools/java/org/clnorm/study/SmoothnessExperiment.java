@@ -76,6 +76,11 @@ final class SmoothnessExperiment implements Experiment {
                                 "range without over range with",
                                 outcomes,
                                 0),
+                        Check.ratioAbove(
+                                "the loss changes less with it from the first step on",
+                                "range without over range with, before the first step",
+                                outcomes.bySeed(seed -> seed[1][0] / seed[0][0]),
+                                1),
                         check("the gradient changes less with it", "change without over change with", outcomes, LOOKS),
                         check(
                                 "the gradient changes less relative to its own length",

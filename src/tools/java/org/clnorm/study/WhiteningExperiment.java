@@ -17,7 +17,7 @@ final class WhiteningExperiment implements Experiment {
     private static final double[] CHANNELS = {8, 16, 32, 64, 128};
     private static final int WIDE = 4;
     private static final int ROWS = 512;
-    private static final double[] RATES = {0.03, 0.1, 0.3, 1, 3, 10};
+    private static final double[] RATES = {0.1, 0.3, 1, 3, 10, 30, 100, 300};
     private static final int STEPS = 60;
     private static final double EPSILON = 1e-3;
     private static final double HIGHEST = 100;
