@@ -3,6 +3,8 @@ package org.clnorm.study;
 import static org.clnorm.study.Plot.logarithmic;
 import static org.clnorm.study.Plot.share;
 
+import java.util.Arrays;
+import java.util.DoubleSummaryStatistics;
 import java.util.List;
 import org.clnorm.BatchNorm;
 import org.clnorm.RenormalizationSchedule;
@@ -88,6 +90,11 @@ final class BatchesExperiment implements Experiment {
                                 "accuracy with 32 less accuracy with 2",
                                 outcomes.estimate(seed -> seed[n + MIDDLE][0] - seed[n + TWO][0]),
                                 0.02),
+                        Check.below(
+                                "over all batches, at their rates, group normalization varies by less than 5 points",
+                                "highest accuracy less lowest",
+                                outcomes.estimate(seed -> spread(seed, n)),
+                                0.05),
                         Check.above(
                                 "with batches of 2 group normalization is ahead",
                                 "its accuracy less that of batch normalization",
@@ -109,6 +116,15 @@ final class BatchesExperiment implements Experiment {
                                 "its accuracy less that of batch normalization",
                                 outcomes.estimate(seed -> seed[2 * n + TWO][0] - seed[TWO][0]),
                                 0)));
+    }
+
+    private static double spread(double[][] seed, int from) {
+        DoubleSummaryStatistics all = Arrays.stream(seed)
+                .skip(from)
+                .limit(SIZES.length)
+                .mapToDouble(measures -> measures[0])
+                .summaryStatistics();
+        return all.getMax() - all.getMin();
     }
 
     private static Norming norming(int kind, int steps) {

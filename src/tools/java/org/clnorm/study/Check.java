@@ -42,14 +42,20 @@ record Check(String part, String measure, Outcome outcome, String numbers) {
     static Check ratioAbove(String part, String measure, double[] ratios, double bound) {
         Estimate logarithm = logarithm(ratios);
         return new Check(
-                part, measure, above(logarithm, Math.log(bound)), ratio(logarithm) + ", asked: over " + bound(bound));
+                part,
+                measure,
+                above(logarithm, Math.log(bound)),
+                ratio(logarithm) + ", asked: over " + Estimate.number(bound));
     }
 
     /** That it is below a bound. */
     static Check ratioBelow(String part, String measure, double[] ratios, double bound) {
         Estimate logarithm = logarithm(ratios);
         return new Check(
-                part, measure, below(logarithm, Math.log(bound)), ratio(logarithm) + ", asked: under " + bound(bound));
+                part,
+                measure,
+                below(logarithm, Math.log(bound)),
+                ratio(logarithm) + ", asked: under " + Estimate.number(bound));
     }
 
     private static Estimate logarithm(double[] ratios) {
@@ -61,10 +67,6 @@ record Check(String part, String measure, Outcome outcome, String numbers) {
     private static String ratio(Estimate logarithm) {
         return Estimate.number(Math.exp(logarithm.mean())) + " times, from "
                 + Estimate.number(Math.exp(logarithm.low())) + " to " + Estimate.number(Math.exp(logarithm.high()));
-    }
-
-    private static String bound(double bound) {
-        return Estimate.number(bound) + " times";
     }
 
     private static Outcome above(Estimate measured, double bound) {
