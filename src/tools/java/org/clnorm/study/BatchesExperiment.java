@@ -46,7 +46,8 @@ final class BatchesExperiment implements Experiment {
         int samples = lab.effort().part(SAMPLES, 256);
         return "196 – 64 – 64 – 10 units, " + samples
                 + " digits seen whatever the batch, at a rate proportional to it, "
-                + Estimate.number(RATE_PER_SAMPLE) + " a sample: batches of 128 take 0.384. Groups: 8 of 8 units."
+                + Estimate.number(RATE_PER_SAMPLE)
+                + " a sample: batches of 128 take 0.384, in few steps. Groups: 8 of 8 units."
                 + " Renormalization: the bounds of r and d go to 3 and 5 from a twentieth to a fifth of the steps, and"
                 + " running averages take in 5 % of each batch, for them and for batch normalization alike. “With test statistics”"
                 + " evaluates batch normalization with the statistics of the whole test set.";
