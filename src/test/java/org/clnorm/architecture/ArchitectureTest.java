@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Who may know whom:
  *
- * <pre>cli → example, tune, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary</pre>
+ * <pre>cli → study → example; cli → example, tune, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary</pre>
  *
  * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
  * renamed does not take its rule with it.
@@ -56,6 +56,7 @@ final class ArchitectureTest {
     private static final String BENCH = "org.clnorm.bench..";
     private static final String TUNE = "org.clnorm.tune..";
     private static final String EXAMPLE = "org.clnorm.example..";
+    private static final String STUDY = "org.clnorm.study..";
     private static final String CASES = "org.clnorm.cases..";
     private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
@@ -196,7 +197,7 @@ final class ArchitectureTest {
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage(
-                        PLAN, VIEW, FOLDING, DIAGNOSTICS, CASES, VERIFY, BENCH, TUNE, EXAMPLE, REPORT, CLI));
+                        PLAN, VIEW, FOLDING, DIAGNOSTICS, CASES, VERIFY, BENCH, TUNE, EXAMPLE, STUDY, REPORT, CLI));
     }
 
     @Test
@@ -231,7 +232,7 @@ final class ArchitectureTest {
                 .resideInAnyPackage(VERIFY, BENCH, TUNE)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(EXAMPLE, CLI));
+                .resideInAnyPackage(EXAMPLE, STUDY, CLI));
         check(noClasses()
                 .that()
                 .resideInAnyPackage(VERIFY, BENCH)
@@ -247,14 +248,20 @@ final class ArchitectureTest {
     }
 
     @Test
-    void example_asItIs_usesThePublicInterfaceOnly() {
+    void examples_asTheyAre_useThePublicInterfaceOnly() {
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(EXAMPLE, STUDY)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, STATE, CASES, VERIFY, BENCH, TUNE)
+                .because("their readers are to do the same, and have nothing else"));
         check(noClasses()
                 .that()
                 .resideInAPackage(EXAMPLE)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, STATE, CASES, VERIFY, BENCH, TUNE)
-                .because("its readers are to do the same, and have nothing else"));
+                .resideInAPackage(STUDY));
     }
 
     @Test

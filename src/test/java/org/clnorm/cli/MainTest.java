@@ -21,12 +21,12 @@ class MainTest {
 
         assertThat(result.exitCode()).isZero();
         assertThat(result.out())
-                .contains("devices", "run", "compare", "verify", "bench", "train", "state", "Exit codes:");
+                .contains("devices", "run", "compare", "verify", "bench", "train", "study", "state", "Exit codes:");
         assertThat(result.err()).isEmpty();
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"devices", "run", "compare", "verify", "bench", "train", "state"})
+    @ValueSource(strings = {"devices", "run", "compare", "verify", "bench", "train", "study", "state"})
     void helpOfACommand_isAsciiWithoutColours(String command) {
         Result result = clnorm(command, "--help");
 

@@ -11,6 +11,23 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 final class AxisTest {
     @ParameterizedTest
+    @CsvSource({"0, 1", "-2, 4", "0.78, 0.83", "3, 3", "0, 0", "-0.5, -0.5", "1e-7, 2e-7", "0, 1e6", "-1e-3, 12"})
+    void linear_anyRange_ticksAroundIt(double smallest, double largest) {
+        Axis axis = Axis.linear(smallest, largest);
+        assertThat(axis.low()).isLessThanOrEqualTo(smallest + 1e-9);
+        assertThat(axis.high()).isGreaterThanOrEqualTo(largest - 1e-9).isGreaterThan(axis.low());
+        assertThat(axis.ticks()).hasSizeBetween(2, 9).isSorted();
+        assertThat(axis.ticks().get(0)).isEqualTo(axis.low());
+    }
+
+    @Test
+    void linear_tickLabels_areShort() {
+        Axis axis = Axis.linear(-0.3, 0.3);
+        assertThat(axis.ticks().stream().map(tick -> axis.label().apply(tick)))
+                .containsExactly("−0.3", "−0.2", "−0.1", "0", "0.1", "0.2", "0.3");
+    }
+
+    @ParameterizedTest
     @CsvSource({
         "0.2, 1.7",
         "1, 1",

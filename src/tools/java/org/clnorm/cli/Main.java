@@ -27,6 +27,7 @@ import picocli.CommandLine.ScopeType;
             TuneCommand.class,
             BenchCommand.class,
             TrainCommand.class,
+            StudyCommand.class,
             StateCommand.class,
             HelpCommand.class
         },

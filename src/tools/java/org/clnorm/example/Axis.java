@@ -1,17 +1,27 @@
 package org.clnorm.example;
 
+import java.math.BigDecimal;
 import java.util.List;
 import java.util.function.DoubleFunction;
 import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
-/** One axis of a chart: from where to where, on which scale, and which values are marked. */
-record Axis(double low, double high, boolean logarithmic, List<Double> ticks, DoubleFunction<String> label) {
+/**
+ * One axis of a chart.
+ *
+ * @param low where it begins
+ * @param high where it ends
+ * @param logarithmic whether equal lengths are equal ratios
+ * @param ticks which values are marked
+ * @param label what is written at a tick
+ */
+public record Axis(double low, double high, boolean logarithmic, List<Double> ticks, DoubleFunction<String> label) {
     private static final double[] STEPS = {1, 2, 5};
 
     /** Counts from 1, such as epochs. */
-    static Axis counting(int last) {
-        int step = (int) Math.max(1, stepFor(last / 10.0));
+    public static Axis counting(int last) {
+        int step = (int) wholeStepFor(last / 10.0);
         List<Double> ticks = IntStream.rangeClosed(1, last)
                 .filter(i -> i == 1 || i % step == 0)
                 .mapToObj(i -> (double) i)
@@ -20,8 +30,8 @@ record Axis(double low, double high, boolean logarithmic, List<Double> ticks, Do
     }
 
     /** Shares up to all, in percent, from a round number below the smallest. */
-    static Axis percent(double smallest) {
-        double step = stepFor((1 - smallest) * 100 / 5) / 100;
+    public static Axis percent(double smallest) {
+        double step = wholeStepFor((1 - smallest) * 100 / 5) / 100;
         double low = Math.max(0, Math.floor(smallest / step + 1e-9) * step);
         List<Double> ticks = IntStream.rangeClosed(0, (int) Math.round((1 - low) / step))
                 .mapToObj(i -> 1 - i * step)
@@ -31,11 +41,28 @@ record Axis(double low, double high, boolean logarithmic, List<Double> ticks, Do
                 Math.min(low, ticks.get(ticks.size() - 1)), 1, false, ticks, tick -> Math.round(100 * tick) + " %");
     }
 
+    /** Values of any sign on an even scale, between round numbers around them. */
+    public static Axis linear(double smallest, double largest) {
+        double span = largest > smallest ? largest - smallest : Math.max(Math.abs(largest), 1);
+        double step = stepFor(span / 6);
+        long first = (long) Math.floor(smallest / step + 1e-9);
+        long last = Math.max(first + 1, (long) Math.ceil(largest / step - 1e-9));
+        List<Double> ticks = LongStream.rangeClosed(first, last)
+                .mapToObj(i ->
+                        BigDecimal.valueOf(step).multiply(BigDecimal.valueOf(i)).doubleValue()) // 3 · 0.1 is 0.3 then
+                .toList();
+        return new Axis(ticks.get(0), ticks.get(ticks.size() - 1), false, ticks, Axis::signed);
+    }
+
+    private static String signed(double value) {
+        return value == 0 ? "0" : (value < 0 ? "−" : "") + Settings.number(Math.abs(value));
+    }
+
     /** Positive values over several orders of magnitude, between round numbers around them. */
-    static Axis logarithmic(double smallest, double largest) {
+    public static Axis logarithmic(double smallest, double largest) {
         int first = (int) Math.floor(Math.log10(smallest));
         int last = Math.max(first + 1, (int) Math.ceil(Math.log10(largest)));
-        int decades = (int) stepFor((last - first) / 8.0);
+        int decades = (int) wholeStepFor((last - first) / 8.0);
         double[] round = last - first > 2
                 ? IntStream.iterate(first, e -> e < last + decades, e -> e + decades)
                         .mapToDouble(e -> Double.parseDouble("1e" + e))
@@ -57,8 +84,13 @@ record Axis(double low, double high, boolean logarithmic, List<Double> ticks, Do
     }
 
     /** The smallest of 1, 2, 5, 10, 20, ... that is no less than this. */
+    private static double wholeStepFor(double atLeast) {
+        return stepFor(Math.max(atLeast, 1));
+    }
+
+    /** The smallest of ..., 0.5, 1, 2, 5, 10, ... that is no less than this. */
     private static double stepFor(double atLeast) {
-        double decade = Math.pow(10, Math.floor(Math.log10(Math.max(atLeast, 1))));
+        double decade = Double.parseDouble("1e" + (int) Math.floor(Math.log10(atLeast)));
         return DoubleStream.of(STEPS)
                 .map(step -> step * decade)
                 .filter(step -> step >= atLeast)
@@ -66,12 +98,13 @@ record Axis(double low, double high, boolean logarithmic, List<Double> ticks, Do
                 .orElse(10 * decade);
     }
 
-    boolean holds(double value) {
+    /** Whether a value lies on the axis. */
+    public boolean holds(double value) {
         return value >= low && value <= high;
     }
 
     /** Where a value lies between {@link #low}, 0, and {@link #high}, 1; a value outside is moved to the nearer end. */
-    double position(double value) {
+    public double position(double value) {
         double inside = Math.min(high, Math.max(low, value));
         return logarithmic
                 ? (Math.log(inside) - Math.log(low)) / (Math.log(high) - Math.log(low))

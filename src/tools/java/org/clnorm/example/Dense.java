@@ -11,15 +11,22 @@ import java.util.stream.IntStream;
  * into vector instructions. Work is divided among threads by rows of the result, so the sums, and with them the bits,
  * do not depend on the number of threads.
  */
-final class Dense {
+public final class Dense {
     private static final int INPUTS_PER_BLOCK = 16;
 
     private final int inputs;
     private final int outputs;
-    final float[] weights;
-    final float[] bias;
-    final float[] weightGradient;
-    final float[] biasGradient;
+    /** W, of shape (inputs, outputs): the layer's own array, to be read and changed. */
+    public final float[] weights;
+
+    /** b, of shape (outputs): the layer's own array. */
+    public final float[] bias;
+
+    /** The gradient of the weights, as {@link #gradients} set it. */
+    public final float[] weightGradient;
+
+    /** The gradient of the bias, as {@link #gradients} set it. */
+    public final float[] biasGradient;
 
     private Dense(int inputs, int outputs) {
         this.inputs = inputs;
@@ -31,7 +38,7 @@ final class Dense {
     }
 
     /** He et al. (2015), eq. 10: weights from N(0, 2/inputs), for layers around a ReLU. */
-    static Dense he(int inputs, int outputs, Random random) {
+    public static Dense he(int inputs, int outputs, Random random) {
         Dense dense = new Dense(inputs, outputs);
         double deviation = Math.sqrt(2.0 / inputs);
         for (int i = 0; i < dense.weights.length; i++) {
@@ -41,7 +48,7 @@ final class Dense {
     }
 
     /** y (batch, outputs) of x (batch, inputs). */
-    float[] forward(float[] x) {
+    public float[] forward(float[] x) {
         int batch = x.length / inputs;
         float[] y = new float[batch * outputs];
         IntStream.range(0, batch).parallel().forEach(row -> {
@@ -54,7 +61,7 @@ final class Dense {
     }
 
     /** Sets the gradients of weights and bias from the forward pass's x and the loss's gradient dy (batch, outputs). */
-    void gradients(float[] x, float[] dy) {
+    public void gradients(float[] x, float[] dy) {
         int batch = dy.length / outputs;
         int blocks = (inputs + INPUTS_PER_BLOCK - 1) / INPUTS_PER_BLOCK;
         IntStream.range(0, blocks).parallel().forEach(block -> {
@@ -74,7 +81,7 @@ final class Dense {
     }
 
     /** dx (batch, inputs) of dy (batch, outputs). */
-    float[] inputGradient(float[] dy) {
+    public float[] inputGradient(float[] dy) {
         int batch = dy.length / outputs;
         float[] dx = new float[batch * inputs];
         IntStream.range(0, batch).parallel().forEach(row -> {

@@ -23,7 +23,7 @@ public final class Digits {
     record Split(Digits train, Digits test) {}
 
     /** Images as the network takes them, and their labels. {@code images} is (labels.length, pixels), from 0 to 1. */
-    record Batch(float[] images, int[] labels) {}
+    public record Batch(float[] images, int[] labels) {}
 
     /** The 10,000 handwritten digits that come with the library. */
     public static Digits bundled() throws IOException {
@@ -75,7 +75,7 @@ public final class Digits {
     }
 
     /** Pixels per image. */
-    int pixels() {
+    public int pixels() {
         return pixels;
     }
 
@@ -100,7 +100,7 @@ public final class Digits {
     }
 
     /** The images {@code order[from]} to {@code order[to - 1]}. */
-    Batch batch(int[] order, int from, int to) {
+    public Batch batch(int[] order, int from, int to) {
         float[] x = new float[(to - from) * pixels];
         int[] t = new int[to - from];
         for (int row = 0; row < t.length; row++) {

@@ -6,9 +6,14 @@ package org.clnorm.example;
  * @param mean the loss; NaN or infinite when the network has diverged
  * @param gradient of {@code mean} with respect to the logits, (batch, classes)
  */
-record Loss(double mean, float[] gradient) {
-    /** @param logits (labels.length, classes) */
-    static Loss softmaxCrossEntropy(float[] logits, int[] labels) {
+public record Loss(double mean, float[] gradient) {
+    /**
+     * The loss of logits, and its gradient by them.
+     *
+     * @param logits (labels.length, classes)
+     * @param labels the class that each row is of
+     */
+    public static Loss softmaxCrossEntropy(float[] logits, int[] labels) {
         int batch = labels.length;
         int classes = logits.length / batch;
         float[] gradient = new float[logits.length];

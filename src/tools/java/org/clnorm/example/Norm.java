@@ -77,17 +77,19 @@ public enum Norm {
      * How the layer is to see so many rows of so many hidden units. One value is no instance, so for instance
      * normalization they are channels of several values.
      */
-    Shape shape(long rows, int units) {
+    public Shape shape(long rows, int units) {
         return this == INSTANCE ? Shape.of(rows, GROUPS, units / GROUPS) : Shape.of(rows, units);
     }
 
     /**
      * The layer.
      *
+     * @param device what it works on
+     * @param activation what it does in the same pass
      * @param batch the rows of every training batch
      * @param units a multiple of {@link #GROUPS}
      */
-    Normalizer build(Device device, Activation activation, int batch, int units) {
+    public Normalizer build(Device device, Activation activation, int batch, int units) {
         return switch (this) {
             case BATCH -> BatchNorm.builder(units).activation(activation).build(device);
             case LAYER -> LayerNorm.builder(units).activation(activation).build(device);

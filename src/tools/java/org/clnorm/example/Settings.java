@@ -50,7 +50,7 @@ public record Settings(int epochs, int batch, double smallRate, double largeRate
     }
 
     /** A number as people write it. */
-    static String number(double number) {
+    public static String number(double number) {
         return number > 1e-4 && number < 1e6
                 ? BigDecimal.valueOf(number).stripTrailingZeros().toPlainString()
                 : Double.toString(number).replace(".0E", "e").replace("E", "e");

@@ -2,7 +2,6 @@ package org.clnorm.example;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -49,8 +48,7 @@ public final class TrainingExample {
      */
     public boolean run(Device device, Path folder, String command, PrintWriter out, boolean terminal)
             throws IOException {
-        Path page = folder.resolve("index.html");
-        WholeFile file = pageIn(folder, page);
+        WholeFile file = ReportFolder.page(folder);
         ConsoleTables console = new ConsoleTables(out);
         Map<String, String> facts = facts(device.info());
         console.facts(facts);
@@ -60,24 +58,9 @@ public final class TrainingExample {
         console.summary(runs, digits.classes());
         file.write(Report.html(new Report.Content(facts, check, runs, digits.classes(), command)));
         out.println();
-        out.println("Report: " + page);
+        out.println("Report: " + folder.resolve(ReportFolder.PAGE));
         out.flush();
         return check.agrees();
-    }
-
-    private static WholeFile pageIn(Path folder, Path page) throws IOException {
-        for (Path above = folder.toAbsolutePath(); above != null; above = above.getParent()) {
-            if (Files.exists(above) && !Files.isDirectory(above)) {
-                throw new IOException(
-                        "The report cannot go into the folder " + folder + ": " + above + " is in the way, a file");
-            }
-        }
-        try {
-            Files.createDirectories(folder);
-        } catch (IOException e) {
-            throw new IOException("The report's folder " + folder + " cannot be made: " + e, e);
-        }
-        return WholeFile.at(page);
     }
 
     private Map<String, String> facts(DeviceInfo device) {

@@ -5,7 +5,7 @@ import java.util.Set;
 
 /** An element of HTML or SVG, written so that it is well-formed XML too. Text and attribute values are escaped. */
 public final class Markup {
-    private static final Set<String> VOID = Set.of("meta", "path", "circle", "rect", "line");
+    private static final Set<String> VOID = Set.of("meta", "path", "circle", "rect", "line", "br");
 
     private final String name;
     private final StringBuilder attributes = new StringBuilder();
