@@ -20,10 +20,10 @@ public final class Digits {
     }
 
     /** The first {@code train} part of the data, and the rest. */
-    record Split(Digits train, Digits test) {}
+    public record Split(Digits train, Digits test) {}
 
     /** Images as the network takes them, and their labels. {@code images} is (labels.length, pixels), from 0 to 1. */
-    record Batch(float[] images, int[] labels) {}
+    public record Batch(float[] images, int[] labels) {}
 
     /** The 10,000 handwritten digits that come with the library. */
     public static Digits bundled() throws IOException {
@@ -75,12 +75,12 @@ public final class Digits {
     }
 
     /** Pixels per image. */
-    int pixels() {
+    public int pixels() {
         return pixels;
     }
 
     /** One more than the largest label, and at least two. */
-    int classes() {
+    public int classes() {
         int largest = 1;
         for (byte label : labels) {
             largest = Math.max(largest, Byte.toUnsignedInt(label));
@@ -89,7 +89,7 @@ public final class Digits {
     }
 
     /** The last fifth to test with, what comes before it to train with. */
-    Split split() {
+    public Split split() {
         int train = size() - size() / 5;
         return new Split(range(0, train), range(train, size()));
     }
@@ -100,7 +100,7 @@ public final class Digits {
     }
 
     /** The images {@code order[from]} to {@code order[to - 1]}. */
-    Batch batch(int[] order, int from, int to) {
+    public Batch batch(int[] order, int from, int to) {
         float[] x = new float[(to - from) * pixels];
         int[] t = new int[to - from];
         for (int row = 0; row < t.length; row++) {
