@@ -94,7 +94,8 @@ public final class Digits {
         return new Split(range(0, train), range(train, size()));
     }
 
-    Digits range(int from, int to) {
+    /** The images {@code from} to {@code to - 1}. */
+    public Digits range(int from, int to) {
         return new Digits(
                 pixels, Arrays.copyOfRange(images, from * pixels, to * pixels), Arrays.copyOfRange(labels, from, to));
     }

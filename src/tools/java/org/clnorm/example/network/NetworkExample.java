@@ -67,10 +67,13 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
             int done = resume ? checkpoint.resume(network, update) : 0;
             heading(out, queue.device().info(), network, split, done);
             Trainer trainer = new Trainer(queue, network, update, split, digits.classes(), plan);
-            for (int number = done + 1; number <= epochs; number++) {
-                Epoch epoch = epoch(trainer, number, terminal);
-                checkpoint.write(number, network, update);
-                print(out, epoch, split.test().size());
+            try (Interruption interruption = new Interruption(file, done)) {
+                for (int number = done + 1; number <= epochs; number++) {
+                    Epoch epoch = epoch(trainer, number, terminal);
+                    checkpoint.write(number, network, update);
+                    interruption.kept(number);
+                    print(out, epoch, split.test().size());
+                }
             }
         }
         out.println();
