@@ -115,6 +115,7 @@ final class TrainCommandTest {
                 "--epochs 1001        | epochs must be 1 to 1000",
                 "--images a           | only --images was given",
                 "--device reference   | needs an OpenCL device, and the CPU reference is none",
+                "--strategy cpu-split | CLNORM_STRATEGY",
                 "--resume             | there is no such file"
             })
     void trainNetwork_wrongOption_saysWhyAndExitsWith2(String options, String message) {

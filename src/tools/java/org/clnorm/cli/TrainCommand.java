@@ -117,6 +117,7 @@ final class TrainCommand implements Callable<Integer> {
             check(
                     rates == null && report == null && diagnose == 0,
                     "--rates, --report and --diagnose are not for" + " --network");
+            device.checkNoStrategy("--network");
             NetworkExample example = network.example(norm, epochs, batch, seed);
             Digits digits = digits();
             try (Device on = device.open()) {
