@@ -17,7 +17,10 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.PreparedUpdate;
 import org.clnorm.backend.Role;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
 import org.clnorm.reference.ReferenceBackend;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
@@ -259,6 +262,11 @@ public final class Recorder implements Backend {
         Room room = new Room(normalization, shape, in);
         rooms.add(room);
         return room;
+    }
+
+    @Override
+    public PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
+        return memory.prepareUpdate(tensors, room);
     }
 
     @Override

@@ -2,6 +2,7 @@ package org.clnorm.backend;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.List;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
@@ -52,6 +53,14 @@ public interface Backend extends AutoCloseable {
 
     /** Makes ready for a pass: what of it does not depend on the memory that it is done on. */
     PreparedPass prepare(PassSpec pass);
+
+    /**
+     * Makes ready to update tensors by their gradients.
+     *
+     * @param tensors those that are updated together; none of them shares memory with another, or with the room
+     * @param room what is kept between steps; the moments must be 0 before the first
+     */
+    PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room);
 
     /** Does a pass once. */
     default void run(PassSpec pass, Operands operands, Coefficients coefficients) {

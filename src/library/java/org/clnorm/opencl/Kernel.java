@@ -1,7 +1,9 @@
 package org.clnorm.opencl;
 
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.Role;
@@ -111,6 +113,38 @@ final class Kernel {
                 slot.offset = wanted;
             }
         }
+    }
+
+    /** Where the parameters of a launch stand. */
+    static Map<String, Integer> places(Launch launch) {
+        Map<String, Integer> places = new HashMap<>();
+        int next = 0;
+        for (Argument argument : launch.arguments()) {
+            places.put(argument.name(), next);
+            next += argument.isBuffer() && argument.hasOffset() ? 2 : 1;
+        }
+        return places;
+    }
+
+    /** Gives it memory at a place, null for none. */
+    void give(int index, OpenClMemory memory) {
+        set(index, Sizeof.cl_mem, memory == null ? null : memory.pointer());
+    }
+
+    /** Sets a long at a place. */
+    void set(int index, long value) {
+        offset[0] = value;
+        set(index, Sizeof.cl_long, toOffset);
+    }
+
+    /** Sets an int at a place. */
+    void set(int index, int value) {
+        set(index, Sizeof.cl_int, Pointer.to(new int[] {value}));
+    }
+
+    /** Sets a float at a place. */
+    void set(int index, float value) {
+        set(index, Sizeof.cl_float, Pointer.to(new float[] {value}));
     }
 
     private void set(int index, long size, Pointer value) {

@@ -18,6 +18,9 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.PreparedUpdate;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
 import org.clnorm.plan.CoefficientRows;
 import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.Passes;
@@ -474,6 +477,18 @@ public final class OpenClBackend implements Backend {
         enter();
         try {
             return passes.prepare(Passes.plan(pass, choice));
+        } finally {
+            gate.leave();
+        }
+    }
+
+    @Override
+    public PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
+        enter();
+        try {
+            OpenClUpdate update = new OpenClUpdate(passes, tensors, room, choice);
+            passes.keep(update);
+            return update;
         } finally {
             gate.leave();
         }

@@ -12,7 +12,7 @@ import org.clnorm.plan.ReduceFoldApply.Steps;
  * A pass with kernels of its own, whose arguments stay set from one call to the next. It has them for operands that are
  * aligned and for others, each from the first call that needs them. Used under the lock of its queue.
  */
-final class OpenClPass implements PreparedPass {
+final class OpenClPass implements PreparedPass, HasKernels {
     private final PassQueue queue;
     private final PassPlan plan;
     private Launches aligned;
@@ -58,7 +58,8 @@ final class OpenClPass implements PreparedPass {
         return (aligned == null ? 0 : 1) + (unaligned == null ? 0 : 1);
     }
 
-    void release() {
+    @Override
+    public void release() {
         isClosed = true;
         if (aligned != null) {
             aligned.release();

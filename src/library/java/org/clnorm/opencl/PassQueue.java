@@ -45,7 +45,7 @@ final class PassQueue {
     private final Object lock = new Object();
 
     /** Guarded by the lock, as are the fields below: the passes that are open. */
-    private final Set<OpenClPass> open = new HashSet<>();
+    private final Set<HasKernels> open = new HashSet<>();
 
     /** The last used last. */
     private final Map<Copy, OpenClPass> copies = new LinkedHashMap<>(MOST_COPIES, 0.75f, true);
@@ -82,12 +82,55 @@ final class PassQueue {
         return pass;
     }
 
-    void close(OpenClPass pass) {
+    /** Keeps what has kernels, until it is closed or all is released. */
+    void keep(HasKernels update) {
+        synchronized (lock) {
+            open.add(update);
+        }
+    }
+
+    void close(HasKernels pass) {
         synchronized (lock) {
             if (open.remove(pass)) {
                 pass.release();
             }
         }
+    }
+
+    /**
+     * Goes into the gates of some memory and does work on it, alone and in the queue's order.
+     *
+     * @throws IllegalStateException when some of the memory is closed; nothing is done then
+     */
+    void doOn(OpenClMemory[] memories, Runnable work) {
+        backend.enter();
+        try {
+            synchronized (lock) {
+                checkIdle();
+                int entered = 0;
+                try {
+                    for (OpenClMemory memory : memories) {
+                        if (!memory.gate().enter()) {
+                            throw memory.closed();
+                        }
+                        entered++;
+                    }
+                    isEnqueueing = true;
+                    work.run();
+                } finally {
+                    isEnqueueing = false;
+                    for (int i = 0; i < entered; i++) {
+                        memories[i].gate().leave();
+                    }
+                }
+            }
+        } finally {
+            backend.leave();
+        }
+    }
+
+    Kernels kernels() {
+        return kernels;
     }
 
     /** Enqueues a pass; where the host looks at the statistics, waits for them. */
@@ -175,7 +218,8 @@ final class PassQueue {
         }
     }
 
-    private Operand partials(long elements) {
+    /** Room for partial results of so many floats; for who has the lock. */
+    Operand partials(long elements) {
         if (partials == null || partials.memory().elements() < elements) {
             if (partials != null) {
                 partials.memory().close(); // the device keeps it until the launches that use it are done
@@ -186,7 +230,8 @@ final class PassQueue {
         return partials;
     }
 
-    private void launch(Kernel kernel) {
+    /** Enqueues a kernel; for who has the lock. */
+    void launch(Kernel kernel) {
         long start = System.nanoTime();
         boolean first = kernels.isFirst(kernel);
         if (timings == null) {
@@ -241,7 +286,7 @@ final class PassQueue {
 
     /** Releases all passes that are open, when nobody is in any more. */
     void release() {
-        open.forEach(OpenClPass::release);
+        open.forEach(HasKernels::release);
         open.clear();
     }
 }

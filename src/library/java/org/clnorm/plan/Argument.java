@@ -48,6 +48,6 @@ public record Argument(String name, Object value) {
 
     /** Whether kernels take an offset after the buffer. */
     public boolean hasOffset() {
-        return value instanceof Role || value == Place.NONE;
+        return value instanceof Role || value == Place.NONE || value == Place.MEMBER;
     }
 }

@@ -7,6 +7,7 @@ import static org.clnorm.plan.KernelCatalogue.Step.FOLD;
 import static org.clnorm.plan.KernelCatalogue.Step.FUSED;
 import static org.clnorm.plan.KernelCatalogue.Step.PIPELINED;
 import static org.clnorm.plan.KernelCatalogue.Step.REDUCE;
+import static org.clnorm.plan.KernelCatalogue.Step.UPDATE;
 
 import java.util.List;
 import java.util.Map;
@@ -35,6 +36,8 @@ public final class KernelCatalogue {
         CACHED,
         /** All three, by single work-items. */
         PIPELINED,
+        /** None: parameters by their gradients. */
+        UPDATE,
         /** None: elements to elements. */
         COPY
     }
@@ -68,6 +71,7 @@ public final class KernelCatalogue {
     private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
     private static final Set<String> OUTPUT = Set.of("y");
     private static final Set<String> SUMS = Set.of("grad_weight", "grad_bias");
+    private static final Set<String> UPDATED = Set.of("parameter", "gradient", "first_moment", "second_moment");
     private static final Set<String> GRADIENTS = Set.of("grad_x", "grad_residual");
 
     private static final List<Entry> ENTRIES = List.of(
@@ -189,6 +193,9 @@ public final class KernelCatalogue {
                     union(COLUMNS, REGISTERS),
                     MASK,
                     union(SUMS, GRADIENTS)),
+            new Entry("update_parameters", "optimizer.cl", UPDATE, WORK_GROUP, NO_MACROS, UPDATED),
+            new Entry("gradient_norm", "optimizer.cl", UPDATE, WORK_GROUP, NO_MACROS, UPDATED),
+            new Entry("fold_gradient_norm", "optimizer.cl", UPDATE, WORK_GROUP, NO_MACROS, UPDATED),
             new Entry("copy", "copy.cl", COPY, union(WORK_GROUP, STREAM), NO_MACROS, OUTPUT));
 
     private static final Map<String, Entry> BY_NAME =

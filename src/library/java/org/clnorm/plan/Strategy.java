@@ -306,6 +306,11 @@ public record Strategy(
                 .orElseGet(() -> (fused.fits(facts, view) ? fused : of(Family.GPU, Form.SPLIT, facts)).narrow());
     }
 
+    /** The same for a kernel whose tensors lie anywhere. */
+    Strategy forSingles() {
+        return usual().narrow();
+    }
+
     /** The same by single elements, as many of them on their way; and, in registers, half of them in twice the places. */
     private Strategy narrow() {
         int x = Math.min(workX * vectorWidth, items());

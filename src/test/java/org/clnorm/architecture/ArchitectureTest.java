@@ -49,6 +49,7 @@ final class ArchitectureTest {
     private static final String FOLDING = "org.clnorm.folding..";
     private static final String DIAGNOSTICS = "org.clnorm.diagnostics..";
     private static final String FILES = "org.clnorm.files..";
+    private static final String OPTIM = "org.clnorm.optim..";
     private static final String REPLICAS = "org.clnorm.replicas..";
     private static final String STATE = "org.clnorm.state..";
     private static final String VERIFY = "org.clnorm.verify..";
@@ -67,18 +68,19 @@ final class ArchitectureTest {
 
     /** The words that every layer of the code speaks. */
     private static final DescribedPredicate<JavaClass> VOCABULARY = orArraysOf(belongToAnyOf(
-                    Shape.class,
-                    Layout.class,
-                    DataType.class,
-                    HalfFloat.class,
-                    Activation.class,
-                    RunningAverage.class,
-                    RunningVariance.class,
-                    NonFinitePolicy.class,
-                    NonFiniteException.class,
-                    ChannelMoments.class,
-                    GradientSums.class,
-                    DeviceInfo.class))
+                            Shape.class,
+                            Layout.class,
+                            DataType.class,
+                            HalfFloat.class,
+                            Activation.class,
+                            RunningAverage.class,
+                            RunningVariance.class,
+                            NonFinitePolicy.class,
+                            NonFiniteException.class,
+                            ChannelMoments.class,
+                            GradientSums.class,
+                            DeviceInfo.class)
+                    .or(resideInAPackage(OPTIM)))
             .as("the vocabulary");
 
     private static final DescribedPredicate<JavaClass> INTEROP_DOOR =
@@ -125,7 +127,7 @@ final class ArchitectureTest {
                 .that(VOCABULARY)
                 .should()
                 .onlyDependOnClassesThat()
-                .resideInAnyPackage("java..", ROOT, REPLICAS));
+                .resideInAnyPackage("java..", ROOT, REPLICAS, OPTIM));
     }
 
     @Test
@@ -295,7 +297,8 @@ final class ArchitectureTest {
     void library_asItIs_needsJoclJnaAndSlf4jOnly() {
         check(classes()
                 .that()
-                .resideInAnyPackage(ROOT, REPLICAS, OPENCL, PLAN, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
+                .resideInAnyPackage(
+                        ROOT, REPLICAS, OPTIM, OPENCL, PLAN, REFERENCE, BACKEND, VIEW, FILES, FOLDING, DIAGNOSTICS)
                 .should()
                 .onlyDependOnClassesThat()
                 .resideInAnyPackage("java..", "com.sun.jna..", "org.jocl..", "org.slf4j..", ALL));

@@ -46,6 +46,7 @@ final class KernelSignature {
     static Map<String, List<String>> declared(Collection<String> kernels, boolean rows, DefaultDevice.Foreign device) {
         // The file that includes the macros of all others' parameters.
         StringBuilder source = new StringBuilder(withoutBody("normalize_segmented"));
+        source.append(macrosOf("optimizer.cl"));
         kernels.stream()
                 .filter(kernel -> !kernel.equals("normalize_segmented"))
                 .forEach(kernel -> source.append(declarationOf(kernel)).append("}\n"));
@@ -59,6 +60,13 @@ final class KernelSignature {
         kernels.forEach(kernel -> declared.put(kernel, parametersOf(program, kernel)));
         CL.clReleaseProgram(program);
         return declared;
+    }
+
+    /** What a file defines that the one with all others' macros does not include. */
+    private static String macrosOf(String file) {
+        String text = KernelSource.read(file);
+        String own = text.substring(text.indexOf("#define MEMBER("));
+        return own.substring(0, own.indexOf("\n\n") + 1);
     }
 
     private static String withoutBody(String kernel) {

@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.BitSet;
 import java.util.Collection;
 import java.util.List;
 import java.util.Map;
@@ -22,13 +23,20 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.PreparedUpdate;
 import org.clnorm.backend.Role;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
+import org.clnorm.optim.GradientChange;
+import org.clnorm.optim.UpdateStep;
 import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Launch;
 import org.clnorm.plan.PassPlan;
 import org.clnorm.plan.Passes;
 import org.clnorm.plan.Strategy;
 import org.clnorm.plan.StrategyChoice;
 import org.clnorm.plan.StrategyTable;
+import org.clnorm.plan.Updates;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
 
@@ -66,11 +74,30 @@ public final class PlanningBackend implements Backend {
         boolean aligned = plan.isAligned(operands);
         Stream.of(plan.steps(aligned), plan.stepsAfterLook(aligned))
                 .flatMap(steps -> steps.launches().stream())
-                .forEach(launch -> {
-                    programs.add(launch.kernel() + " " + launch.options());
-                    List<String> set = KernelSignature.set(launch);
-                    parameters(set.contains("float* row_gamma_buffer")).put(launch.kernel(), set);
-                });
+                .forEach(this::plan);
+    }
+
+    @Override
+    public PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
+        Updates updates =
+                Updates.of(tensors.stream().map(Updated::elements).toList(), choice.forCopies(), choice.facts());
+        return new PreparedUpdate() {
+            @Override
+            public void run(UpdateStep step, GradientChange change, BitSet skipped) {
+                updates.batches().forEach(batch -> Stream.of(batch.update(), batch.norm())
+                        .forEach(PlanningBackend.this::plan));
+                plan(updates.fold());
+            }
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    private void plan(Launch launch) {
+        programs.add(launch.kernel() + " " + launch.options());
+        List<String> set = KernelSignature.set(launch);
+        parameters(set.contains("float* row_gamma_buffer")).put(launch.kernel(), set);
     }
 
     @Override

@@ -23,7 +23,10 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.PreparedUpdate;
 import org.clnorm.backend.Role;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
 import org.clnorm.plan.Pass;
@@ -96,6 +99,11 @@ class TunerTest {
         @Override
         public Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout) {
             return to.newCoefficients(normalization, shape, layout);
+        }
+
+        @Override
+        public PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
+            return to.prepareUpdate(tensors, room);
         }
 
         @Override

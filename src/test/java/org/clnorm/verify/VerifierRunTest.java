@@ -4,6 +4,7 @@ import static org.assertj.core.api.Assertions.assertThat;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.BitSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -30,7 +31,12 @@ import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.PreparedUpdate;
 import org.clnorm.backend.Role;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
+import org.clnorm.optim.GradientChange;
+import org.clnorm.optim.UpdateStep;
 import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.reference.ReferenceBackend;
 import org.clnorm.verify.VerifierCase.Data;
@@ -448,6 +454,25 @@ class VerifierRunTest {
         void poke(Operand operand, long at, UnaryOperator<Float> change) {
             float changed = change.apply(peek(operand, at));
             reference.fill(new Operand(operand.memory(), operand.offset() + at), 1, changed);
+        }
+
+        @Override
+        public PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
+            PreparedUpdate update = reference.prepareUpdate(tensors, room);
+            return new PreparedUpdate() {
+                @Override
+                public void run(UpdateStep step, GradientChange change, BitSet skipped) {
+                    launched("update_parameters");
+                    launched("gradient_norm");
+                    launched("fold_gradient_norm");
+                    update.run(step, change, skipped);
+                }
+
+                @Override
+                public void close() {
+                    update.close();
+                }
+            };
         }
 
         @Override

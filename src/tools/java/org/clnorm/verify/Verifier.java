@@ -30,7 +30,7 @@ import org.clnorm.verify.VerifyReport.Row;
 /**
  * Every kernel of the catalogue, under every strategy, against the reference in double precision.
  *
- * <p>A case is a forward pass, its backward pass, and a plain copy of x. Every array lies inside a larger piece of
+ * <p>A case is a forward pass, its backward pass, a plain copy of x, and an optimizer's step. Every array lies inside a larger piece of
  * memory, at a 64-byte line or at an odd place; outputs hold NaN before, and what surrounds them, and all that is only to
  * be read, must be the same afterwards, bit by bit. Each case runs twice and must give the same bits. Where a group
  * gets a NaN or an infinity, the others must have the bits that they have without it. An error is charged to those
@@ -51,6 +51,9 @@ public final class Verifier {
             "track",
             "apply_columnar",
             "copy",
+            "update_parameters",
+            "gradient_norm",
+            "fold_gradient_norm",
             "moments_segmented",
             "moments_columnar",
             "fold_joined_moments",

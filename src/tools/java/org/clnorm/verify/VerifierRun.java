@@ -63,7 +63,7 @@ final class VerifierRun {
         try {
             List<Outcome> outcomes = VerifierTrial.run(backend, launches, c, inputs);
             bits = CaseResult.bitsOf(outcomes);
-            check(c, outcomes, expectation);
+            check(c, inputs, outcomes, expectation);
             same(c, outcomes, VerifierTrial.run(backend, launches, c, inputs), null, "a second run gave other bits");
             if (spreads) {
                 List<Outcome> finite = VerifierTrial.run(backend, launches, c, VerifierInputs.finite(c));
@@ -89,13 +89,14 @@ final class VerifierRun {
         return shares.getOrDefault(kernel, new Share(kernel));
     }
 
-    private void check(VerifierCase c, List<Outcome> outcomes, VerifierExpectation expectation) {
+    private void check(VerifierCase c, VerifierInputs inputs, List<Outcome> outcomes, VerifierExpectation expectation) {
         Outcome forward = outcomes.get(1);
         outcomes.forEach(outcome -> {
             outcome.kernels().forEach(kernel -> shares.put(kernel, share(kernel)));
             outcome.problems().forEach((array, problem) -> fail(c, outcome, array, problem));
         });
         compare(c, outcomes.get(0), expectation.copy(), DataType.FLOAT32); // a copy is of float32
+        compare(c, outcomes.get(outcomes.size() - 1), new VerifierUpdate(c, inputs).expected(), DataType.FLOAT32);
         if ((forward.refused() != null) != expectation.isRefused()) {
             fail(
                     c,

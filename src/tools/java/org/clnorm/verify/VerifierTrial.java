@@ -30,7 +30,10 @@ import org.clnorm.backend.RunningUpdate;
 import org.clnorm.replicas.GradientSums;
 import org.clnorm.verify.VerifierCase.InPlace;
 
-/** A case, run once on a backend: a copy of x, the forward pass, then the backward pass on what that left. */
+/**
+ * A case, run once on a backend: a copy of x, the forward pass, then the backward pass on what that left, and an optimizer's
+ * step.
+ */
 final class VerifierTrial implements AutoCloseable {
     /**
      * What came of a pass.
@@ -70,13 +73,17 @@ final class VerifierTrial implements AutoCloseable {
                 : backend.newCoefficients(c.normalization(), c.shape(), c.layout());
     }
 
-    /** The outcomes of the copy, of the forward pass and, unless that was refused, of the backward pass. */
+    /**
+     * The outcomes of the copy, of the forward pass, unless that was refused of the backward pass, and of an optimizer's
+     * step.
+     */
     static List<Outcome> run(
             Backend backend, Supplier<Map<String, Long>> launches, VerifierCase c, VerifierInputs inputs) {
         try (VerifierTrial trial = new VerifierTrial(backend, launches, c, inputs)) {
             Outcome copy = trial.outcome(false, trial::copy);
             List<Outcome> outcomes = new ArrayList<>(List.of(copy));
             outcomes.addAll(trial.passes());
+            outcomes.add(trial.outcome(false, () -> new VerifierUpdate(c, inputs).run(backend, trial::updated)));
             return outcomes;
         }
     }

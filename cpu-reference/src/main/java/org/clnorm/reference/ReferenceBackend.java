@@ -3,6 +3,7 @@ package org.clnorm.reference;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.util.Arrays;
+import java.util.List;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
@@ -14,6 +15,9 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
+import org.clnorm.backend.PreparedUpdate;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
 
 /**
  * The device for people without OpenCL: float32 memory on the heap, work done by {@link ReferenceNormalization} in double and
@@ -115,6 +119,12 @@ public final class ReferenceBackend implements Backend {
         return new ReferencePass(this, pass);
     }
 
+    @Override
+    public synchronized PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
+        checkOpen();
+        return new ReferenceUpdate(this, tensors, room);
+    }
+
     /** Harmless when done twice. */
     @Override
     public synchronized void close() {
@@ -140,9 +150,9 @@ public final class ReferenceBackend implements Backend {
         return values;
     }
 
-    /** Does nothing for null: an operand that was not asked for. */
+    /** Does nothing for null: an operand that was not asked for, or that there is nothing for. */
     void store(double[] values, Operand to) {
-        if (to == null) {
+        if (to == null || values == null) {
             return;
         }
         Slice slice = slice(to, values.length);
