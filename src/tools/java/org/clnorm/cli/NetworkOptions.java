@@ -10,9 +10,8 @@ import picocli.CommandLine.Option;
 /** The options of {@code train} that are for networks on the device. */
 final class NetworkOptions {
     private static final int EPOCHS = 12;
-    private static final double HALVING = 3;
-    private static final double MOMENTUM = 0.9;
-    private static final double DECAY = 5e-4;
+    private static final double HALVING = 2.5;
+    private static final int BATCH = 50;
 
     @Option(
             names = "--network",
@@ -56,12 +55,12 @@ final class NetworkOptions {
     }
 
     /** The training; null stands for what was not said. */
-    NetworkExample example(Norm norm, Integer epochs, int batch, long seed) {
+    NetworkExample example(Norm norm, Integer epochs, Integer batch, long seed) {
         return new NetworkExample(
                 kind,
                 norm == null ? kind.norms().get(0) : norm,
                 epochs == null ? EPOCHS : epochs,
-                new Plan(batch, seed, rate == null ? kind.rate() : rate, HALVING, MOMENTUM, DECAY),
+                new Plan(batch == null ? BATCH : batch, seed, rate == null ? kind.rate() : rate, HALVING),
                 checkpoint == null ? Path.of("target", kind + ".safetensors") : checkpoint,
                 resume);
     }

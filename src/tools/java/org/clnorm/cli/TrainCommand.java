@@ -30,6 +30,7 @@ import picocli.CommandLine.Spec;
         exitCodeList = {"0:trained", "1:trained, but the device differs from the reference", "2:wrong usage or input"})
 final class TrainCommand implements Callable<Integer> {
     private static final int EPOCHS = 10;
+    private static final int BATCH = 100;
     private static final Path REPORT = Path.of("target", "report");
 
     @Option(
@@ -50,12 +51,8 @@ final class TrainCommand implements Callable<Integer> {
             description = "Passes over the training data. Default: 10; with --network 12.")
     private Integer epochs;
 
-    @Option(
-            names = "--batch",
-            paramLabel = "N",
-            defaultValue = "100",
-            description = "Digits per step. Default: ${DEFAULT-VALUE}.")
-    private int batch;
+    @Option(names = "--batch", paramLabel = "N", description = "Digits per step. Default: 100; with --network 50.")
+    private Integer batch;
 
     @Option(
             names = "--rates",
@@ -136,7 +133,13 @@ final class TrainCommand implements Callable<Integer> {
         }
         check(rates.size() == 2, "--rates takes two numbers, SMALL,LARGE, but given were " + rates);
         Settings settings = new Settings(
-                epochs == null ? EPOCHS : epochs, batch, rates.get(0), rates.get(1), seed, diagnose, which);
+                epochs == null ? EPOCHS : epochs,
+                batch == null ? BATCH : batch,
+                rates.get(0),
+                rates.get(1),
+                seed,
+                diagnose,
+                which);
         TrainingExample example = new TrainingExample(settings, digits());
         try (Device on = device.open()) {
             boolean agrees = example.run(

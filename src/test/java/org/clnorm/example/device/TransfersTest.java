@@ -50,8 +50,7 @@ final class TransfersTest {
         try (Queue queue = TestQueue.open()) {
             Digits.Split digits = Digits.bundled().range(0, 75).split();
             Part network = ConvNetwork.build(queue, BATCH, 28, 10, new Random(1));
-            Update update = new Momentum(queue, network.weights(), 0.9, 0);
-            Trainer trainer = new Trainer(queue, network, update, digits, 10, new Plan(BATCH, 1, 0.1, 3, 0.9, 0));
+            Trainer trainer = new Trainer(queue, network, digits, 10, new Plan(BATCH, 1, 0.01, 3));
             long uploads = queue.uploads();
             long downloads = queue.downloads();
 

@@ -25,7 +25,7 @@ final class NetworkExampleTest {
     private String train(NetworkKind kind, Norm norm, int digits, int epochs, long seed, String file, boolean resume)
             throws IOException {
         StringWriter out = new StringWriter();
-        Plan plan = new Plan(BATCH, seed, kind.rate(), 3, 0.9, 5e-4);
+        Plan plan = new Plan(BATCH, seed, kind.rate(), 3);
         new NetworkExample(kind, norm, epochs, plan, folder.resolve(file), resume)
                 .run(TestDevice.AUTO.device(), Digits.bundled().range(0, digits), new PrintWriter(out), false);
         return out.toString();
@@ -80,6 +80,8 @@ final class NetworkExampleTest {
         assertThatThrownBy(() -> train(NetworkKind.TRANSFORMER, Norm.LAYER, 100, 2, 4, "nowhere", true))
                 .isInstanceOf(IOException.class)
                 .hasMessageContaining("nowhere");
+        assertThatThrownBy(() -> train(NetworkKind.TRANSFORMER, Norm.LAYER, 100, 1, 3, "there", true))
+                .hasMessageContaining("there is after epoch 1 already");
         assertThat(Files.readAllBytes(folder.resolve("there"))).isEqualTo(before);
     }
 }

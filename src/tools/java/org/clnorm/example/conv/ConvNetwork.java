@@ -23,7 +23,7 @@ public final class ConvNetwork {
      * @param random what its weights are made of
      */
     public static Part build(Queue queue, int batch, int size, int classes, Random random) {
-        Conv2d.Geometry stem = new Conv2d.Geometry(batch, size, 1, CHANNELS, 3, 2);
+        Conv2d.Geometry stem = new Conv2d.Geometry(batch, size, 1, CHANNELS, 5, 2);
         Conv2d.Geometry first = new Conv2d.Geometry(batch, stem.outputSize(), CHANNELS, CHANNELS, 3, 1);
         Conv2d.Geometry second = new Conv2d.Geometry(batch, stem.outputSize(), CHANNELS, 2 * CHANNELS, 3, 2);
         int last = second.outputSize();

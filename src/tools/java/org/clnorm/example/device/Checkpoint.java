@@ -5,6 +5,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
 import java.util.TreeMap;
+import org.clnorm.Optimizer;
 import org.clnorm.files.WholeFile;
 import org.clnorm.state.Safetensors;
 import org.clnorm.state.StateDict;
@@ -34,11 +35,12 @@ public final class Checkpoint {
     }
 
     /** Writes what there is after an epoch, in the place of what was in the file. */
-    public void write(int epoch, Part network, Update update) throws IOException {
+    public void write(int epoch, Part network, Optimizer optimizer) throws IOException {
         Map<String, String> metadata = new TreeMap<>(facts);
         metadata.put(EPOCH, Integer.toString(epoch));
-        StateDict state =
-                network.state().withPrefix("network").merge(update.state().withPrefix("optimizer"));
+        StateDict state = network.state()
+                .withPrefix("network")
+                .merge(optimizer.stateDict().withPrefix("optimizer"));
         Safetensors.write(file, state, metadata);
     }
 
@@ -49,14 +51,14 @@ public final class Checkpoint {
      * @throws IOException when it cannot be read
      * @throws IllegalArgumentException when it is of another training; the message says in what
      */
-    public int resume(Part network, Update update) throws IOException {
+    public int resume(Part network, Optimizer optimizer) throws IOException {
         int epoch;
         try (Safetensors reader = Safetensors.open(file)) {
             epoch = epoch(reader.metadata());
         }
         StateDict state = Safetensors.read(file);
         network.load(state.under("network"));
-        update.load(state.under("optimizer"));
+        optimizer.loadState(state.under("optimizer"));
         return epoch;
     }
 

@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Random;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
+import org.clnorm.Optimizer;
 import org.clnorm.Tensor;
 import org.clnorm.example.Digits;
 
@@ -24,7 +25,7 @@ public final class Trainer {
 
     private final Queue queue;
     private final Part network;
-    private final Update update;
+    private final Optimizer optimizer;
     private final Digits.Split digits;
     private final Plan plan;
     private final Tensor images;
@@ -35,15 +36,24 @@ public final class Trainer {
      * @param digits to train and to test with
      * @param classes how many there are
      */
-    public Trainer(Queue queue, Part network, Update update, Digits.Split digits, int classes, Plan plan) {
+    public Trainer(Queue queue, Part network, Digits.Split digits, int classes, Plan plan) {
         this.queue = queue;
         this.network = network;
-        this.update = update;
         this.digits = digits;
         this.plan = plan;
         int size = (int) Math.sqrt(digits.train().pixels());
         this.images = queue.tensor(plan.batch(), 1, size, size);
         this.loss = new SoftmaxLoss(queue, plan.batch(), classes);
+        Optimizer.Builder builder = Optimizer.builder(plan.rule());
+        for (Weight weight : network.weights()) {
+            builder.add(weight.name(), weight.value(), weight.gradient(), weight.decays());
+        }
+        this.optimizer = queue.keep(builder.build(queue.device()));
+    }
+
+    /** What makes the steps, which has a state of its own. */
+    public Optimizer optimizer() {
+        return optimizer;
     }
 
     /** How many steps an epoch has. What is left of the digits after the last whole batch is left out, of every epoch others. */
@@ -75,7 +85,8 @@ public final class Trainer {
     void step(int[] order, int from, double rate) {
         upload(digits.train(), order, from);
         network.backward(loss.of(network.forward(images)));
-        update.step(rate);
+        optimizer.rate(rate);
+        optimizer.step();
     }
 
     private void upload(Digits of, int[] order, int from) {

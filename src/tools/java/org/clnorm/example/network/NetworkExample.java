@@ -13,13 +13,11 @@ import org.clnorm.example.Bars;
 import org.clnorm.example.Digits;
 import org.clnorm.example.Norm;
 import org.clnorm.example.device.Checkpoint;
-import org.clnorm.example.device.Momentum;
 import org.clnorm.example.device.Part;
 import org.clnorm.example.device.Plan;
 import org.clnorm.example.device.Queue;
 import org.clnorm.example.device.Trainer;
 import org.clnorm.example.device.Trainer.Epoch;
-import org.clnorm.example.device.Update;
 
 /**
  * Trains a network whose every tensor is on the device, and keeps it in a file after every epoch.
@@ -51,6 +49,8 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
      * @param chosen the device to train on
      * @param terminal whether to draw a progress bar, on the error stream
      * @throws IOException when the file cannot be written, or not be resumed from
+     * @throws IllegalArgumentException when digits and settings do not fit together, and when the training diverges; the
+     *     file is as it was before that epoch then
      */
     public void run(Device chosen, Digits digits, PrintWriter out, boolean terminal) throws IOException {
         int size = size(digits);
@@ -63,14 +63,17 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
         Checkpoint checkpoint = new Checkpoint(file, facts(split));
         try (Queue queue = Queue.on(chosen)) {
             Part network = kind.build(queue, norm, plan.batch(), size, digits.classes(), new Random(plan.seed()));
-            Update update = new Momentum(queue, network.weights(), plan.momentum(), plan.decay());
-            int done = resume ? checkpoint.resume(network, update) : 0;
+            Trainer trainer = new Trainer(queue, network, split, digits.classes(), plan);
+            int done = resume ? checkpoint.resume(network, trainer.optimizer()) : 0;
+            check(done < epochs, file + " is after epoch " + done + " already; say more --epochs to go on");
             heading(out, queue.device().info(), network, split, done);
-            Trainer trainer = new Trainer(queue, network, update, split, digits.classes(), plan);
             try (Interruption interruption = new Interruption(file, done)) {
                 for (int number = done + 1; number <= epochs; number++) {
                     Epoch epoch = epoch(trainer, number, terminal);
-                    checkpoint.write(number, network, update);
+                    check(
+                            Double.isFinite(epoch.loss()),
+                            "The training diverged in epoch " + number + "; take a smaller --rate");
+                    checkpoint.write(number, network, trainer.optimizer());
                     interruption.kept(number);
                     print(out, epoch, split.test().size());
                 }
@@ -121,9 +124,8 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
                 split.test().size());
         out.printf(
                 Locale.ROOT,
-                "Training       batches of %d, SGD with momentum %s, rate %s, halved in %s epochs, seed %d%n",
+                "Training       batches of %d, AdamW, rate %s, halved in %s epochs, seed %d%n",
                 plan.batch(),
-                plan.momentum(),
                 plan.rate(),
                 plan.halving(),
                 plan.seed());

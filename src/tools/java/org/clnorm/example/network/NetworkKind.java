@@ -17,13 +17,13 @@ import org.clnorm.example.transformer.TransformerNetwork;
 public enum NetworkKind {
     /** A residual network with batch normalization. */
     CONV(
-            "conv 3×3 to 16 channels, stride 2; residual blocks of 16 and of 32 channels, stride 2; mean, dense",
-            0.1,
+            "conv 5×5 to 16 channels, stride 2; residual blocks of 16 and of 32 channels, stride 2; mean, dense",
+            0.01,
             List.of(Norm.BATCH)),
     /** A pre-norm transformer block. */
     TRANSFORMER(
             "rows of the image to 64, positions; a pre-norm block of 4 heads and 128 hidden units; norm, mean, dense",
-            0.05,
+            0.003,
             List.of(Norm.LAYER, Norm.RMS));
 
     private final String words;

@@ -76,11 +76,3 @@ kernel void softmax_loss(global const float *logits, global const float *labels,
         hits[row] += best == label ? 1.0f : 0.0f;
     }
 }
-
-/* v = momentum v + dw + decay w; w = w - rate v */
-kernel void momentum_step(global float *w, global const float *dw, global float *v, float rate, float momentum,
-                          float decay) {
-    size_t i = get_global_id(0);
-    v[i] = momentum * v[i] + dw[i] + decay * w[i];
-    w[i] -= rate * v[i];
-}
