@@ -10,7 +10,6 @@ import picocli.CommandLine.Option;
 /** The options of {@code train} that are for networks on the device. */
 final class NetworkOptions {
     private static final int EPOCHS = 12;
-    private static final double HALVING = 2.5;
     private static final int BATCH = 50;
 
     @Option(
@@ -27,8 +26,8 @@ final class NetworkOptions {
             names = "--rate",
             paramLabel = "RATE",
             description =
-                    "The learning rate with --network. Default: 0.1 for conv, 0.05 for transformer. It is halved every"
-                            + " three epochs.")
+                    "The learning rate with --network, which half an epoch rises to, and which then halves every few"
+                            + " epochs. Default: 0.01 for conv, 0.005 for transformer.")
     private Double rate;
 
     @Option(
@@ -60,7 +59,7 @@ final class NetworkOptions {
                 kind,
                 norm == null ? kind.norms().get(0) : norm,
                 epochs == null ? EPOCHS : epochs,
-                new Plan(batch == null ? BATCH : batch, seed, rate == null ? kind.rate() : rate, HALVING),
+                new Plan(batch == null ? BATCH : batch, seed, rate == null ? kind.rate() : rate, kind.halving()),
                 checkpoint == null ? Path.of("target", kind + ".safetensors") : checkpoint,
                 resume);
     }

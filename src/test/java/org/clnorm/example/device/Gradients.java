@@ -40,7 +40,7 @@ public final class Gradients {
     public void check(double share) {
         Tensor y = part.forward(x);
         r = normal((int) y.shape().elements());
-        Tensor dy = queue.like(y);
+        Tensor dy = queue.tensor(y.shape().toArray());
         dy.upload(r);
         check("x", x, part.backward(dy).download(), share);
         for (Weight weight : part.weights()) {

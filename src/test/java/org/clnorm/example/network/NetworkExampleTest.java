@@ -8,16 +8,17 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.clnorm.TestDevice;
 import org.clnorm.example.Digits;
 import org.clnorm.example.Norm;
 import org.clnorm.example.device.Plan;
-import org.clnorm.state.Safetensors;
+import org.clnorm.example.device.TestQueue;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 final class NetworkExampleTest {
-    private static final int BATCH = 50;
+    private static final int BATCH = 25;
 
     @TempDir
     private Path folder;
@@ -25,9 +26,9 @@ final class NetworkExampleTest {
     private String train(NetworkKind kind, Norm norm, int digits, int epochs, long seed, String file, boolean resume)
             throws IOException {
         StringWriter out = new StringWriter();
-        Plan plan = new Plan(BATCH, seed, kind.rate(), 3);
+        Plan plan = new Plan(BATCH, seed, kind.rate(), 6);
         new NetworkExample(kind, norm, epochs, plan, folder.resolve(file), resume)
-                .run(TestDevice.AUTO.device(), Digits.bundled().range(0, digits), new PrintWriter(out), false);
+                .run(TestQueue.shared(), Digits.bundled().range(0, digits), new PrintWriter(out), false);
         return out.toString();
     }
 
@@ -41,30 +42,28 @@ final class NetworkExampleTest {
     }
 
     @Test
-    void conv_onSomeDigits_learnsAndResumesToTheSameBits() throws IOException {
-        String whole = train(NetworkKind.CONV, Norm.BATCH, 2500, 3, 1, "whole", false);
+    void conv_onSomeDigits_learnsThem() throws IOException {
+        String output = train(NetworkKind.CONV, Norm.BATCH, 2500, 4, 1, "kept", false);
 
-        assertThat(accuracy(whole)).as(whole).isGreaterThan(90);
-        train(NetworkKind.CONV, Norm.BATCH, 2500, 2, 1, "parts", false);
-        assertThat(folder.resolve("parts")).isRegularFile();
-        String resumed = train(NetworkKind.CONV, Norm.BATCH, 2500, 3, 1, "parts", true);
+        assertThat(accuracy(output)).as(output).isGreaterThan(90);
+        assertThat(folder.resolve("kept")).isRegularFile();
+    }
 
-        assertThat(resumed).contains("after epoch 2 of ").doesNotContain("\n    2 ");
-        assertThat(accuracy(resumed)).isEqualTo(accuracy(whole));
+    @ParameterizedTest
+    @CsvSource({"CONV, BATCH", "TRANSFORMER, LAYER", "TRANSFORMER, RMS"})
+    void training_resumed_comesToTheSameBits(NetworkKind kind, Norm norm) throws IOException {
+        train(kind, norm, 200, 2, 3, "whole", false);
+        train(kind, norm, 200, 1, 3, "parts", false);
+        assertThat(Files.readAllBytes(folder.resolve("parts")))
+                .as("another epoch makes a difference")
+                .isNotEqualTo(Files.readAllBytes(folder.resolve("whole")));
+
+        String resumed = train(kind, norm, 200, 2, 3, "parts", true);
+
+        assertThat(resumed).contains("after epoch 1 of ").doesNotContain("\n    1 ");
         assertThat(Files.readAllBytes(folder.resolve("parts")))
                 .as("weights, running statistics and the optimizer's state")
                 .isEqualTo(Files.readAllBytes(folder.resolve("whole")));
-    }
-
-    @Test
-    void transformer_resumed_comesToTheSameBits() throws IOException {
-        for (Norm norm : NetworkKind.TRANSFORMER.norms()) {
-            train(NetworkKind.TRANSFORMER, norm, 500, 2, 3, "whole", false);
-            train(NetworkKind.TRANSFORMER, norm, 500, 1, 3, "parts", false);
-            train(NetworkKind.TRANSFORMER, norm, 500, 2, 3, "parts", true);
-
-            assertThat(Safetensors.read(folder.resolve("parts"))).isEqualTo(Safetensors.read(folder.resolve("whole")));
-        }
     }
 
     @Test

@@ -23,7 +23,6 @@ public final class Normalization implements Part {
         this.y = queue.tensor(dimensions);
         this.dx = queue.tensor(dimensions);
         this.dresidual = residual ? queue.tensor(dimensions) : null;
-        layer.prepare(y.shape(), y.layout(), y.type(), residual); // compiles, so that no step waits for it
     }
 
     /**

@@ -90,11 +90,6 @@ public final class Queue implements AutoCloseable {
         return keep(device.tensor(Shape.of(dimensions), Layout.CHANNELS_LAST));
     }
 
-    /** A tensor of zeros, like another. */
-    public Tensor like(Tensor other) {
-        return tensor(other.shape().toArray());
-    }
-
     /** Closes something together with the queue, such as a layer of clnorm. */
     public <T extends AutoCloseable> T keep(T made) {
         kept.push(made);

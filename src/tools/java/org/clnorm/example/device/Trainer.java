@@ -9,6 +9,7 @@ import java.util.stream.IntStream;
 import org.clnorm.Optimizer;
 import org.clnorm.Tensor;
 import org.clnorm.example.Digits;
+import org.clnorm.state.StateDict;
 
 /** The loop over epochs and batches. */
 public final class Trainer {
@@ -59,6 +60,21 @@ public final class Trainer {
     /** How many steps an epoch has. What is left of the digits after the last whole batch is left out, of every epoch others. */
     public int steps() {
         return digits.train().size() / plan.batch();
+    }
+
+    /**
+     * Takes one batch forward and back, and then makes the network what it was before: so kernels are compiled when the first
+     * epoch begins. Once on a machine that takes a while; later runs find most of it in the driver's cache.
+     *
+     * @return how many seconds it took
+     */
+    public double prepare() {
+        long start = System.nanoTime();
+        StateDict before = network.state();
+        network.backward(loss.of(network.forward(images)));
+        loss.read(plan.batch());
+        network.load(before);
+        return (System.nanoTime() - start) / 1e9;
     }
 
     /**

@@ -53,6 +53,13 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
      *     file is as it was before that epoch then
      */
     public void run(Device chosen, Digits digits, PrintWriter out, boolean terminal) throws IOException {
+        try (Queue queue = Queue.on(chosen)) {
+            run(queue, digits, out, terminal);
+        }
+    }
+
+    /** The same on a queue that there is. */
+    void run(Queue queue, Digits digits, PrintWriter out, boolean terminal) throws IOException {
         int size = size(digits);
         Digits.Split split = digits.split();
         check(
@@ -61,22 +68,21 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
                         + " there are " + split.train().size() + " and "
                         + split.test().size());
         Checkpoint checkpoint = new Checkpoint(file, facts(split));
-        try (Queue queue = Queue.on(chosen)) {
-            Part network = kind.build(queue, norm, plan.batch(), size, digits.classes(), new Random(plan.seed()));
-            Trainer trainer = new Trainer(queue, network, split, digits.classes(), plan);
-            int done = resume ? checkpoint.resume(network, trainer.optimizer()) : 0;
-            check(done < epochs, file + " is after epoch " + done + " already; say more --epochs to go on");
-            heading(out, queue.device().info(), network, split, done);
-            try (Interruption interruption = new Interruption(file, done)) {
-                for (int number = done + 1; number <= epochs; number++) {
-                    Epoch epoch = epoch(trainer, number, terminal);
-                    check(
-                            Double.isFinite(epoch.loss()),
-                            "The training diverged in epoch " + number + "; take a smaller --rate");
-                    checkpoint.write(number, network, trainer.optimizer());
-                    interruption.kept(number);
-                    print(out, epoch, split.test().size());
-                }
+        Part network = kind.build(queue, norm, plan.batch(), size, digits.classes(), new Random(plan.seed()));
+        Trainer trainer = new Trainer(queue, network, split, digits.classes(), plan);
+        double compiling = trainer.prepare();
+        int done = resume ? checkpoint.resume(network, trainer.optimizer()) : 0;
+        check(done < epochs, file + " is after epoch " + done + " already; say more --epochs to go on");
+        heading(out, queue.device().info(), network, split, compiling, done);
+        try (Interruption interruption = new Interruption(file, done)) {
+            for (int number = done + 1; number <= epochs; number++) {
+                Epoch epoch = epoch(trainer, number, terminal);
+                check(
+                        Double.isFinite(epoch.loss()),
+                        "The training diverged in epoch " + number + "; take a smaller --rate");
+                checkpoint.write(number, network, trainer.optimizer());
+                interruption.kept(number);
+                print(out, epoch, split.test().size());
             }
         }
         out.println();
@@ -110,7 +116,8 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
                 "digits", Integer.toString(split.train().size()));
     }
 
-    private void heading(PrintWriter out, DeviceInfo device, Part network, Digits.Split split, int done) {
+    private void heading(
+            PrintWriter out, DeviceInfo device, Part network, Digits.Split split, double compiling, int done) {
         long weights = network.weights().stream()
                 .mapToLong(weight -> weight.value().shape().elements())
                 .sum();
@@ -129,6 +136,7 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
                 plan.rate(),
                 plan.halving(),
                 plan.seed());
+        out.printf(Locale.ROOT, "Compiled       in %.1f s%n", compiling);
         if (done > 0) {
             out.printf("Goes on        after epoch %d of %s%n", done, file);
         }

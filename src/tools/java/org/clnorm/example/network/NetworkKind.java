@@ -19,20 +19,24 @@ public enum NetworkKind {
     CONV(
             "conv 5×5 to 16 channels, stride 2; residual blocks of 16 and of 32 channels, stride 2; mean, dense",
             0.01,
+            2.5,
             List.of(Norm.BATCH)),
     /** A pre-norm transformer block. */
     TRANSFORMER(
             "rows of the image to 64, positions; a pre-norm block of 4 heads and 128 hidden units; norm, mean, dense",
-            0.003,
+            0.005,
+            5,
             List.of(Norm.LAYER, Norm.RMS));
 
     private final String words;
     private final double rate;
+    private final double halving;
     private final List<Norm> norms;
 
-    NetworkKind(String words, double rate, List<Norm> norms) {
+    NetworkKind(String words, double rate, double halving, List<Norm> norms) {
         this.words = words;
         this.rate = rate;
+        this.halving = halving;
         this.norms = norms;
     }
 
@@ -44,6 +48,11 @@ public enum NetworkKind {
     /** The learning rate unless another is said. */
     public double rate() {
         return rate;
+    }
+
+    /** The epochs in which the rate halves. */
+    public double halving() {
+        return halving;
     }
 
     /** The normalizations that it can have, the default first. */
