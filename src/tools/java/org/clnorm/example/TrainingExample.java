@@ -9,7 +9,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import me.tongfei.progressbar.ProgressBar;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.diagnostics.Diagnoser;
@@ -122,7 +121,7 @@ public final class TrainingExample {
             console.heading(runs(trainings));
             for (int epoch = 1; epoch <= settings.epochs(); epoch++) {
                 int batches = trainings.size() * Training.batchesPerEpoch(split, settings);
-                try (ProgressBar bar = terminal ? Bars.of("epoch " + epoch + "/" + settings.epochs(), batches) : null) {
+                try (Bar bar = terminal ? new Bar("epoch " + epoch + "/" + settings.epochs(), batches) : null) {
                     Runnable tick = bar == null ? () -> {} : bar::step;
                     trainings.forEach(training -> training.epoch(tick));
                 }

@@ -16,6 +16,7 @@ import org.jocl.Sizeof;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_context;
 import org.jocl.cl_device_id;
+import org.jocl.cl_event;
 
 /**
  * The one queue that a network's whole work goes through, in order: the kernels of this example, CLBlast's matrix
@@ -131,6 +132,14 @@ public final class Queue implements AutoCloseable {
     /** What measures the device's time in normalization. */
     public Stopwatch normalization() {
         return normalization;
+    }
+
+    /** What is reached when all before it is over; the caller's to release. */
+    @SuppressWarnings("deprecation") // OpenCL 1.1's; 1.2's takes a list of events more
+    cl_event marker() {
+        cl_event event = new cl_event();
+        Status.check(CL.clEnqueueMarker(handle, event), "a marker");
+        return event;
     }
 
     /** Waits for all that was enqueued. */

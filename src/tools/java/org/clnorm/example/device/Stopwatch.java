@@ -23,16 +23,9 @@ public final class Stopwatch {
 
     /** Measures what a call enqueues. */
     void time(Runnable enqueue) {
-        cl_event begin = marker();
+        cl_event begin = queue.marker();
         enqueue.run();
-        laps.add(new Lap(begin, marker()));
-    }
-
-    @SuppressWarnings("deprecation") // OpenCL 1.1's; 1.2's takes a list of events more
-    private cl_event marker() {
-        cl_event event = new cl_event();
-        Status.check(CL.clEnqueueMarker(queue.handle, event), "a marker");
-        return event;
+        laps.add(new Lap(begin, queue.marker()));
     }
 
     /** The nanoseconds of all since the last time that this was asked. Waits for them. */

@@ -31,6 +31,7 @@ public final class Trainer {
     private final Plan plan;
     private final Tensor images;
     private final SoftmaxLoss loss;
+    private final Pace pace;
 
     /**
      * @param network from images of shape (batch, 1, size, size) to logits
@@ -44,6 +45,7 @@ public final class Trainer {
         this.plan = plan;
         int size = (int) Math.sqrt(digits.train().pixels());
         this.images = queue.tensor(plan.batch(), 1, size, size);
+        this.pace = new Pace(queue);
         this.loss = new SoftmaxLoss(queue, plan.batch(), classes);
         Optimizer.Builder builder = Optimizer.builder(plan.rule());
         for (Weight weight : network.weights()) {
@@ -89,8 +91,10 @@ public final class Trainer {
         long start = System.nanoTime();
         for (int step = 0; step < steps(); step++) {
             step(order, step * plan.batch(), plan.rateAfter(number - 1 + (double) step / steps()));
+            pace.step();
             afterEachStep.run();
         }
+        pace.rest();
         SoftmaxLoss.Score score = loss.read(steps() * plan.batch());
         double seconds = (System.nanoTime() - start) / 1e9;
         double normalization = queue.normalization().nanos() / 1e9;

@@ -6,10 +6,9 @@ import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
-import me.tongfei.progressbar.ProgressBar;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
-import org.clnorm.example.Bars;
+import org.clnorm.example.Bar;
 import org.clnorm.example.Digits;
 import org.clnorm.example.Norm;
 import org.clnorm.example.device.Checkpoint;
@@ -91,7 +90,7 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
     }
 
     private Epoch epoch(Trainer trainer, int number, boolean terminal) {
-        try (ProgressBar bar = terminal ? Bars.of("epoch " + number + "/" + epochs, trainer.steps()) : null) {
+        try (Bar bar = terminal ? new Bar("epoch " + number + "/" + epochs, trainer.steps()) : null) {
             return trainer.epoch(number, bar == null ? () -> {} : bar::step);
         }
     }
