@@ -57,6 +57,8 @@ final class ArchitectureTest {
     private static final String TUNE = "org.clnorm.tune..";
     private static final String EXAMPLE = "org.clnorm.example..";
     private static final String STUDY = "org.clnorm.study..";
+    private static final String DEVICE_EXAMPLE = "org.clnorm.example.device";
+    private static final String NETWORKS = "org.clnorm.example.network";
     private static final String CASES = "org.clnorm.cases..";
     private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
@@ -112,8 +114,8 @@ final class ArchitectureTest {
     }
 
     @Test
-    void jocl_outsideOfTheBackend_isKnownToTheInteropDoorOnly() {
-        check(joclIsKnownTo(resideInAPackage(OPENCL).or(INTEROP_DOOR)));
+    void jocl_outsideOfTheBackend_isKnownToTheInteropDoorAndItsExampleOnly() {
+        check(joclIsKnownTo(resideInAnyPackage(OPENCL, DEVICE_EXAMPLE).or(INTEROP_DOOR)));
     }
 
     @Test
@@ -254,7 +256,7 @@ final class ArchitectureTest {
                 .resideInAnyPackage(EXAMPLE, STUDY)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, STATE, CASES, VERIFY, BENCH, TUNE)
+                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, CASES, VERIFY, BENCH, TUNE)
                 .because("their readers are to do the same, and have nothing else"));
         check(noClasses()
                 .that()
@@ -262,6 +264,29 @@ final class ArchitectureTest {
                 .should()
                 .dependOnClassesThat()
                 .resideInAPackage(STUDY));
+    }
+
+    /** The MLP is plain Java and needs no OpenCL; of what networks on the device are made, nothing knows the networks. */
+    @Test
+    void networks_asTheyAre_areKnownToTheCommandsOnly() {
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackages("org.clnorm.example.*", CLI)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage("org.clnorm.example.*"));
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(DEVICE_EXAMPLE, "org.clnorm.example.conv", "org.clnorm.example.transformer")
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(NETWORKS));
+        check(noClasses()
+                .that()
+                .resideInAPackage(DEVICE_EXAMPLE)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage("org.clnorm.example.conv", "org.clnorm.example.transformer"));
     }
 
     @Test

@@ -3,6 +3,7 @@ package org.clnorm.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 
 import java.io.File;
+import java.io.IOException;
 import java.lang.ProcessBuilder.Redirect;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -45,6 +46,16 @@ class CommandProcessTest {
     }
 
     private Result clnorm(String memory, Object... args) throws Exception {
+        Process process = start(memory, args);
+        ChildProcess.awaitEnd(process, "the child", 120);
+        return new Result(process.exitValue(), "", errors());
+    }
+
+    private String errors() throws IOException {
+        return Files.readString(folder.resolve("err.txt"), StandardCharsets.UTF_8);
+    }
+
+    private Process start(String memory, Object... args) throws IOException {
         List<String> command = new ArrayList<>(List.of(
                 Path.of(System.getProperty("java.home"), "bin", "java").toString(),
                 "-Xmx" + memory,
@@ -59,9 +70,7 @@ class CommandProcessTest {
         ProcessBuilder builder =
                 new ProcessBuilder(command).redirectOutput(output).redirectError(err.toFile());
         builder.environment().putAll(environment);
-        Process process = builder.start();
-        ChildProcess.awaitEnd(process, "the child", 120);
-        return new Result(process.exitValue(), "", Files.readString(err, StandardCharsets.UTF_8));
+        return builder.start();
     }
 
     private static void assertOneLine(Result result, String... words) {
@@ -145,6 +154,46 @@ class CommandProcessTest {
         environment.put("CLNORM_DEVICE", "");
 
         assertOneLine(clnorm("128m", "verify"), "the OpenCL loader could not be used", "reference");
+    }
+
+    @Test
+    void trainNetwork_withoutItsNatives_saysWhatTheyAreFor() throws Exception {
+        classPath = Arrays.stream(CLASS_PATH.split(File.pathSeparator))
+                .filter(entry -> !entry.contains("jocl-blast"))
+                .collect(Collectors.joining(File.pathSeparator));
+
+        assertOneLine(
+                clnorm("128m", "train", "--network", "conv", "--checkpoint", folder.resolve("kept")),
+                "org.jocl:jocl-blast",
+                "CLBlast");
+    }
+
+    /** As Ctrl-C ends it, at any moment after the first epoch. */
+    @Test
+    void trainNetwork_thatIsInterrupted_leavesAWholeCheckpoint() throws Exception {
+        Path kept = folder.resolve("kept.safetensors");
+        Process process = start("512m", "train", "--network", "transformer", "--batch", "800", "--checkpoint", kept);
+        try {
+            Path out = folder.resolve("out.txt");
+            for (int i = 0;
+                    i < 1200 && process.isAlive() && !Files.readString(out).contains("\n    1  ");
+                    i++) {
+                Thread.sleep(100);
+            }
+            assertThat(new ProcessBuilder("kill", "-INT", Long.toString(process.pid()))
+                            .start()
+                            .waitFor())
+                    .isZero();
+        } finally {
+            ChildProcess.awaitEnd(process, "the training", 120);
+        }
+
+        assertThat(process.exitValue()).as(errors()).isEqualTo(130);
+        assertThat(errors()).contains("--resume goes on");
+        assertThat(Safetensors.read(kept).names()).contains("network.head.weight", "optimizer.step");
+        try (Safetensors file = Safetensors.open(kept)) {
+            assertThat(file.metadata()).containsKey("epoch");
+        }
     }
 
     @Test

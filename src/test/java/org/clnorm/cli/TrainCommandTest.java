@@ -14,6 +14,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.zip.GZIPInputStream;
 import org.clnorm.example.Digits;
+import org.clnorm.state.Safetensors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -85,7 +86,11 @@ final class TrainCommandTest {
                 "--diagnose often       | 'often'",
                 "--norm spectral        | [BATCH, LAYER, RMS, GROUP, INSTANCE, GHOST, RENORM, NONE]",
                 "--norm rms --diagnose  | for batch and renorm, but the normalization is rms",
-                "--momentum 0.9         | Unknown option"
+                "--momentum 0.9         | Unknown option",
+                "--network mlp          | [CONV, TRANSFORMER]",
+                "--resume               | are for --network",
+                "--rate 0.1             | are for --network",
+                "--checkpoint a         | are for --network"
             })
     void train_wrongOption_saysWhyAndExitsWith2(String options, String message) {
         assertThat(train(options.split(" "))).as(err.toString()).isEqualTo(2);
@@ -93,6 +98,72 @@ final class TrainCommandTest {
         assertThat(report())
                 .as("nothing may be written before the options are known to be good")
                 .doesNotExist();
+    }
+
+    @ParameterizedTest
+    @CsvSource(
+            delimiter = '|',
+            value = {
+                "--norm rms           | The conv network takes the normalizations [batch], but given was rms",
+                "--rates 1,2          | not for --network",
+                "--diagnose           | not for --network",
+                "--report a           | not for --network",
+                "--rate 0             | finite number above 0, but given was 0.0",
+                "--rate 1e40          | finite number above 0",
+                "--batch 1            | 2 digits or more",
+                "--batch 8001         | A batch of 8001",
+                "--epochs 1001        | epochs must be 1 to 1000",
+                "--images a           | only --images was given",
+                "--device reference   | needs an OpenCL device, and the CPU reference is none",
+                "--strategy cpu-split | CLNORM_STRATEGY",
+                "--resume             | there is no such file"
+            })
+    void trainNetwork_wrongOption_saysWhyAndExitsWith2(String options, String message) {
+        List<Object> words = new ArrayList<>(List.of("train", "--network", "conv", "--checkpoint", checkpoint()));
+        words.addAll(List.of(options.split(" ")));
+
+        Commands.Result result = Commands.clnorm(words.toArray());
+
+        assertThat(result.exitCode()).as(result.err()).isEqualTo(2);
+        assertThat(result.err()).startsWith("clnorm: ").contains(message);
+        assertThat(checkpoint()).doesNotExist();
+    }
+
+    private Path checkpoint() {
+        return folder.resolve("network.safetensors");
+    }
+
+    @Test
+    void trainNetwork_transformer_printsEveryEpochAndKeepsTheLast() throws IOException {
+        Commands.Result result = Commands.clnorm(
+                "train",
+                "--network",
+                "transformer",
+                "--norm",
+                "rms",
+                "--images",
+                images(200),
+                "--labels",
+                labels(200),
+                "--batch",
+                "40",
+                "--epochs",
+                "2",
+                "--checkpoint",
+                checkpoint());
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        assertThat(result.out())
+                .contains(
+                        "RMS normalization", "160 images to train with, 40 to test with", "Checkpoint: " + checkpoint())
+                .containsPattern("\n    1 +[0-9.]+ +[0-9.]+ % +[0-9.]+ s +[0-9.]+ %\n    2 ")
+                .doesNotContain("\r", "\u001b");
+        try (Safetensors kept = Safetensors.open(checkpoint())) {
+            assertThat(kept.metadata())
+                    .containsEntry("network", "transformer")
+                    .containsEntry("norm", "rms")
+                    .containsEntry("epoch", "2");
+        }
     }
 
     @Test

@@ -42,6 +42,14 @@ final class DeviceOptions {
         return strategy != null ? strategy : Device.variable(Device.STRATEGY_VARIABLE);
     }
 
+    /** Refuses {@code --strategy}, where the device is to be one over a queue of the program's own. */
+    void checkNoStrategy(String what) {
+        if (strategy != null) {
+            throw new IllegalArgumentException(
+                    "--strategy is not for " + what + "; set " + Device.STRATEGY_VARIABLE + " to name one");
+        }
+    }
+
     /** @throws IllegalArgumentException when nothing matches */
     Device open() {
         return Device.builder().select(device).strategy(strategy).open();

@@ -9,6 +9,7 @@ import org.clnorm.example.Digits;
 import org.clnorm.example.Norm;
 import org.clnorm.example.Settings;
 import org.clnorm.example.TrainingExample;
+import org.clnorm.example.network.NetworkExample;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -21,17 +22,23 @@ import picocli.CommandLine.Spec;
         description = {
             "Trains a network on handwritten digits with and without a normalization, side by side, at a small and at a"
                     + " large learning rate, and writes a report.",
-            "Before that, it compares the device's normalization with the reference."
+            "Before that, it compares the device's normalization with the reference.",
+            "With --network, it trains one network of another kind, every tensor of which is on the device, and keeps it in"
+                    + " a file after every epoch."
         },
         exitCodeListHeading = "Exit codes:%n",
         exitCodeList = {"0:trained", "1:trained, but the device differs from the reference", "2:wrong usage or input"})
 final class TrainCommand implements Callable<Integer> {
+    private static final int EPOCHS = 10;
+    private static final int BATCH = 100;
+    private static final Path REPORT = Path.of("target", "report");
+
     @Option(
             names = "--norm",
             paramLabel = "NAME",
-            defaultValue = "batch",
             description = {
-                "The normalization: ${COMPLETION-CANDIDATES}. Default: ${DEFAULT-VALUE}.",
+                "The normalization: ${COMPLETION-CANDIDATES}. Default: batch; with --network transformer, which takes layer"
+                        + " and rms, layer.",
                 "group takes the 128 hidden units in 8 groups. instance takes them for 8 channels of 16 values each, since"
                         + " one value is no instance. ghost has about four virtual batches. none trains the plain"
                         + " networks only."
@@ -41,16 +48,11 @@ final class TrainCommand implements Callable<Integer> {
     @Option(
             names = "--epochs",
             paramLabel = "N",
-            defaultValue = "10",
-            description = "Passes over the training data. Default: ${DEFAULT-VALUE}.")
-    private int epochs;
+            description = "Passes over the training data. Default: 10; with --network 12.")
+    private Integer epochs;
 
-    @Option(
-            names = "--batch",
-            paramLabel = "N",
-            defaultValue = "100",
-            description = "Digits per step. Default: ${DEFAULT-VALUE}.")
-    private int batch;
+    @Option(names = "--batch", paramLabel = "N", description = "Digits per step. Default: 100; with --network 50.")
+    private Integer batch;
 
     @Option(
             names = "--rates",
@@ -78,11 +80,7 @@ final class TrainCommand implements Callable<Integer> {
     @Option(names = "--labels", paramLabel = "FILE", description = "The IDX file of their labels.")
     private Path labels;
 
-    @Option(
-            names = "--report",
-            paramLabel = "DIR",
-            defaultValue = "target/report",
-            description = "Where to write index.html. Default: ${DEFAULT-VALUE}.")
+    @Option(names = "--report", paramLabel = "DIR", description = "Where to write index.html. Default: target/report.")
     private Path report;
 
     @Option(
@@ -98,6 +96,9 @@ final class TrainCommand implements Callable<Integer> {
     private int diagnose;
 
     @Mixin
+    private NetworkOptions network;
+
+    @Mixin
     private DeviceOptions device;
 
     @Spec
@@ -105,23 +106,59 @@ final class TrainCommand implements Callable<Integer> {
 
     @Override
     public Integer call() throws IOException {
-        if (rates == null) {
-            rates = List.of(0.02, norm.largeRate());
-        }
-        if (rates.size() != 2) {
-            throw new IllegalArgumentException("--rates takes two numbers, SMALL,LARGE, but given were " + rates);
-        }
         if ((images == null) != (labels == null)) {
             throw new IllegalArgumentException("--images and --labels belong together, but only "
                     + (images == null ? "--labels" : "--images") + " was given");
         }
-        Settings settings = new Settings(epochs, batch, rates.get(0), rates.get(1), seed, diagnose, norm);
-        Digits digits = images == null ? Digits.bundled() : Digits.read(images, labels);
-        TrainingExample example = new TrainingExample(settings, digits);
+        if (network.isGiven()) {
+            check(
+                    rates == null && report == null && diagnose == 0,
+                    "--rates, --report and --diagnose are not for" + " --network");
+            device.checkNoStrategy("--network");
+            NetworkExample example = network.example(norm, epochs, batch, seed);
+            Digits digits = digits();
+            try (Device on = device.open()) {
+                example.run(on, digits, spec.commandLine().getOut(), Terminal.isThere());
+                return Main.OK;
+            }
+        }
+        network.checkUnused();
+        return sideBySide();
+    }
+
+    private int sideBySide() throws IOException {
+        Norm which = norm == null ? Norm.BATCH : norm;
+        if (rates == null) {
+            rates = List.of(0.02, which.largeRate());
+        }
+        check(rates.size() == 2, "--rates takes two numbers, SMALL,LARGE, but given were " + rates);
+        Settings settings = new Settings(
+                epochs == null ? EPOCHS : epochs,
+                batch == null ? BATCH : batch,
+                rates.get(0),
+                rates.get(1),
+                seed,
+                diagnose,
+                which);
+        TrainingExample example = new TrainingExample(settings, digits());
         try (Device on = device.open()) {
             boolean agrees = example.run(
-                    on, report, Terminal.typed(spec), spec.commandLine().getOut(), Terminal.isThere());
+                    on,
+                    report == null ? REPORT : report,
+                    Terminal.typed(spec),
+                    spec.commandLine().getOut(),
+                    Terminal.isThere());
             return agrees ? Main.OK : Main.FAILED;
+        }
+    }
+
+    private Digits digits() throws IOException {
+        return images == null ? Digits.bundled() : Digits.read(images, labels);
+    }
+
+    private static void check(boolean holds, String message) {
+        if (!holds) {
+            throw new IllegalArgumentException(message);
         }
     }
 }

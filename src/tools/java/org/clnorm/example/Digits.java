@@ -20,7 +20,7 @@ public final class Digits {
     }
 
     /** The first {@code train} part of the data, and the rest. */
-    record Split(Digits train, Digits test) {}
+    public record Split(Digits train, Digits test) {}
 
     /** Images as the network takes them, and their labels. {@code images} is (labels.length, pixels), from 0 to 1. */
     public record Batch(float[] images, int[] labels) {}
@@ -80,7 +80,7 @@ public final class Digits {
     }
 
     /** One more than the largest label, and at least two. */
-    int classes() {
+    public int classes() {
         int largest = 1;
         for (byte label : labels) {
             largest = Math.max(largest, Byte.toUnsignedInt(label));
@@ -89,12 +89,13 @@ public final class Digits {
     }
 
     /** The last fifth to test with, what comes before it to train with. */
-    Split split() {
+    public Split split() {
         int train = size() - size() / 5;
         return new Split(range(0, train), range(train, size()));
     }
 
-    Digits range(int from, int to) {
+    /** The images {@code from} to {@code to - 1}. */
+    public Digits range(int from, int to) {
         return new Digits(
                 pixels, Arrays.copyOfRange(images, from * pixels, to * pixels), Arrays.copyOfRange(labels, from, to));
     }

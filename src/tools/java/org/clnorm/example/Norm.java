@@ -45,7 +45,7 @@ public enum Norm {
     }
 
     /** As in "with batch normalization". */
-    String title() {
+    public String title() {
         return title;
     }
 

@@ -8,10 +8,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import me.tongfei.progressbar.ConsoleProgressBarConsumer;
-import me.tongfei.progressbar.ProgressBar;
-import me.tongfei.progressbar.ProgressBarBuilder;
-import me.tongfei.progressbar.ProgressBarStyle;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.diagnostics.Diagnoser;
@@ -22,8 +18,6 @@ import org.clnorm.files.WholeFile;
  * small and at a large learning rate; two if the normalization is none.
  */
 public final class TrainingExample {
-    private static final int BAR_WIDTH = 79;
-
     private final Settings settings;
     private final Digits digits;
     private final Digits.Split split;
@@ -110,7 +104,7 @@ public final class TrainingExample {
             console.heading(runs(trainings));
             for (int epoch = 1; epoch <= settings.epochs(); epoch++) {
                 int batches = trainings.size() * Training.batchesPerEpoch(split, settings);
-                try (ProgressBar bar = terminal ? bar("epoch " + epoch + "/" + settings.epochs(), batches) : null) {
+                try (Bar bar = terminal ? new Bar("epoch " + epoch + "/" + settings.epochs(), batches) : null) {
                     Runnable tick = bar == null ? () -> {} : bar::step;
                     trainings.forEach(training -> training.epoch(tick));
                 }
@@ -138,16 +132,5 @@ public final class TrainingExample {
 
     private static List<Run> runs(List<Training> trainings) {
         return trainings.stream().map(Training::run).toList();
-    }
-
-    private static ProgressBar bar(String task, int steps) {
-        return new ProgressBarBuilder()
-                .setTaskName(task)
-                .setInitialMax(steps)
-                .setStyle(ProgressBarStyle.ASCII)
-                .setUpdateIntervalMillis(100)
-                .setConsumer(new ConsoleProgressBarConsumer(System.err, BAR_WIDTH))
-                .clearDisplayOnFinish()
-                .build();
     }
 }

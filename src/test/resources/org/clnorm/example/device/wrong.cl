@@ -1,0 +1,1 @@
+kernel void wrong(global float *x) { x[0] = nowhere; }

@@ -1,0 +1,95 @@
+package org.clnorm.example.device;
+
+import java.util.List;
+import org.clnorm.Normalizer;
+import org.clnorm.Tensor;
+import org.clnorm.state.StateDict;
+
+/**
+ * A layer of clnorm as a part of a network: this class is all that the networks here need of the library. With an activation,
+ * or a residual, it does in one pass over memory what would be two or three.
+ */
+public final class Normalization implements Part {
+    private final Queue queue;
+    private final Normalizer layer;
+    private final Tensor y;
+    private final Tensor dx;
+    /** Null where nothing is added. */
+    private final Tensor dresidual;
+
+    private Normalization(Queue queue, Normalizer layer, boolean residual, long... dimensions) {
+        this.queue = queue;
+        this.layer = queue.keep(layer);
+        this.y = queue.tensor(dimensions);
+        this.dx = queue.tensor(dimensions);
+        this.dresidual = residual ? queue.tensor(dimensions) : null;
+    }
+
+    /**
+     * Of x alone.
+     *
+     * @param layer a layer on the queue's device, which is closed with the queue
+     * @param dimensions those of x, and of y
+     */
+    public static Normalization of(Queue queue, Normalizer layer, long... dimensions) {
+        return new Normalization(queue, layer, false, dimensions);
+    }
+
+    /** Of x, with something added before the activation: {@link #forward(Tensor, Tensor)} is to be called. */
+    public static Normalization withResidual(Queue queue, Normalizer layer, long... dimensions) {
+        return new Normalization(queue, layer, true, dimensions);
+    }
+
+    @Override
+    public Tensor forward(Tensor x) {
+        queue.normalization().time(() -> layer.forward(x, y));
+        return y;
+    }
+
+    /** y of x and of what is added before the activation. */
+    public Tensor forward(Tensor x, Tensor residual) {
+        queue.normalization().time(() -> layer.forward(x, residual, y));
+        return y;
+    }
+
+    @Override
+    public Tensor backward(Tensor dy) {
+        queue.normalization().time(() -> {
+            if (dresidual == null) {
+                layer.backward(dy, dx);
+            } else {
+                layer.backward(dy, dx, dresidual);
+            }
+        });
+        return dx;
+    }
+
+    /** The gradient by what was added, as the last backward pass has left it. */
+    public Tensor residualGradient() {
+        return dresidual;
+    }
+
+    @Override
+    public List<Weight> weights() {
+        return layer.parameters().stream().map(Weight::of).toList();
+    }
+
+    @Override
+    public StateDict state() {
+        return layer.stateDict();
+    }
+
+    @Override
+    public void load(StateDict state) {
+        layer.loadState(state);
+    }
+
+    @Override
+    public void training(boolean on) {
+        if (on) {
+            layer.train();
+        } else {
+            layer.eval();
+        }
+    }
+}

@@ -1,0 +1,2 @@
+/** The networks that {@code train --network} trains, and what it prints of it. */
+package org.clnorm.example.network;
