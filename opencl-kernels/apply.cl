@@ -17,28 +17,30 @@ typedef struct {
     const_array_of(RES) residual; // or null
     array_of(Y) y;
     row_affine row;
-    float lowest; // that y may be
+    int activation; // its kind
+    float slope;
     __global const float *coefficients;
     int pitch;
 } forward_arrays;
 
-#define FORWARD_ARGS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y), float lowest
+#define FORWARD_ARGS TENSOR_IN(X, x), TENSOR_IN(RES, residual), TENSOR_OUT(Y, y), int activation, float slope
 
 INLINE forward_arrays forward_of(
-        const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y, float lowest,
+        const_array_of(X) x, const_array_of(RES) residual, array_of(Y) y, int activation, float slope,
         __global const float *coefficients, int pitch) {
     forward_arrays a;
     a.x = x;
     a.residual = residual;
     a.y = y;
     a.row = row_affine_at(0, 0, 0, 0);
-    a.lowest = lowest;
+    a.activation = activation;
+    a.slope = slope;
     a.coefficients = coefficients;
     a.pitch = pitch;
     return a;
 }
 #define FORWARD_FROM(start, coefficients) \
-    forward_of(AT(x) + (start), OPTIONAL_FROM(residual, start), AT(y) + (start), lowest, coefficients, pitch)
+    forward_of(AT(x) + (start), OPTIONAL_FROM(residual, start), AT(y) + (start), activation, slope, coefficients, pitch)
 
 INLINE scalar_coefficients forward_of_group(forward_arrays a, int group) {
     return coefficients_of_group(a.coefficients, a.pitch, group);
@@ -53,7 +55,7 @@ INLINE void forward_element(forward_arrays a, long at, scalar_coefficients c) {
     if (a.residual) {
         v += get_as(RES, a.residual + at);
     }
-    put_as(Y, scalar_floored(v, a.lowest), a.y + at);
+    put_as(Y, scalar_activated(v, a.activation, a.slope), a.y + at);
 }
 
 // What the step reads of a vector, and what it does with that.
@@ -72,7 +74,7 @@ INLINE forward_loaded forward_load(forward_arrays a, long at) {
 }
 
 INLINE vec forward_result(forward_arrays a, forward_loaded in, vector_coefficients c) {
-    return vector_floored(vector_normalized(in.x, c) + in.residual, a.lowest);
+    return vector_activated(vector_normalized(in.x, c) + in.residual, a.activation, a.slope);
 }
 
 INLINE void forward_store(forward_arrays a, long at, forward_loaded in, vector_coefficients c) {
@@ -91,9 +93,7 @@ INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int
     if (a.residual) {
         v += load_as(RES, a.residual + at);
     }
-    if (a.lowest == 0.0f) {
-        v = vector_floored(v, 0.0f);
-    }
+    v = vector_activated(v, a.activation, a.slope);
     store_output_as(Y, v, a.y + at, aligned);
 }
 
@@ -115,8 +115,8 @@ INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c
     if (a.residual) {
         EACH_OF(i, TILE) { v[i] += load_as(RES, a.residual + at[i]); }
     }
-    if (a.lowest == 0.0f) {
-        EACH_OF(i, TILE) { v[i] = vector_floored(v[i], 0.0f); }
+    if (a.activation != NONE) {
+        EACH_OF(i, TILE) { v[i] = vector_activated(v[i], a.activation, a.slope); }
     }
     EACH_OF(i, TILE) { store_if_aligned_as(Y, v[i], a.y + at[i]); }
 }

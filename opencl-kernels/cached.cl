@@ -191,7 +191,7 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, const share *own, cons
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
             in[i].x = load_as(X, from.x + s.at[i]);
-            in[i].y = MASK_OF(from.mask) == MASK_BY_Y ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
+            in[i].y = READS_Y(from.mask) ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
         } else {
             in[i].dy = in[i].x = in[i].y = (vec)(0.0f);
         }
@@ -200,7 +200,7 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, const share *own, cons
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             vector_coefficients c = at_elements(from.c, from.row, s.at[i]);
-            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(from.mask), c);
+            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, from.mask, from.slope, c);
             vec dy = vector_weighted(in[i].dy, c);
             mine.dy += dy;
             mine.dyx = fma(dy, vector_deviation(in[i].x, from.c), mine.dyx);

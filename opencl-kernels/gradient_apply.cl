@@ -19,15 +19,16 @@ typedef struct {
     array_of(DRES) dresidual; // or null
     row_affine row;
     int mask, frozen;
+    float slope;
     __global const float *coefficients;
     int pitch;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual), int mask, int frozen
+#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual), MASK_ARGS, int frozen
 
 INLINE backward_arrays backward_of(
         const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx, array_of(DRES) dresidual,
-        int mask, int frozen, __global const float *coefficients, int pitch) {
+        MASK_ARGS, int frozen, __global const float *coefficients, int pitch) {
     backward_arrays a;
     a.dy = dy;
     a.x = x;
@@ -36,6 +37,7 @@ INLINE backward_arrays backward_of(
     a.dresidual = dresidual;
     a.row = row_affine_at(0, 0, 0, 0);
     a.mask = mask;
+    a.slope = slope;
     a.frozen = frozen;
     a.coefficients = coefficients;
     a.pitch = pitch;
@@ -44,7 +46,7 @@ INLINE backward_arrays backward_of(
 #define BACKWARD_FROM(start, coefficients) \
     backward_of( \
             AT(dy) + (start), AT(x) + (start), AT(y) + (start), AT(dx) + (start), OPTIONAL_FROM(dresidual, start), \
-            mask, frozen, coefficients, pitch)
+            mask, slope, frozen, coefficients, pitch)
 
 INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     __global const float *here = a.coefficients + group;
@@ -54,7 +56,7 @@ INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     // For the mask, and for gamma's gradient by the element. Not read for nothing: of seven numbers a CPU's compiler makes a
     // gather, slower than one by one.
     c.scale = c.shift = 0.0f;
-    if (ROWS || MASK_OF(a.mask) == MASK_BY_X) {
+    if (ROWS || FINDS_V(a.mask)) {
         c.scale = here[SCALE * a.pitch];
         c.shift = here[SHIFT * a.pitch];
     }
@@ -72,7 +74,7 @@ INLINE vector_coefficients backward_of_columns(backward_arrays a, int column) {
     c.unit = load(here + UNIT * a.pitch);
     c.hi = load(here + MEAN_HI * a.pitch);
     c.scale = c.shift = (vec)(0.0f);
-    if (MASK_OF(a.mask) == MASK_BY_X) {
+    if (FINDS_V(a.mask)) {
         c.scale = load(here + SCALE * a.pitch);
         c.shift = load(here + SHIFT * a.pitch);
     }
@@ -85,13 +87,13 @@ INLINE vector_coefficients backward_of_columns(backward_arrays a, int column) {
 }
 
 // Which arrays are read besides dy. x may hold anything where it is not.
-INLINE int reads_x(backward_arrays a) { return (MASK_OF(a.mask) == MASK_BY_X) | !a.frozen; }
+INLINE int reads_x(backward_arrays a) { return (FINDS_V(a.mask)) | !a.frozen; }
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     c = at_element(c, a.row, at);
     float x = reads_x(a) ? get_as(X, a.x + at) : 0.0f;
-    float y = MASK_OF(a.mask) == MASK_BY_Y ? get_as(Y, a.y + at) : 0.0f;
-    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, MASK_OF(a.mask), c);
+    float y = READS_Y(a.mask) ? get_as(Y, a.y + at) : 0.0f;
+    float dy = scalar_masked(get_as(DY, a.dy + at), x, y, a.mask, a.slope, c);
     put_as(DX, scalar_backward(dy, x, a.frozen, c), a.dx + at);
     if (a.dresidual) {
         put_as(DRES, dy, a.dresidual + at);
@@ -110,7 +112,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
     if (reads_x(a)) {
         in.x = load_as(X, a.x + at);
     }
-    if (MASK_OF(a.mask) == MASK_BY_Y) {
+    if (READS_Y(a.mask)) {
         in.y = load_as(Y, a.y + at);
     }
     return in;
@@ -118,7 +120,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
 
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
     c = at_elements(c, a.row, at);
-    vec dy = vector_masked(in.dy, in.x, in.y, MASK_OF(a.mask), c);
+    vec dy = vector_masked(in.dy, in.x, in.y, a.mask, a.slope, c);
     store_as(DX, vector_backward(dy, in.x, a.frozen, c), a.dx + at);
     if (a.dresidual) {
         store_as(DRES, dy, a.dresidual + at);
@@ -130,7 +132,7 @@ INLINE void backward_ahead(backward_arrays a, long at) {
     if (reads_x(a)) {
         fetch_ahead(a.x + at);
     }
-    if (MASK_OF(a.mask) == MASK_BY_Y) {
+    if (READS_Y(a.mask)) {
         fetch_ahead(a.y + at);
     }
 }
@@ -141,15 +143,15 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, i
     vec dx;
     if (a.frozen || a.dresidual) {
         backward_loaded in = backward_load(a, at);
-        vec dy = vector_masked(in.dy, in.x, in.y, MASK_OF(a.mask), c);
+        vec dy = vector_masked(in.dy, in.x, in.y, a.mask, a.slope, c);
         dx = vector_backward(dy, in.x, a.frozen, c);
         if (a.dresidual) {
             store_if_aligned_as(DRES, dy, a.dresidual + at);
         }
     } else {
         vec x = load_as(X, a.x + at);
-        vec y = MASK_OF(a.mask) == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
-        dx = vector_backward(vector_masked(load_dy(a.dy + at), x, y, MASK_OF(a.mask), c), x, 0, c);
+        vec y = READS_Y(a.mask) ? load_as(Y, a.y + at) : (vec)(0.0f);
+        dx = vector_backward(vector_masked(load_dy(a.dy + at), x, y, a.mask, a.slope, c), x, 0, c);
     }
     store_output_as(DX, dx, a.dx + at, aligned);
 }
@@ -164,7 +166,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
         EACH_OF(i, TILE) { in[i] = backward_load(a, at[i]); }
         EACH_OF(i, TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
-            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(a.mask), here);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, a.slope, here);
             dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
             if (a.dresidual) {
                 store_if_aligned_as(DRES, dy, a.dresidual + at[i]);
@@ -173,12 +175,12 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
     } else {
         EACH_OF(i, TILE) {
             in[i].x = load_as(X, a.x + at[i]);
-            in[i].y = MASK_OF(a.mask) == MASK_BY_Y ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
+            in[i].y = READS_Y(a.mask) ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
             in[i].dy = load_dy(a.dy + at[i]);
         }
         EACH_OF(i, TILE) {
             vector_coefficients here = at_elements(c, a.row, at[i]);
-            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, MASK_OF(a.mask), here);
+            vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, a.slope, here);
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
@@ -187,8 +189,8 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
     vec x = reads_x(a) ? load_first_as(X, a.x + at, valid) : (vec)(0.0f);
-    vec y = MASK_OF(a.mask) == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
-    vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, MASK_OF(a.mask), c);
+    vec y = READS_Y(a.mask) ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
+    vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, a.mask, a.slope, c);
     store_first_as(DX, vector_backward(dy, x, a.frozen, c), valid, a.dx + at);
     if (a.dresidual) {
         store_first_as(DRES, dy, valid, a.dresidual + at);

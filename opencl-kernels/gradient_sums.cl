@@ -22,6 +22,7 @@ typedef struct {
     const_array_of(X) x;
     const_array_of(Y) y;
     int mask;
+    float slope;
     __global const float *coefficients;
     int pitch;
     const float *table; // of coefficients by column from `left` on, or null for one group to a column
@@ -32,13 +33,14 @@ typedef struct {
 } sums_inputs;
 
 INLINE sums_inputs sums_inputs_of(
-        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, int mask,
+        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, MASK_ARGS,
         __global const float *coefficients, int pitch) {
     sums_inputs in;
     in.dy = dy;
     in.x = x;
     in.y = y;
     in.mask = mask;
+    in.slope = slope;
     in.coefficients = coefficients;
     in.pitch = pitch;
     in.table = 0;
@@ -48,7 +50,7 @@ INLINE sums_inputs sums_inputs_of(
     return in;
 }
 #define INPUTS_FROM(start) \
-    sums_inputs_of(AT(dy) + (start), AT(x) + (start), AT(y) + (start), mask, coefficients, pitch)
+    sums_inputs_of(AT(dy) + (start), AT(x) + (start), AT(y) + (start), mask, slope, coefficients, pitch)
 
 INLINE lane_sums sums_begin(sums_inputs in) { return no_lane_sums(); }
 
@@ -66,9 +68,9 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
         vec x = load_as(X, in.x + at[i]);
-        vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
+        vec y = READS_Y(in.mask) ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
-        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, MASK_OF(in.mask), c), c);
+        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, in.mask, in.slope, c), c);
         dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
@@ -80,9 +82,9 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
         vec x = load_first_as(X, in.x + at, valid);
-        vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
+        vec y = READS_Y(in.mask) ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
-        vec masked = vector_weighted(vector_masked(load_first_as(DY, in.dy + at, valid), x, y, MASK_OF(in.mask), c), c);
+        vec masked = vector_weighted(vector_masked(load_first_as(DY, in.dy + at, valid), x, y, in.mask, in.slope, c), c);
         dy += masked;
         dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
@@ -109,8 +111,8 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
 // What a vector of a group of few rows adds, of which some lanes are meant.
 INLINE void add_of_few_rows(sums_inputs in, long at, int valid, ivec meant, vec *dy, vec *dyx) {
     vec x = load_first_as(X, in.x + at, valid);
-    vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
-    vec masked = vector_masked(load_first_as(DY, in.dy + at, valid), x, y, MASK_OF(in.mask), in.c);
+    vec y = READS_Y(in.mask) ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
+    vec masked = vector_masked(load_first_as(DY, in.dy + at, valid), x, y, in.mask, in.slope, in.c);
     *dy += lanes_of(masked, meant);
     *dyx += lanes_of(masked * vector_deviation(x, in.c), meant);
 }
@@ -119,8 +121,8 @@ INLINE void add_whole_of_few_rows(sums_inputs in, long at, vec *dy, vec *dyx) {
     fetch_ahead(in.dy + at + in.ahead);
     fetch_ahead(in.x + at + in.ahead);
     vec x = load_as(X, in.x + at);
-    vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + at) : (vec)(0.0f);
-    vec masked = vector_masked(load_dy(in.dy + at), x, y, MASK_OF(in.mask), in.c);
+    vec y = READS_Y(in.mask) ? load_as(Y, in.y + at) : (vec)(0.0f);
+    vec masked = vector_masked(load_dy(in.dy + at), x, y, in.mask, in.slope, in.c);
     *dy += masked;
     *dyx = fma(masked, vector_deviation(x, in.c), *dyx);
 }
@@ -155,7 +157,7 @@ ELEMENT_LOOP void sums_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
-        GRADIENT_INPUTS, int mask ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS, MASK_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
@@ -175,7 +177,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_columnar(
-        GRADIENT_INPUTS, int mask, COLUMNAR_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS, MASK_ARGS, COLUMNAR_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));

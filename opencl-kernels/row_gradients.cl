@@ -22,17 +22,17 @@ INLINE void add_row(
     vector_coefficients cs;
     if (WG > 1 || column + VW <= columns) {
         x = load_as(X, in.x + at);
-        y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, in.y + at) : y;
+        y = READS_Y(in.mask) ? load_as(Y, in.y + at) : y;
         dy = load_as(DY, in.dy + at);
         cs = at_elements(every_lane(c), in.row, column);
     } else {
         int valid = columns - column;
         x = load_first_as(X, in.x + at, valid);
-        y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, in.y + at, valid) : y;
+        y = READS_Y(in.mask) ? load_first_as(Y, in.y + at, valid) : y;
         dy = load_first_as(DY, in.dy + at, valid);
         cs = at_last_elements(every_lane(c), in.row, column);
     }
-    dy = vector_masked(dy, x, y, MASK_OF(in.mask), cs);
+    dy = vector_masked(dy, x, y, in.mask, in.slope, cs);
     to->dy += dy;
     to->dyx = fma(dy, vector_standardized(x, cs), to->dyx);
 }
@@ -57,7 +57,7 @@ ELEMENT_LOOP void add_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
-        GRADIENT_INPUTS, int mask ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
+        GRADIENT_INPUTS, MASK_ARGS ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
         __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
     LOCAL_COLUMN_SUMS(room);
     int left = (int)(get_group_id(0) % stripes) * STRIPE + ITEM_X * VW;
@@ -139,8 +139,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                     long at = row + column + v * VW;
                     vector_coefficients cs = at_elements(c, a.row, at);
                     vec x = load_as(X, a.x + at);
-                    vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_as(Y, a.y + at) : (vec)(0.0f);
-                    vec dy = vector_masked(load_dy(a.dy + at), x, y, MASK_OF(in.mask), cs);
+                    vec y = READS_Y(in.mask) ? load_as(Y, a.y + at) : (vec)(0.0f);
+                    vec dy = vector_masked(load_dy(a.dy + at), x, y, in.mask, in.slope, cs);
                     gamma[v] = fma(dy, vector_standardized(x, cs), gamma[v]);
                     beta[v] += dy;
                     store_if_aligned_as(DX, vector_backward(dy, x, 0, cs), a.dx + at);
@@ -159,8 +159,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 cs = at_last_elements(cs, affine, column);
                 long at = (long)(first + i) * columns + column;
                 vec x = load_first_as(X, a.x + at, valid);
-                vec y = MASK_OF(in.mask) == MASK_BY_Y ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
-                vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, MASK_OF(in.mask), cs);
+                vec y = READS_Y(in.mask) ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
+                vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, in.mask, in.slope, cs);
                 gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
                 store_first_as(DX, vector_backward(dy, x, 0, cs), valid, a.dx + at);

@@ -13,8 +13,11 @@ final class ForwardState {
     /** Watches x, which a backward pass reads again and so must find unchanged. */
     final Watch x = new Watch();
 
-    /** Watches y, which is read again where there were both a residual and an activation. */
+    /** Watches y, which is read again where there were both a residual and an activation whose derivative y tells. */
     final Watch y = new Watch();
+
+    /** Watches the residual, if there was one, which is read again for other activations. */
+    final Watch residual = new Watch();
 
     /**
      * Watches γ, as the next watches β; they are read again where each element of a row has its own, too many to be
@@ -91,6 +94,7 @@ final class ForwardState {
         restart();
         x.end();
         y.end();
+        residual.end();
         gamma.end();
         beta.end();
     }

@@ -90,7 +90,8 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
     /**
      * The layer's state as it is now, under PyTorch's names: γ as {@code weight}, β as {@code bias}, the running
      * statistics as {@code running_mean} and {@code running_var}, and the number of batches in them as
-     * {@code num_batches_tracked}, those that the layer has. Waits for the device.
+     * {@code num_batches_tracked}, those that the layer has. {@link StateDict#toNames} gives them other names, and
+     * {@link NetworkState} has the state of several layers. Waits for the device.
      *
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
@@ -138,6 +139,11 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
             running.loaded(batches);
         }
         return loading.difference();
+    }
+
+    /** All that keeps a state from being loaded; none where {@link #loadState} will take it. */
+    final List<String> problemsOf(StateDict state) {
+        return answer(() -> state().problems(state, true));
     }
 
     private LayerState state() {

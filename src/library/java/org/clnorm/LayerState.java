@@ -12,6 +12,7 @@ import java.util.Set;
 import java.util.stream.Collectors;
 import org.clnorm.state.StateArray;
 import org.clnorm.state.StateDict;
+import org.clnorm.state.StateNames;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -87,39 +88,78 @@ final class LayerState {
      */
     Loading check(StateDict state, boolean strict) {
         Objects.requireNonNull(state, "state");
-        Set<String> known = new LinkedHashSet<>(tensors.keySet());
-        if (tracked != null) {
-            known.add(BATCHES);
+        List<String> wrong = problems(state, strict);
+        if (!wrong.isEmpty()) {
+            throw new IllegalArgumentException("The state does not fit a layer of " + known()
+                    + ", and nothing of it was loaded: " + String.join("; ", wrong));
         }
-        StateDict.Difference difference = new StateDict.Difference(
-                tensors.keySet().stream()
-                        .filter(name -> state.get(name).isEmpty())
-                        .toList(),
-                state.names().stream().filter(name -> !known.contains(name)).toList());
+        return loading(state, count(state).map(LayerState::count), difference(state));
+    }
+
+    /** All that keeps a state from being loaded; see {@link #check}. */
+    List<String> problems(StateDict state, boolean strict) {
+        StateDict.Difference difference = difference(state);
         List<String> wrong = new ArrayList<>();
         if (strict && !difference.missing().isEmpty()) {
-            wrong.add("missing are " + some(difference.missing()) + suggestion(state));
+            wrong.add("missing are " + some(difference.missing())
+                    + convention(state)
+                            .map(names -> " (did you mean .fromNames(StateNames." + names + ")?)")
+                            .orElseGet(() -> suggestion(state)));
         }
         if (strict && !difference.unexpected().isEmpty()) {
             wrong.add("unexpected are " + some(difference.unexpected()));
         }
         tensors.forEach((name, tensor) -> state.get(name).ifPresent(array -> problem(array, tensor)
                 .ifPresent(problem -> wrong.add(name + " must " + problem + ", but is " + array))));
-        Optional<StateArray> count = tracked == null ? Optional.empty() : state.get(BATCHES);
-        count.filter(array -> count(array) < 0)
+        count(state)
+                .filter(array -> count(array) < 0)
                 .ifPresent(array -> wrong.add(BATCHES + " must be one whole number that is 0 or more, but is " + array
                         + (array.elements() == 1 ? " " + number(array) : "")));
-        if (!wrong.isEmpty()) {
-            throw new IllegalArgumentException("The state does not fit a layer of " + known
-                    + ", and nothing of it was loaded: " + String.join("; ", wrong));
+        return wrong;
+    }
+
+    /** The names of all that the layer has. */
+    private Set<String> known() {
+        Set<String> known = new LinkedHashSet<>(tensors.keySet());
+        if (tracked != null) {
+            known.add(BATCHES);
         }
-        return loading(state, count.map(LayerState::count), difference);
+        return known;
+    }
+
+    private StateDict.Difference difference(StateDict state) {
+        Set<String> known = known();
+        return new StateDict.Difference(
+                tensors.keySet().stream()
+                        .filter(name -> state.get(name).isEmpty())
+                        .toList(),
+                state.names().stream().filter(name -> !known.contains(name)).toList());
+    }
+
+    private Optional<StateArray> count(StateDict state) {
+        return tracked == null ? Optional.empty() : state.get(BATCHES);
     }
 
     private static String some(List<String> names) {
         return names.size() <= MOST_NAMES
                 ? names.toString()
                 : names.subList(0, MOST_NAMES) + " and " + (names.size() - MOST_NAMES) + " more";
+    }
+
+    /** Whose names the state has, if another program's were all that is wrong with it. */
+    private Optional<StateNames> convention(StateDict state) {
+        return Arrays.stream(StateNames.values())
+                .filter(names -> names != StateNames.PYTORCH)
+                .filter(names -> {
+                    try {
+                        StateDict renamed = state.fromNames(names);
+                        return difference(renamed).isEmpty()
+                                && problems(renamed, false).isEmpty();
+                    } catch (IllegalArgumentException e) {
+                        return false;
+                    }
+                })
+                .findFirst();
     }
 
     /** Where the layer's arrays are, if the names are there under a prefix. */

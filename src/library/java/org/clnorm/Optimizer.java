@@ -288,7 +288,11 @@ public final class Optimizer implements AutoCloseable {
         }
     }
 
-    /** Begins to make an optimizer. */
+    /**
+     * Begins to make an optimizer.
+     *
+     * @param rule how each parameter is changed; its learning rate is the first one
+     */
     public static Builder builder(UpdateRule rule) {
         return new Builder(Objects.requireNonNull(rule, "rule"));
     }

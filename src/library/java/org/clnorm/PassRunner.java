@@ -125,8 +125,13 @@ final class PassRunner {
                 run(into, x, given, counts);
             }
             into.x.begin(x);
+            if (needsResidual(into)) {
+                into.residual.begin(residual);
+            } else {
+                into.residual.end();
+            }
             y.touch();
-            into.y.begin(y); // which may take x's place, whose watch sees it
+            into.y.begin(y); // which may take x's place or the residual's, whose watch sees it
             if (now.grouping().affineByElement()) {
                 watch(into.gamma, gamma);
                 watch(into.beta, beta);
@@ -258,7 +263,7 @@ final class PassRunner {
     private void putBackward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Tensor dgamma, Tensor dbeta) {
         ofBackward
                 .put(Role.X, of.x.tensor())
-                .put(Role.Y, needsY(of) ? of.y.tensor() : null)
+                .put(Role.Y, needsY(of) ? of.y.tensor() : needsResidual(of) ? of.residual.tensor() : null)
                 .put(Role.DY, Objects.requireNonNull(dy, "dy"))
                 .put(Role.DX, dx)
                 .put(Role.DRESIDUAL, dresidual)
@@ -266,9 +271,18 @@ final class PassRunner {
                 .put(Role.DBETA, dbeta);
     }
 
-    /** Whether the activation's mask is had from y, and not from x. */
+    /** Whether the activation's derivative is had from y, and not from x. */
     private boolean needsY(ForwardState of) {
-        return of.hasResidual && options.activation != Activation.NONE;
+        return of.hasResidual && isActivated() && options.activation.kind().isByOutput();
+    }
+
+    /** Whether it is had from x and the residual, which is in y's place then. */
+    private boolean needsResidual(ForwardState of) {
+        return of.hasResidual && !options.activation.kind().isByOutput();
+    }
+
+    private boolean isActivated() {
+        return options.activation.kind() != Activation.Kind.NONE;
     }
 
     /**
@@ -343,6 +357,9 @@ final class PassRunner {
         TensorChecks.unchanged("x", of.x);
         if (needsY(of)) {
             TensorChecks.unchanged("y", of.y);
+        }
+        if (needsResidual(of)) {
+            TensorChecks.unchanged("residual", of.residual);
         }
         if (of.normalization.grouping().affineByElement()) {
             TensorChecks.unchanged("gamma", of.gamma);

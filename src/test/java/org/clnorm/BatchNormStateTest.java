@@ -15,6 +15,7 @@ import java.util.List;
 import java.util.Map;
 import org.clnorm.state.StateArray;
 import org.clnorm.state.StateDict;
+import org.clnorm.state.StateNames;
 import org.junit.jupiter.api.Test;
 import org.slf4j.LoggerFactory;
 
@@ -293,6 +294,24 @@ final class BatchNormStateTest {
                     .hasMessageContaining(
                             ".under(\"bn0\") or .under(\"bn1\") or .under(\"bn2\"), or one of 2 more prefixes?)")
                     .hasMessageEndingWith(" and 15 more");
+        }
+    }
+
+    @Test
+    void loadState_ofAnotherProgramsNames_suggestsToRenameThem() {
+        try (BatchNorm norm = layer()) {
+            for (StateNames names : List.of(StateNames.KERAS, StateNames.ONNX, StateNames.DL4J)) {
+                StateDict theirs = state().toNames(names);
+                assertThatThrownBy(() -> norm.loadState(theirs))
+                        .isInstanceOf(IllegalArgumentException.class)
+                        .hasMessageContaining(
+                                "running_var] (did you mean .fromNames(StateNames." + names + ")?); unex");
+                norm.loadState(theirs.fromNames(names));
+            }
+            StateDict wide = state().toNames(StateNames.KERAS).with("beta", vector(1, 2));
+            assertThatThrownBy(() -> norm.loadState(wide))
+                    .as("which would not fit either")
+                    .hasMessageContaining("running_var]; unexpected are [");
         }
     }
 

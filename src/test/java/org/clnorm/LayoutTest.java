@@ -41,7 +41,19 @@ final class LayoutTest {
     @Test
     void toString_ofOptions_isWhatFilesAndCommandsSay() {
         assertThat(Layout.values()).extracting(Layout::toString).containsExactly("channels-first", "channels-last");
-        assertThat(Activation.values()).extracting(Activation::toString).containsExactly("none", "relu");
+        assertThat(Activation.values())
+                .extracting(Activation::toString)
+                .containsExactly(
+                        "none",
+                        "relu",
+                        "leaky-relu",
+                        "relu6",
+                        "sigmoid",
+                        "tanh",
+                        "silu",
+                        "gelu",
+                        "gelu-tanh",
+                        "hard-swish");
         assertThat(RunningVariance.values())
                 .extracting(RunningVariance::toString)
                 .containsExactly("unbiased", "biased");

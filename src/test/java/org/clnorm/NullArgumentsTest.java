@@ -33,6 +33,13 @@ import org.clnorm.diagnostics.Diagnoser;
 import org.clnorm.diagnostics.Diagnostics;
 import org.clnorm.folding.Folding;
 import org.clnorm.folding.Weights;
+import org.clnorm.optim.Adam;
+import org.clnorm.optim.AdamW;
+import org.clnorm.optim.GradientChange;
+import org.clnorm.optim.RmsProp;
+import org.clnorm.optim.Sgd;
+import org.clnorm.optim.UpdateRule;
+import org.clnorm.optim.UpdateStep;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
 import org.clnorm.state.NpyArray;
@@ -59,6 +66,7 @@ class NullArgumentsTest {
             "org.clnorm.cases",
             "org.clnorm.diagnostics",
             "org.clnorm.folding",
+            "org.clnorm.optim",
             "org.clnorm.replicas",
             "org.clnorm.state");
 
@@ -291,6 +299,10 @@ class NullArgumentsTest {
         return norm;
     }
 
+    private static Optimizer.Builder optimizer() {
+        return Optimizer.builder(Sgd.rate(0.5)).add("a", tensor(), tensor());
+    }
+
     private static Tensor tensor() {
         return device.upload(new float[] {1, 2, 3, 5}, Shape.of(2, 2), Layout.CHANNELS_FIRST);
     }
@@ -369,8 +381,23 @@ class NullArgumentsTest {
                 Map.entry(ChannelMoments.class, () -> new ChannelMoments(2, new double[2], new double[2])),
                 Map.entry(GradientSums.class, () -> GradientSums.empty(2)),
                 Map.entry(RunningAverage.class, RunningAverage::none),
+                Map.entry(Activation.class, () -> Activation.RELU),
+                Map.entry(Layer.class, () -> BatchNorm.builder(2).build(device)),
+                Map.entry(Optimizer.class, () -> optimizer().build(device)),
+                Map.entry(Optimizer.Builder.class, () -> optimizer()),
+                Map.entry(UpdateRule.class, () -> Sgd.rate(0.5)),
+                Map.entry(Sgd.class, () -> Sgd.rate(0.5)),
+                Map.entry(Adam.class, () -> Adam.rate(0.5)),
+                Map.entry(AdamW.class, () -> AdamW.rate(0.5)),
+                Map.entry(RmsProp.class, () -> RmsProp.rate(0.5)),
+                Map.entry(GradientChange.class, () -> GradientChange.NONE),
+                Map.entry(UpdateStep.class, () -> UpdateStep.CLIP),
+                Map.entry(
+                        Parameter.class,
+                        () -> BatchNorm.builder(2).build(device).gamma().orElseThrow()),
                 Map.entry(DeviceInfo.class, () -> device.info()),
                 Map.entry(StateDict.class, StateDict::empty),
+                Map.entry(NetworkState.class, () -> NetworkState.of(Map.of())),
                 Map.entry(StateArray.class, () -> StateArray.scalar(1)),
                 Map.entry(StateArray.Source.class, () -> (StateArray.Source) to -> {}),
                 Map.entry(NpyArray.class, () -> NpyArray.of(new float[1], 1)),

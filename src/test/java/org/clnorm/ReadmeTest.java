@@ -6,54 +6,44 @@ import static org.assertj.core.api.Assertions.within;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.PrintStream;
-import java.io.StringWriter;
 import java.net.URL;
 import java.net.URLClassLoader;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
-import java.util.List;
 import java.util.Map;
 import java.util.regex.MatchResult;
-import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
-import javax.tools.JavaCompiler;
-import javax.tools.StandardJavaFileManager;
-import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What the README says, done: its examples compile, the first one prints what is shown, its links lead somewhere. */
+/** What the README says, done: its code compiles, the first example prints what is shown, its links lead somewhere. */
 final class ReadmeTest {
-    private static final Pattern EXAMPLE = Pattern.compile("(?ms)^```java\\n(.*?)^```");
+    private static final String README = "README.md";
     private static final Pattern EXAMPLE_AND_OUTPUT =
             Pattern.compile("(?ms)^```java\\n(.*?)^```.*?^```text\\n(.*?)^```");
-    private static final Pattern CLASS = Pattern.compile("class (\\w+)");
     private static final Pattern PRINTED = Pattern.compile("(?m)^(weight|bias|y) \\[(.*)]$");
-    private static final Pattern LINK = Pattern.compile("]\\(([^)#:]+)(#[^)]*)?\\)");
     private static final double PRECISION = 1e-4;
 
     @TempDir
     private Path folder;
 
     @Test
-    void examples_asTheyStand_compile() throws IOException {
-        List<String> examples =
-                EXAMPLE.matcher(readme()).results().map(m -> m.group(1)).toList();
-        assertThat(examples)
-                .as("the usage example, two passes of a layer, a batch on two devices, and buffers of a program's own")
-                .hasSize(4);
-        for (String example : examples) {
-            compile(example);
-        }
+    void code_asItStands_compiles() throws IOException {
+        assertThat(CodeBlocks.compileAll(README, folder))
+                .as(
+                        "the usage example, two passes of a layer, a batch on two devices, a program's own buffers, and parts")
+                .hasSizeGreaterThan(4);
     }
 
     @Test
     void usageExample_onTheDefaultDevice_learnsTheDataAndPrintsWhatIsShown() throws Exception {
-        MatchResult example =
-                EXAMPLE_AND_OUTPUT.matcher(readme()).results().findFirst().orElseThrow();
+        MatchResult example = EXAMPLE_AND_OUTPUT
+                .matcher(CodeBlocks.read(README))
+                .results()
+                .findFirst()
+                .orElseThrow();
         Map<String, double[]> shown = lastPrinted(example.group(2));
         Map<String, double[]> printed = lastPrinted(run(example.group(1)));
 
@@ -67,13 +57,13 @@ final class ReadmeTest {
     }
 
     @Test
-    void links_toFiles_leadSomewhere() throws IOException {
-        List<String> links =
-                LINK.matcher(readme()).results().map(m -> m.group(1)).toList();
-        assertThat(links).as("the pages that the README is the way to").contains("docs/design.md", "CHANGELOG.md");
-        assertThat(links)
+    void links_leadSomewhere() throws IOException {
+        assertThat(CodeBlocks.links(README))
+                .as("the pages that the README is the way to")
+                .contains("docs/guide.md", "docs/design.md", "CHANGELOG.md");
+        assertThat(CodeBlocks.deadLinks(README))
                 .as("a reader who follows a link must find something")
-                .allSatisfy(link -> assertThat(Path.of(link)).exists());
+                .isEmpty();
     }
 
     /** The channels are k, 2k, 3k, 4k; the layer learns to undo its normalization; the running statistics lag. */
@@ -98,31 +88,9 @@ final class ReadmeTest {
         return Map.of("weight", gamma, "bias", beta, "y", y);
     }
 
-    private static String readme() throws IOException {
-        return Files.readString(Path.of("README.md")).replace("\r\n", "\n");
-    }
-
-    private String compile(String source) throws IOException {
-        Matcher name = CLASS.matcher(source);
-        assertThat(name.find()).as("a class in the example").isTrue();
-        Path file = Files.writeString(folder.resolve(name.group(1) + ".java"), source);
-        JavaCompiler compiler = ToolProvider.getSystemJavaCompiler();
-        StringWriter messages = new StringWriter();
-        try (StandardJavaFileManager files = compiler.getStandardFileManager(null, null, StandardCharsets.UTF_8)) {
-            List<String> options =
-                    List.of("-d", folder.toString(), "-classpath", System.getProperty("java.class.path"), "-proc:none");
-            boolean compiled = compiler.getTask(messages, files, null, options, null, files.getJavaFileObjects(file))
-                    .call();
-            assertThat(compiled)
-                    .as("a reader who pastes the example must have it compile:\n%s", messages)
-                    .isTrue();
-        }
-        return name.group(1);
-    }
-
     /** What its main method prints. */
     private String run(String source) throws Exception {
-        String name = compile(source);
+        String name = CodeBlocks.compile(source, folder);
         PrintStream before = System.out;
         ByteArrayOutputStream printed = new ByteArrayOutputStream();
         try (URLClassLoader loader = new URLClassLoader(

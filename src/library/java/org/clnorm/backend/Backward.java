@@ -5,8 +5,8 @@ import org.clnorm.Layout;
 import org.clnorm.Shape;
 
 /**
- * The backward pass of either forward pass. With dy' = dy where the pre-activation was positive (all of dy without an
- * activation), x̂ = (x − mean)·invstd and m values per channel:
+ * The backward pass of either forward pass. With dy' = dy by the activation's derivative (all of dy without an
+ * activation, or where the pre-activation was positive with ReLU), x̂ = (x − mean)·invstd and m values per channel:
  *
  * <ul>
  *   <li>dβ = Σ dy', dγ = Σ dy'·x̂, dresidual = dy'
@@ -19,8 +19,9 @@ import org.clnorm.Shape;
  * without a mean have no term in dβ; that of {@code LENGTH} has Σ dy'·x̂ without the division by m, and none where the
  * length was below ε. Of batch renormalization, r and d count as constants: dx has γ·r for γ, and dγ = Σ dy'·(x̂·r + d).
  *
- * <p>Operands: dy and x; the forward pass's y, when it had a residual and an activation (the mask cannot be had
- * from x then; without a residual it is had from y too, if y is given); γ and β as they were in the forward pass, where they go by the element of a row (others are in the
+ * <p>Operands: dy and x; the forward pass's y, when it had a residual and an activation whose derivative y
+ * tells (it cannot be had from x then; without a residual it is had from y too, if y is given), and of other activations
+ * with a residual that residual in y's place; γ and β as they were in the forward pass, where they go by the element of a row (others are in the
  * coefficients); dx, which may be dy; dresidual or none, which may be dy, but not dx; dγ and dβ, each or none where it is
  * not wanted.
  *

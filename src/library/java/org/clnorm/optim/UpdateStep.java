@@ -1,5 +1,7 @@
 package org.clnorm.optim;
 
+import java.util.Objects;
+
 /**
  * One step of an optimizer, by numbers: the same few serve every {@link UpdateRule}.
  *
@@ -35,6 +37,11 @@ public record UpdateStep(
         ADAM,
         /** g by the root of the second moment, or the momentum of that. */
         RMSPROP
+    }
+
+    /** Checks that there is a kind. */
+    public UpdateStep {
+        Objects.requireNonNull(kind, "kind");
     }
 
     /** The step that only scales and clips the gradients. */

@@ -64,8 +64,9 @@ public final class KernelCatalogue {
     private static final Set<String> REGISTERS = Set.of("CACHED", "STREAM");
 
     private static final Set<String> NO_MACROS = Set.of();
-    private static final Set<String> ROWS = Set.of("ROWS");
-    private static final Set<String> MASK = Set.of("MASK");
+    private static final Set<String> ACTIVATED = Set.of("ACTIVATION");
+    private static final Set<String> ROWS = Set.of("ROWS", "ACTIVATION");
+    private static final Set<String> MASK = Set.of("MASK", "ACTIVATION");
     private static final Set<String> MASKED_ROWS = union(MASK, ROWS);
     private static final Set<String> MOMENTS = Set.of("save_mean", "save_invstd");
     private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
@@ -84,8 +85,8 @@ public final class KernelCatalogue {
             new Entry("fold_combined", "fold_moments.cl", FOLD, VECTORS, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("track", "fold_moments.cl", FOLD, VECTORS, NO_MACROS, RUNNING),
             new Entry("apply_segmented", "apply.cl", APPLY, union(RUNS, STREAM), ROWS, OUTPUT),
-            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), NO_MACROS, OUTPUT),
-            new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), NO_MACROS, OUTPUT),
+            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), ACTIVATED, OUTPUT),
+            new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), ACTIVATED, OUTPUT),
             new Entry(
                     "normalize_segmented",
                     "fused.cl",
@@ -105,14 +106,14 @@ public final class KernelCatalogue {
                     "fused.cl",
                     FUSED,
                     union(ROWS_OF_VECTORS, STREAM),
-                    NO_MACROS,
+                    ACTIVATED,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_pipelined_columnar",
                     "pipelined.cl",
                     PIPELINED,
                     union(ROWS_OF_VECTORS, STREAM),
-                    NO_MACROS,
+                    ACTIVATED,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_cached_segmented",
@@ -126,7 +127,7 @@ public final class KernelCatalogue {
                     "cached.cl",
                     CACHED,
                     union(COLUMNS, REGISTERS),
-                    NO_MACROS,
+                    ACTIVATED,
                     union(MOMENTS, RUNNING, OUTPUT)),
             new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, MASKED_ROWS, SUMS),
             new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_VECTORS, MASK, SUMS),

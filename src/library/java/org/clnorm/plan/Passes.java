@@ -32,6 +32,9 @@ import org.clnorm.view.View;
 
 /** The passes of all normalizations: each is a view and the arguments of a fold, whose formulas are in folds.clh. */
 public final class Passes {
+    /** Bits of a mask below the activation's kind; as activations.clh has it. */
+    private static final int MASK_KIND = 4;
+
     /** A copy's lines; the last may be a part of one. */
     private static final int LINE_ELEMENTS = 16;
 
@@ -193,7 +196,7 @@ public final class Passes {
                 named("r_max", renormalizes ? (float) bounds.rMax() : 0f),
                 named("d_max", renormalizes ? (float) bounds.dMax() : 0f));
         List<Argument> reduce = List.of(named("least", least(pass.normalization(), pass.epsilon(), over.view())));
-        Steps steps = over.all(FORWARD, reduce, fold, floor(pass.activation()), "");
+        Steps steps = over.all(FORWARD, reduce, fold, activated(pass.activation()), macro(pass.activation()));
         boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
         return after ? steps.and(new Steps(track(pass, over))) : steps;
     }
@@ -217,7 +220,9 @@ public final class Passes {
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
         List<Argument> fold =
                 arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Role.MEAN, Role.VARIANCE);
-        return new Steps(over.foldEach("fold_given", fold), over.apply(FORWARD, floor(pass.activation()), ""));
+        return new Steps(
+                over.foldEach("fold_given", fold),
+                over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
     }
 
     private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {
@@ -226,12 +231,12 @@ public final class Passes {
         Launch folding = over.foldEach("fold_combined", fold);
         return pass.shape().elements() == 0
                 ? new Steps(folding)
-                : new Steps(folding, over.apply(FORWARD, floor(pass.activation()), ""));
+                : new Steps(folding, over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
     }
 
     private static Steps steps(ReduceBackward pass, ReduceFoldApply over) {
-        int mask = mask(pass.activation(), pass.operands());
-        return over.reduced(BACKWARD, List.of(named("mask", mask)), macro(mask, over));
+        return over.reduced(
+                BACKWARD, mask(pass.activation(), pass.operands()), macro(pass.activation(), pass.operands(), over));
     }
 
     private static Steps steps(BackwardCombined pass, ReduceFoldApply over) {
@@ -247,25 +252,45 @@ public final class Passes {
                 statistic(Normalization.BATCH),
                 named("joined", over.view().joined()),
                 named("renormalized", 0));
-        int mask = mask(pass.activation(), pass.operands());
         return new Steps(
                 over.foldEach("fold_combined_gradients", fold),
-                over.apply(BACKWARD, List.of(named("mask", mask), named("frozen", 0)), macro(mask, over)));
+                over.apply(
+                        BACKWARD,
+                        arguments(mask(pass.activation(), pass.operands()), named("frozen", 0)),
+                        macro(pass.activation(), pass.operands(), over)));
     }
 
-    /** What the activation leaves nothing under. */
-    private static List<Argument> floor(Activation activation) {
-        return List.of(named("lowest", activation == Activation.RELU ? 0f : Float.NEGATIVE_INFINITY));
+    private static List<Argument> activated(Activation activation) {
+        return List.of(named("activation", activation.kind().ordinal()), named("slope", activation.slope()));
     }
 
-    /** Where dy passes the activation's derivative, as pointwise.clh has it. */
-    private static int mask(Activation activation, OperandTypes operands) {
-        return activation == Activation.NONE ? 0 : operands.has(Role.Y) ? 2 : 1;
+    /** By what dy passes the activation's derivative, as activations.clh has it. */
+    private static List<Argument> mask(Activation activation, OperandTypes operands) {
+        int mask = by(activation, operands) | activation.kind().ordinal() << MASK_KIND;
+        return List.of(named("mask", mask), named("slope", activation.slope()));
     }
 
-    /** A single work-item has a binary for each. */
-    private static String macro(int mask, ReduceFoldApply over) {
-        return over.strategy().items() == 1 ? " -DMASK=" + mask : "";
+    private static int by(Activation activation, OperandTypes operands) {
+        if (activation.kind() == Activation.Kind.NONE) {
+            return 0;
+        }
+        return !operands.has(Role.Y) ? 1 : activation.kind().isByOutput() ? 2 : 3;
+    }
+
+    /** Whether a program needs the functions that only some networks have. */
+    private static boolean isUsual(Activation activation) {
+        return activation.kind() == Activation.Kind.NONE || activation.kind() == Activation.Kind.RELU;
+    }
+
+    private static String macro(Activation activation) {
+        return isUsual(activation) ? "" : " -DACTIVATION=1";
+    }
+
+    /** A single work-item has a binary for each mask of the usual ones. */
+    private static String macro(Activation activation, OperandTypes operands, ReduceFoldApply over) {
+        return isUsual(activation) && over.strategy().items() == 1
+                ? " -DMASK=" + by(activation, operands)
+                : macro(activation);
     }
 
     private static Steps steps(Backward pass, ReduceFoldApply over) {
@@ -288,16 +313,15 @@ public final class Passes {
                 statistic(normalization),
                 named("joined", view.joined()),
                 named("renormalized", flag(normalization.renormalization() != null && !pass.frozen())));
-        int mask = mask(pass.activation(), pass.operands());
-        String macro = macro(mask, over);
-        List<Argument> pointwise = List.of(named("mask", mask), named("frozen", flag(pass.frozen())));
-        Steps steps = over.all(BACKWARD, List.of(named("mask", mask)), fold, pointwise, macro);
+        List<Argument> mask = mask(pass.activation(), pass.operands());
+        String macro = macro(pass.activation(), pass.operands(), over);
+        List<Argument> pointwise = arguments(mask, named("frozen", flag(pass.frozen())));
+        Steps steps = over.all(BACKWARD, mask, fold, pointwise, macro);
         if (byElement && affine && over.strategy().fused() && over.strategy().items() == 1) {
             return over.rowGradients(fold, pointwise, macro, flag(pass.accumulate()));
         }
         if (byElement && affine) {
-            return over.rowGradients(named("mask", mask), macro, flag(pass.accumulate()))
-                    .and(steps);
+            return over.rowGradients(mask, macro, flag(pass.accumulate())).and(steps);
         }
         return parts ? steps.and(new Steps(over.sumParts(flag(pass.accumulate())))) : steps;
     }

@@ -208,7 +208,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
         boolean backward = direction == Direction.BACKWARD;
         return launch(
                 direction.reduce + KernelCatalogue.patternOf(view),
-                macros,
+                backward ? macros : "", // the moments of x ask for no activation
                 perBlock(geometry.workGroups()),
                 direction.reduced,
                 reduce,
@@ -312,7 +312,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
     }
 
     /** dγ and dβ of rows, which are sums down the matrix of rows: its launches, before those that write dx. */
-    Steps rowGradients(Argument mask, String macros, int accumulate) {
+    Steps rowGradients(List<Argument> mask, String macros, int accumulate) {
         View.Segmented rows = (View.Segmented) view;
         View.Columnar matrix = new View.Columnar(rows.length(), rows.groups(), 1);
         Geometry geometry = Geometry.of(strategy, matrix, computeUnits);

@@ -18,6 +18,9 @@ import java.util.function.UnaryOperator;
  * StateDict all = first.stateDict().withPrefix("first").merge(second.stateDict().withPrefix("second"));
  * second.loadState(all.under("second"));
  * }</pre>
+ *
+ * <p>{@link #fromNames} takes what other programs call them, and {@link #toNames} gives it. For a whole network there is
+ * {@link org.clnorm.NetworkState}.
  */
 public final class StateDict {
     /**
@@ -42,6 +45,9 @@ public final class StateDict {
             return missing.isEmpty() && unexpected.isEmpty();
         }
     }
+
+    /** How many names a message lists at most. */
+    private static final int MOST_NAMES = 10;
 
     private static final StateDict EMPTY = new StateDict(Map.of());
 
@@ -153,6 +159,59 @@ public final class StateDict {
                 .filter(prefix -> wanted.stream().allMatch(name -> all.contains(prefix + "." + name)))
                 .sorted()
                 .toList();
+    }
+
+    /**
+     * The prefixes of arrays that are like a pattern: those of the layers of one kind in a network. Their order is that of
+     * the numbers in them, so that {@code layer2.bn} comes before {@code layer10.bn}, whatever the order of the arrays.
+     *
+     * @param pattern a prefix in which <code>{i}</code>, with any word or none in the braces, stands for a whole number,
+     *     and {@code *} for one or more characters without a dot, as in <code>layer{i}.{j}.bn{k}</code>
+     * @return each prefix once; none when no array has such a prefix
+     * @throws IllegalArgumentException for a pattern that is empty or ends in a dot, or has a brace without its other half
+     */
+    public List<String> prefixesLike(String pattern) {
+        PrefixPattern like = new PrefixPattern(pattern);
+        return names().stream()
+                .filter(name -> name.lastIndexOf('.') > 0)
+                .map(name -> name.substring(0, name.lastIndexOf('.')))
+                .distinct()
+                .filter(like::matches)
+                .sorted(like)
+                .toList();
+    }
+
+    /**
+     * These arrays under PyTorch's names, where they have another program's. Arrays keep their prefixes. What DL4J has as
+     * the logarithm of a deviation becomes a variance.
+     *
+     * @param names whose names the arrays have now, the last part of each name
+     * @throws IllegalArgumentException where a name is none of those, such as that of a convolution's weights; the message
+     *     lists them, and what was expected
+     */
+    public StateDict fromNames(StateNames names) {
+        Objects.requireNonNull(names, "names");
+        return new StateDict(names.renamed(arrays, StateNames.PYTORCH), others);
+    }
+
+    /**
+     * These arrays, which have PyTorch's names, under another program's. Arrays keep their prefixes. The count of batches,
+     * which PyTorch alone has a name for, is left out for others. For DL4J a variance becomes the logarithm of the
+     * deviation.
+     *
+     * @param names whose names the arrays are to have
+     * @throws IllegalArgumentException where a name is none of PyTorch's; the message lists them, and what was expected
+     */
+    public StateDict toNames(StateNames names) {
+        Objects.requireNonNull(names, "names");
+        return new StateDict(StateNames.PYTORCH.renamed(arrays, names), others);
+    }
+
+    /** Names for a message, which is not to have thousands. */
+    static String some(List<String> names) {
+        return names.size() <= MOST_NAMES
+                ? names.toString()
+                : names.subList(0, MOST_NAMES) + " and " + (names.size() - MOST_NAMES) + " more";
     }
 
     private static String dotted(String prefix) {

@@ -115,7 +115,7 @@ class CaseFileTest {
                 "{\"op\": \"batch-norm\", \"mode\": \"test\"}    | the option mode must be one of [train, eval], but is \"test\"",
                 "{\"op\": \"batch-norm\", \"mode\": null}        | the option mode must be one of [train, eval], but is null",
                 "{\"op\": \"batch-norm\", \"layout\": \"nhwc\"}  | the option layout must be one of [channels-first, channels-last], but is \"nhwc\"",
-                "{\"op\": \"batch-norm\", \"activation\": \"gelu\"} | the option activation must be one of [none, relu], but is \"gelu\"",
+                "{\"op\": \"batch-norm\", \"activation\": \"swish\"} | the option activation must be one of [none, relu, leaky-relu, relu6,",
                 "{\"op\": \"batch-norm\", \"running_variance\": true} | the option running_variance must be one of [unbiased, biased], but is true",
                 "{\"op\": \"batch-norm\", \"eps\": \"1e-5\"}     | the option eps must be a number, but is \"1e-5\"",
                 "{\"op\": \"batch-norm\", \"eps\": -1}           | the option eps must be finite and at least 0, but is -1.0",

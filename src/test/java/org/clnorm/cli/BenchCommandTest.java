@@ -76,13 +76,14 @@ final class BenchCommandTest {
 
     @Test
     void bench_oneFusion_leavesTheOthersOut() {
-        Result result =
-                clnorm("bench", "--norm", "batch,rms", "--shape", "4,16", "--direction", "forward", "--fusion", "relu");
+        Result result = clnorm(
+                "bench", "--norm", "batch,rms,l2", "--shape", "4,16", "--direction", "forward", "--fusion", "silu");
 
         assertThat(result.exitCode()).as(result.err()).isZero();
         assertThat(result.out())
-                .containsPattern("\nbatch .* forward\\+relu +\\d")
-                .containsPattern("\nrms .* forward +\\d")
+                .containsPattern("\nbatch .* forward\\+silu +\\d")
+                .containsPattern("\nrms .* forward\\+silu +\\d")
+                .containsPattern("\nl2 .* forward +\\d")
                 .doesNotContainPattern("\nbatch .* forward +\\d")
                 .doesNotContain("add");
     }
@@ -159,7 +160,7 @@ final class BenchCommandTest {
                 "--shape 2,x           | --shape must be like 32,64,56,56",
                 "--layout nchw         | --layout must be one of",
                 "--direction up        | --direction must be one of",
-                "--fusion gelu         | --fusion must be none, relu or add+relu, but is 'gelu'",
+                "--fusion swish        | --fusion must be none, an activation, or add+ and one of them, but is 'swish'",
                 "--type float8         | --type must be one of [float32, float16, bfloat16], but is 'float8'",
                 "--norm spectral       | --norm must be one of",
                 "--norm group --shape 4,16                  | needs channels in 32 groups, but --shape is (4, 16)",

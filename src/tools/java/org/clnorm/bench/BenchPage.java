@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.bench.Workload.Direction;
@@ -224,11 +225,13 @@ final class BenchPage {
     }
 
     private static String label(Fusion fusion) {
-        return switch (fusion) {
-            case NONE -> "alone";
-            case RELU -> "+ ReLU";
-            case ADD_RELU -> "+ add, ReLU";
-        };
+        if (fusion.equals(Fusion.NONE)) {
+            return "alone";
+        }
+        String activation = fusion.activation().equals(Activation.RELU)
+                ? "ReLU"
+                : fusion.activation().toString();
+        return "+ " + (fusion.adds() ? "add, " : "") + activation;
     }
 
     /** A column of the table. */

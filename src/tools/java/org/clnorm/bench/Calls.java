@@ -80,13 +80,18 @@ public final class Calls implements AutoCloseable {
                         .put(Role.MEAN, tensors.get(Part.RUNNING_MEAN, set))
                         .put(Role.VARIANCE, tensors.get(Part.RUNNING_VARIANCE, set));
             case BACKWARD ->
-                operands.put(Role.Y, residual == null ? null : y)
+                operands.put(Role.Y, residual == null ? null : byResidual() ? residual : y)
                         .put(Role.DY, tensors.get(Part.DY, set))
                         .put(Role.DX, tensors.get(Part.DX, set))
-                        .put(Role.DRESIDUAL, residual)
+                        .put(Role.DRESIDUAL, residual == null ? null : byResidual() ? y : residual)
                         .put(Role.DGAMMA, tensors.get(Part.DGAMMA, set))
                         .put(Role.DBETA, tensors.get(Part.DBETA, set));
         };
+    }
+
+    /** Whether it is the residual that tells the activation's derivative, so that y has done its work. */
+    private boolean byResidual() {
+        return !workload.fusion().activation().kind().isByOutput();
     }
 
     /** Whether a backward pass takes γ and β too. */
@@ -95,7 +100,7 @@ public final class Calls implements AutoCloseable {
     }
 
     private PassSpec spec(Direction direction, OperandTypes types) {
-        Activation activation = workload.fusion() == Workload.Fusion.NONE ? Activation.NONE : Activation.RELU;
+        Activation activation = workload.fusion().activation();
         return switch (direction) {
             case FORWARD ->
                 new ForwardTraining(

@@ -98,6 +98,11 @@ public enum Norm {
         return this == BATCH ? List.of(Fusion.values()) : List.of(Fusion.NONE);
     }
 
+    /** Whether layers of it can have an activation and a residual. */
+    public boolean isFused() {
+        return this != WEIGHT && this != L2;
+    }
+
     /** The shapes that are timed unless others are asked for. */
     public List<Shape> shapes() {
         return switch (this) {

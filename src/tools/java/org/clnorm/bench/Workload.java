@@ -9,6 +9,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
@@ -70,24 +71,41 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         }
     }
 
-    /** What is fused. */
-    public enum Fusion {
+    /**
+     * What is fused.
+     *
+     * @param adds whether a residual is added
+     * @param activation applied after that
+     */
+    public record Fusion(boolean adds, Activation activation) {
         /** Nothing. */
-        NONE(""),
+        public static final Fusion NONE = new Fusion(false, Activation.NONE);
+
         /** ReLU. */
-        RELU("+relu"),
+        public static final Fusion RELU = new Fusion(false, Activation.RELU);
+
         /** A residual, then ReLU. */
-        ADD_RELU("+add+relu");
+        public static final Fusion ADD_RELU = new Fusion(true, Activation.RELU);
 
-        private final String label;
+        /** Those that are timed unless others are asked for. */
+        public static Fusion[] values() {
+            return new Fusion[] {NONE, RELU, ADD_RELU};
+        }
 
-        Fusion(String label) {
-            this.label = label;
+        /**
+         * The one that a person or another build names: none, add, an activation, or add+ and an activation.
+         *
+         * @throws IllegalArgumentException when there is no such activation
+         */
+        public static Fusion named(String name) {
+            boolean adds = name.equals("add") || name.startsWith("add+");
+            String activation = name.equals("add") ? "none" : adds ? name.substring("add+".length()) : name;
+            return new Fusion(adds, Activation.named(activation));
         }
 
         @Override
         public String toString() {
-            return label;
+            return (adds ? "+add" : "") + (activation.equals(Activation.NONE) ? "" : "+" + activation);
         }
     }
 
@@ -115,8 +133,16 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
                 meaning(words, "direction", Direction.values()),
                 shapeOf(words.get("shape")),
                 meaning(words, "layout", Layout.values()),
-                meaning(words, "fusion", Fusion.values()),
+                fusionOf(words.get("fusion")),
                 meaning(words, "type", DataType.values()));
+    }
+
+    private static Fusion fusionOf(String word) {
+        try {
+            return word.isEmpty() ? Fusion.NONE : Fusion.named(word.substring(1));
+        } catch (IllegalArgumentException e) {
+            throw new UnsupportedOperationException("it has no fusion '" + word + "'", e);
+        }
     }
 
     private static <T> T meaning(Map<String, String> words, String what, T[] values) {
@@ -133,7 +159,7 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
     }
 
     boolean hasResidual() {
-        return fusion == Fusion.ADD_RELU;
+        return fusion.adds();
     }
 
     /** The bytes that any implementation must move: each input read once, each output written once; not γ, β. */

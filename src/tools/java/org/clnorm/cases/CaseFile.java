@@ -33,22 +33,32 @@ public final class CaseFile {
     /** What there are cases of. */
     public enum Op {
         /** Batch normalization, with virtual batches too. */
-        BATCH_NORM("batch-norm", 1e-5, "update_rate running_variance activation virtual_batch", "", CHANNELS),
+        BATCH_NORM(
+                "batch-norm",
+                1e-5,
+                "update_rate running_variance activation negative_slope virtual_batch",
+                "",
+                CHANNELS),
         /** Layer normalization. */
-        LAYER_NORM("layer-norm", 1e-5, "activation normalized_dims", "normalized_dims", "weight bias"),
+        LAYER_NORM("layer-norm", 1e-5, "activation negative_slope normalized_dims", "normalized_dims", "weight bias"),
         /** RMS normalization. */
-        RMS_NORM("rms-norm", 1e-5, "activation normalized_dims", "normalized_dims", "weight"),
+        RMS_NORM("rms-norm", 1e-5, "activation negative_slope normalized_dims", "normalized_dims", "weight"),
         /** Group normalization. */
-        GROUP_NORM("group-norm", 1e-5, "activation groups", "groups", "weight bias"),
+        GROUP_NORM("group-norm", 1e-5, "activation negative_slope groups", "groups", "weight bias"),
         /** Instance normalization; its {@code groups}, if given, are the channels. */
-        INSTANCE_NORM("instance-norm", 1e-5, "update_rate running_variance activation groups", "", CHANNELS),
+        INSTANCE_NORM(
+                "instance-norm", 1e-5, "update_rate running_variance activation negative_slope groups", "", CHANNELS),
         /** Weight normalization: x is v, the weight g. */
         WEIGHT_NORM("weight-norm", 0, "", "", "weight"),
         /** Rows to length 1. */
         L2_NORM("l2-norm", 1e-12, "normalized_dims", "", ""),
         /** Batch renormalization. */
         BATCH_RENORM(
-                "batch-renorm", 1e-5, "update_rate running_variance activation r_max d_max", "r_max d_max", CHANNELS);
+                "batch-renorm",
+                1e-5,
+                "update_rate running_variance activation negative_slope r_max d_max",
+                "r_max d_max",
+                CHANNELS);
 
         private final String label;
         private final double epsilon;

@@ -69,6 +69,7 @@ public record CaseOptions(
     private static final Set<String> KNOWN = Set.of(
             "op",
             "mode",
+            "negative_slope",
             "eps",
             "update_rate",
             "running_variance",
@@ -190,12 +191,22 @@ public record CaseOptions(
                 number(json, "update_rate", 0.1),
                 choice(json, "running_variance", RunningVariance.values(), RunningVariance.UNBIASED),
                 choice(json, "layout", Layout.values(), Layout.CHANNELS_FIRST),
-                choice(json, "activation", Activation.values(), Activation.NONE),
+                activation(json),
                 dimensions == null ? null : Math.toIntExact(dimensions),
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),
                 number(json, "r_max", null),
                 number(json, "d_max", null));
+    }
+
+    private static Activation activation(JsonObject json) {
+        Activation activation = choice(json, "activation", Activation.values(), Activation.NONE);
+        Double slope = number(json, "negative_slope", null);
+        if (slope != null && activation.kind() != Activation.Kind.LEAKY_RELU) {
+            throw new IllegalArgumentException(
+                    "the option negative_slope is of the activation leaky-relu, but that is " + activation);
+        }
+        return slope == null ? activation : Activation.leakyRelu(slope);
     }
 
     /** Whether there is an option of that name. */

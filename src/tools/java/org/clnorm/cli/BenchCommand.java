@@ -86,7 +86,9 @@ final class BenchCommand implements Callable<Integer> {
     @Option(
             names = "--fusion",
             paramLabel = "<fusion>",
-            description = "Of batch normalization only what is fused with this: none, relu or add+relu.")
+            description =
+                    "Only what is fused with this, where something is: none, an activation such as relu or gelu, or add+ and one of"
+                            + " them. Default: of batch normalization none, relu and add+relu, of others none.")
     private String fusion;
 
     @Option(
@@ -334,7 +336,7 @@ final class BenchCommand implements Callable<Integer> {
             directions = directions.contains(asked) ? List.of(asked) : List.of();
         }
         List<Workload.Fusion> fusions = norm.fusions();
-        if (fusion != null && fusions.size() > 1) {
+        if (fusion != null && norm.isFused()) {
             fusions = List.of(fusionNamed(fusion));
         }
         for (Layout l : layouts) {
@@ -347,14 +349,15 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private Workload.Fusion fusionNamed(String name) {
-        return switch (name) {
-            case "none" -> Workload.Fusion.NONE;
-            case "relu" -> Workload.Fusion.RELU;
-            case "add+relu" -> Workload.Fusion.ADD_RELU;
-            default ->
-                throw new ParameterException(
-                        spec.commandLine(), "--fusion must be none, relu or add+relu, but is '" + name + "'");
-        };
+        try {
+            return Workload.Fusion.named(name);
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(
+                    spec.commandLine(),
+                    "--fusion must be none, an activation, or add+ and one of them, but is '" + name + "': "
+                            + e.getMessage(),
+                    e);
+        }
     }
 
     private <T> T oneOf(String option, String given, T[] values) {

@@ -5,13 +5,16 @@ import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.cases.CaseFile;
+import org.clnorm.cases.UpdateFile;
 import org.clnorm.verify.ArrayError;
 import org.clnorm.verify.CaseComparison;
 import org.clnorm.verify.CaseRunner;
+import org.clnorm.verify.UpdateRunner;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -44,8 +47,13 @@ final class CompareCommand implements Callable<Integer> {
             names = "--tolerance",
             paramLabel = "<error>",
             defaultValue = "5e-7",
-            description = "The largest scaled error that passes. Default: ${DEFAULT-VALUE}.")
+            description =
+                    "The largest scaled error that passes. Default: ${DEFAULT-VALUE}; twice as much for an optimizer's"
+                            + " parameters, which are rounded at every step.")
     private double tolerance;
+
+    /** How much more of rounding the parameters have after a hundred steps. */
+    private static final double OF_OPTIMIZERS = 2;
 
     @Mixin
     private DeviceOptions device;
@@ -67,10 +75,7 @@ final class CompareCommand implements Callable<Integer> {
             out.println("On " + info.platform() + ": " + info.name() + ", strategy " + info.strategy());
             for (Path path : files) {
                 try {
-                    CaseFile file = CaseFile.read(path);
-                    CaseComparison comparison = CaseComparison.of(file, CaseRunner.run(file, on), tolerance);
-                    print(file, comparison);
-                    failed += comparison.passed() ? 0 : 1;
+                    failed += compared(path, on).passed() ? 0 : 1;
                 } catch (IOException | RuntimeException | OutOfMemoryError | StackOverflowError e) {
                     // The other files are compared all the same.
                     Main.printError(spec.commandLine(), path.toString(), e);
@@ -89,9 +94,23 @@ final class CompareCommand implements Callable<Integer> {
         return unreadable > 0 ? Main.WRONG_USAGE : failed > 0 ? Main.FAILED : Main.OK;
     }
 
-    private void print(CaseFile file, CaseComparison comparison) {
+    private CaseComparison compared(Path path, Device on) throws IOException {
+        Optional<UpdateFile> update = UpdateFile.read(path);
+        if (update.isPresent()) {
+            UpdateFile file = update.get();
+            CaseComparison comparison = CaseComparison.of(file, UpdateRunner.run(file, on), OF_OPTIMIZERS * tolerance);
+            print(file.name(), file.describe(), comparison);
+            return comparison;
+        }
+        CaseFile file = CaseFile.read(path);
+        CaseComparison comparison = CaseComparison.of(file, CaseRunner.run(file, on), tolerance);
+        print(file.name(), file.describe(), comparison);
+        return comparison;
+    }
+
+    private void print(String name, String describe, CaseComparison comparison) {
         PrintWriter out = spec.commandLine().getOut();
-        out.printf("%n%s: %s%n", file.name(), file.describe());
+        out.printf("%n%s: %s%n", name, describe);
         out.printf(
                 "  %-14s %9s %9s %10s %9s  %-7s  %s%n",
                 "array", "max abs", "max rel", "max ulp", "scaled", "verdict", "worst element: got, expected");

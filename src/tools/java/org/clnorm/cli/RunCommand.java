@@ -3,8 +3,10 @@ package org.clnorm.cli;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.Iterator;
 import java.util.Map;
 import java.util.concurrent.Callable;
+import java.util.stream.Stream;
 import org.clnorm.Activation;
 import org.clnorm.Device;
 import org.clnorm.Layout;
@@ -16,6 +18,7 @@ import org.clnorm.state.NpyArray;
 import org.clnorm.state.Npz;
 import org.clnorm.verify.CaseRunner;
 import picocli.CommandLine.Command;
+import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
@@ -23,6 +26,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Parameters;
 import picocli.CommandLine.Spec;
+import picocli.CommandLine.TypeConversionException;
 
 /** {@code clnorm run}: one normalization, from a file to a file. */
 @Command(
@@ -85,8 +89,28 @@ final class RunCommand implements Callable<Integer> {
 
     @Option(
             names = "--activation",
+            paramLabel = "<name>",
+            completionCandidates = ActivationNames.class,
+            converter = ActivationNames.class,
             description = "What is applied last, after the residual: ${COMPLETION-CANDIDATES}. Default: none.")
     private Activation activation;
+
+    /** Their names, and what they name. */
+    static final class ActivationNames implements Iterable<String>, ITypeConverter<Activation> {
+        @Override
+        public Iterator<String> iterator() {
+            return Stream.of(Activation.values()).map(Activation::toString).iterator();
+        }
+
+        @Override
+        public Activation convert(String name) {
+            try {
+                return Activation.named(name);
+            } catch (IllegalArgumentException e) {
+                throw new TypeConversionException(e.getMessage());
+            }
+        }
+    }
 
     @Option(
             names = "--normalized-dims",

@@ -4,11 +4,15 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.function.ToDoubleFunction;
+import org.clnorm.Activation;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.cases.CaseFile;
 import org.clnorm.cases.CaseOptions;
+import org.clnorm.cases.UpdateFile;
+import org.clnorm.reference.ReferenceActivation;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
@@ -45,17 +49,42 @@ public record CaseComparison(List<Row> rows) {
      * @throws IllegalArgumentException for a case that expects nothing
      */
     public static CaseComparison of(CaseFile file, Map<String, NpyArray> produced, double tolerance) {
-        if (file.expected().isEmpty()) {
+        return of(
+                file.name(),
+                file.expected(),
+                produced,
+                tolerance,
+                array -> array.equals("grad_x") ? largestTerm(file) : 0);
+    }
+
+    /**
+     * Compares an optimizer's case.
+     *
+     * @param produced what {@link UpdateRunner#run} or another computation of the case gave
+     * @param tolerance the largest scaled error that passes, by the largest magnitude of the expected array
+     * @throws IllegalArgumentException for a case that expects nothing
+     */
+    public static CaseComparison of(UpdateFile file, Map<String, NpyArray> produced, double tolerance) {
+        return of(file.name(), file.expected(), produced, tolerance, array -> 0);
+    }
+
+    private static CaseComparison of(
+            String name,
+            Map<String, NpyArray> expected,
+            Map<String, NpyArray> produced,
+            double tolerance,
+            ToDoubleFunction<String> leastScale) {
+        if (expected.isEmpty()) {
             throw new IllegalArgumentException(
-                    file.name() + ": there is nothing to compare with, no array whose name starts with expected_");
+                    name + ": there is nothing to compare with, no array whose name starts with expected_");
         }
         List<Row> rows = new ArrayList<>();
-        file.expected()
-                .forEach((array, expected) -> rows.add(row(file, array, expected, produced.get(array), tolerance)));
+        expected.forEach((array, values) ->
+                rows.add(row(array, values, produced.get(array), tolerance, leastScale.applyAsDouble(array))));
         return new CaseComparison(rows);
     }
 
-    private static Row row(CaseFile file, String array, NpyArray expected, NpyArray got, double tolerance) {
+    private static Row row(String array, NpyArray expected, NpyArray got, double tolerance, double scale) {
         long[] dimensions = expected.dimensions();
         if (got == null) {
             return new Row(array, dimensions, null, "expected, but not an output of this case", false);
@@ -63,7 +92,6 @@ public record CaseComparison(List<Row> rows) {
         if (!Arrays.equals(dimensions, got.dimensions())) {
             return new Row(array, dimensions, null, "is " + got + ", but expected was " + expected, false);
         }
-        double scale = array.equals("grad_x") ? largestTerm(file) : 0;
         ArrayError error = ArrayError.of(array, got.toFloats(), expected.toDoubles(), scale);
         return new Row(array, dimensions, error, null, error.scaledError() <= tolerance);
     }
@@ -81,10 +109,12 @@ public record CaseComparison(List<Row> rows) {
         Running running =
                 mean == null ? null : new Running(mean, doubles(file, "running_var"), new double[mean.length]);
         Statistics statistics = reference.statistics(x, file.options().epsilon(), running);
-        double[] y = reference.normalize(
-                x, doubles(file, "residual"), file.options().activation(), gamma, doubles(file, "bias"), statistics);
+        double[] v = reference.normalize(
+                x, doubles(file, "residual"), Activation.NONE, gamma, doubles(file, "bias"), statistics);
+        double[] slopes = new double[v.length];
+        Arrays.setAll(slopes, i -> ReferenceActivation.slope(file.options().activation(), v[i]));
         return reference
-                .backward(doubles(file, "grad_y"), x, y, file.options().activation(), gamma, statistics)
+                .backward(doubles(file, "grad_y"), x, slopes, gamma, statistics)
                 .largestTerm();
     }
 

@@ -110,7 +110,23 @@ record VerifierCase(
         RESIDUAL("residual", Activation.NONE, true, false, true),
         RESIDUAL_WITHOUT_GRADIENT("residual without gradient", Activation.NONE, true, false, false),
         RESIDUAL_RELU("residual and relu", Activation.RELU, true, true, true),
-        RESIDUAL_RELU_WITHOUT_GRADIENT("residual without gradient and relu", Activation.RELU, true, true, false);
+        RESIDUAL_RELU_WITHOUT_GRADIENT("residual without gradient and relu", Activation.RELU, true, true, false),
+        LEAKY_RELU("leaky-relu", Activation.leakyRelu(0.125), false, false, false),
+        RESIDUAL_LEAKY_RELU("residual and leaky-relu", Activation.LEAKY_RELU, true, true, true),
+        RELU6("relu6", Activation.RELU6, false, false, false),
+        RESIDUAL_RELU6("residual and relu6", Activation.RELU6, true, true, true),
+        SIGMOID("sigmoid", Activation.SIGMOID, false, false, false),
+        RESIDUAL_SIGMOID("residual and sigmoid", Activation.SIGMOID, true, true, true),
+        TANH("tanh", Activation.TANH, false, false, false),
+        RESIDUAL_TANH("residual and tanh", Activation.TANH, true, true, true),
+        SILU("silu", Activation.SILU, false, false, false),
+        RESIDUAL_SILU("residual and silu", Activation.SILU, true, false, true),
+        GELU("gelu", Activation.GELU, false, false, false),
+        RESIDUAL_GELU("residual and gelu", Activation.GELU, true, false, true),
+        GELU_TANH("gelu-tanh", Activation.GELU_TANH, false, false, false),
+        RESIDUAL_GELU_TANH("residual and gelu-tanh", Activation.GELU_TANH, true, false, true),
+        HARD_SWISH("hard-swish", Activation.HARD_SWISH, false, false, false),
+        RESIDUAL_HARD_SWISH("residual and hard-swish", Activation.HARD_SWISH, true, false, true);
 
         final String label;
         final Activation activation;
@@ -121,12 +137,23 @@ record VerifierCase(
         /** Those that most layers have. */
         static final List<Fusion> COMMON = List.of(PLAIN, RELU, RESIDUAL_RELU);
 
+        /** Those that are said by arguments, or a mask. */
+        static final List<Fusion> USUAL = List.of(values()).subList(0, LEAKY_RELU.ordinal());
+
+        /** Those of {@code activations.clh}. */
+        static final List<Fusion> OTHERS = List.of(values()).subList(LEAKY_RELU.ordinal(), values().length);
+
         Fusion(String label, Activation activation, boolean residual, boolean givesY, boolean residualGradient) {
             this.label = label;
             this.activation = activation;
             this.residual = residual;
             this.givesY = givesY;
             this.residualGradient = residualGradient;
+        }
+
+        /** Whether a backward pass gets the residual, in y's place. */
+        boolean givesResidual() {
+            return residual && !activation.kind().isByOutput();
         }
     }
 
@@ -177,7 +204,8 @@ record VerifierCase(
 
     /** The same with one of the fusions that most layers have, for binaries that differ in how memory is gone over only. */
     VerifierCase withCommonFusion() {
-        Fusion common = Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size());
+        Fusion common =
+                Fusion.OTHERS.contains(fusion) ? fusion : Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size());
         return with(normalization, data, affine, common, average, estimate, policy);
     }
 

@@ -53,7 +53,7 @@ final class VerifierCases {
 
     private static final List<Data> DATA = List.of(Data.values());
     private static final List<Affine> AFFINE = List.of(Affine.values());
-    private static final List<Fusion> FUSION = List.of(Fusion.values());
+    private static final List<Fusion> FUSION = Fusion.USUAL;
     private static final List<Mode> MODE = List.of(
             Mode.TRAINING,
             Mode.INFERENCE,
@@ -123,6 +123,10 @@ final class VerifierCases {
     /** So many short columns that every unit of a large device has a work-group of many of them. */
     private static final List<Placed> SHORT_COLUMNS = placed(CHANNELS_FIRST, "9x17024 3x17029");
 
+    /** Runs and columns of whole vectors: no more than it takes, since each way to go over them is a program more. */
+    private static final List<Placed> ACTIVATED =
+            List.of(new Placed(Shape.of(2, 3, 8, 32), CHANNELS_FIRST), new Placed(Shape.of(33, 64), CHANNELS_FIRST));
+
     /** For normalizations of channels in many ways: groups of them, virtual batches with a remainder. */
     private static final List<Placed> CHANNELS = join(
             placed(
@@ -174,7 +178,32 @@ final class VerifierCases {
         addChannelKinds(cases, mostElements);
         addRows(cases, mostElements);
         addShortColumns(cases, mostElements);
+        addActivations(cases, mostElements);
         return cases;
+    }
+
+    /** Each of the other activations over runs and over columns, of the batch's statistics: those of given ones are no others. */
+    private static void addActivations(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 2 * Fusion.OTHERS.size(); i++) {
+            Placed placed = ACTIVATED.get((i + i / Fusion.OTHERS.size()) % ACTIVATED.size());
+            if (placed.shape.elements() <= mostElements) {
+                cases.add(new VerifierCase(
+                        cases.size(),
+                        Normalization.BATCH,
+                        placed.shape,
+                        placed.layout,
+                        Mode.TRAINING,
+                        i % 5 == 4 ? Data.NON_FINITE : Data.NORMAL,
+                        pick(AFFINE, i, 4),
+                        Fusion.OTHERS.get(i % Fusion.OTHERS.size()),
+                        RunningAverage.none(),
+                        RunningVariance.UNBIASED,
+                        NonFinitePolicy.PROPAGATE,
+                        InPlace.NOTHING,
+                        Placement.ALIGNED,
+                        DataType.FLOAT32));
+            }
+        }
     }
 
     /** Last, so that the others meet what they met without them. */

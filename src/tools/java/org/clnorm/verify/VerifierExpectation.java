@@ -5,12 +5,14 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
+import org.clnorm.reference.ReferenceActivation;
 import org.clnorm.reference.ReferenceBatchNorm;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
 import org.clnorm.verify.VerifierCase.Data;
+import org.clnorm.verify.VerifierCase.Fusion;
 
 /**
  * What a case's arrays are to be, by the reference in double precision, and how near to it they must come.
@@ -138,21 +140,23 @@ final class VerifierExpectation {
     }
 
     /**
-     * ReLU's values; but where the given y is on the other side of 0, the pre-activation, so that the error is the
+     * The activation's values; of ReLU, but where the given y is on the other side of 0, the pre-activation, so that the error is the
      * distance by which it got there.
      */
     private double[] activated(double[] preActivation, float[] y) {
         double[] activated = preActivation.clone();
-        if (c.fusion().activation == Activation.RELU) {
+        Activation activation = c.fusion().activation;
+        if (activation == Activation.RELU) {
             Arrays.setAll(activated, i -> activated[i] <= 0 && y[i] <= 0 ? 0 : activated[i]);
+        } else {
+            Arrays.setAll(activated, i -> ReferenceActivation.of(activation, activated[i]));
         }
         return activated;
     }
 
     /** @param y the output that the forward pass gave */
     Map<String, Expected> backward(float[] y) {
-        Gradients gradients =
-                reference.backward(widen(inputs.dy()), x, widen(y), c.fusion().activation, gamma, statistics);
+        Gradients gradients = reference.backward(widen(inputs.dy()), x, slopes(widen(y)), gamma, statistics);
         double[] normalized = reference.normalize(x, null, Activation.NONE, null, null, statistics);
         double[] dy = gradients.dresidual();
         double[] terms = new double[dy.length];
@@ -161,7 +165,11 @@ final class VerifierExpectation {
         Map<String, Expected> expected = new LinkedHashMap<>();
         expected.put("grad_x", new Expected(gradients.dx(), gradients.largestTerm(), bound));
         if (c.fusion().residualGradient) {
-            expected.put("grad_residual", exactly(dy));
+            expected.put(
+                    "grad_residual",
+                    Fusion.USUAL.contains(c.fusion())
+                            ? exactly(dy)
+                            : new Expected(dy, ArrayError.largestMagnitude(dy), bound));
         }
         if (c.affine().gamma) {
             expected.put(
@@ -175,6 +183,20 @@ final class VerifierExpectation {
                     c.data() == Data.EXACT ? exactly(dbeta) : new Expected(dbeta, rootOfSquares(dy), bound));
         }
         return expected;
+    }
+
+    /** The activation's derivatives: from the given y where it tells them, else from what the reference applies it to. */
+    private double[] slopes(double[] y) {
+        Activation activation = c.fusion().activation;
+        double[] slopes = new double[y.length];
+        if (activation.kind().isByOutput()) {
+            Arrays.setAll(slopes, i -> ReferenceActivation.slopeAtOutput(activation, y[i]));
+        } else {
+            double[] v = reference.normalize(
+                    x, c.fusion().residual ? widen(inputs.residual()) : null, Activation.NONE, gamma, beta, statistics);
+            Arrays.setAll(slopes, i -> ReferenceActivation.slope(activation, v[i]));
+        }
+        return slopes;
     }
 
     private double[] total(double[] gradient, float[] there) {

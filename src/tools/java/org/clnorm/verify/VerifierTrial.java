@@ -211,7 +211,11 @@ final class VerifierTrial implements AutoCloseable {
         Operands operands = new Operands()
                 .put(Role.DY, inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy()))
                 .put(Role.X, inPlace.yIsX ? input("x", inputs.x()) : forward.get(Role.X))
-                .put(Role.Y, c.fusion().givesY ? forward.get(Role.Y) : null);
+                .put(
+                        Role.Y,
+                        c.fusion().givesY
+                                ? forward.get(Role.Y)
+                                : c.fusion().givesResidual() ? forward.get(Role.RESIDUAL) : null);
         if (c.isCombined()) {
             combineSums(operands);
         }

@@ -251,7 +251,7 @@ public final class ReferenceNormalization {
             double shift = beta == null ? 0 : beta[affineOf[i]];
             double added = residual == null ? 0 : residual[i];
             double v = statistics.corrected(normalized, groupOf[i]) * scale + shift + added;
-            y[i] = activation == Activation.RELU && v <= 0 ? 0 : v;
+            y[i] = ReferenceActivation.of(activation, v);
         }
         return y;
     }
@@ -274,11 +274,29 @@ public final class ReferenceNormalization {
      */
     public Gradients backward(
             double[] dy, double[] x, double[] y, Activation activation, double[] gamma, Statistics statistics) {
-        checkTensor("dy", dy);
-        checkTensor("x", x);
-        if (activation != Activation.NONE) {
+        if (!activation.kind().isByOutput()) {
+            throw new IllegalArgumentException("The derivative of " + activation + " is not had from y");
+        }
+        if (activation.kind() != Activation.Kind.NONE) {
             checkTensor("y", y);
         }
+        double[] slopes = new double[x.length];
+        for (int i = 0; i < x.length; i++) {
+            slopes[i] =
+                    activation.kind() == Activation.Kind.NONE ? 1 : ReferenceActivation.slopeAtOutput(activation, y[i]);
+        }
+        return backward(dy, x, slopes, gamma, statistics);
+    }
+
+    /**
+     * The gradients of a pass whose activation's derivatives are known.
+     *
+     * @param slopes the derivative at each element; where one is 0, so is the gradient, whatever dy is
+     */
+    public Gradients backward(double[] dy, double[] x, double[] slopes, double[] gamma, Statistics statistics) {
+        checkTensor("dy", dy);
+        checkTensor("x", x);
+        checkTensor("slopes", slopes);
         checkAffine("gamma", gamma);
         checkStatistics(statistics);
         double[] dresidual = new double[x.length];
@@ -290,9 +308,8 @@ public final class ReferenceNormalization {
         for (int i = 0; i < x.length; i++) {
             int g = groupOf[i];
             int a = affineOf[i];
-            boolean blocked = activation == Activation.RELU && y[i] <= 0;
             double normalized = statistics.normalized(x[i], g);
-            dresidual[i] = blocked ? 0 : dy[i];
+            dresidual[i] = slopes[i] == 0 ? 0 : dy[i] * slopes[i];
             dbeta[a] += dresidual[i];
             dgamma[a] += dresidual[i] * statistics.corrected(normalized, g);
             h[i] = dresidual[i] * (gamma == null ? 1 : gamma[a]) * (statistics.r == null ? 1 : statistics.r[g]);

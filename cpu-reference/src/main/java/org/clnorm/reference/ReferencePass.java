@@ -142,9 +142,13 @@ final class ReferencePass implements PreparedPass {
     private void backward(Backward pass, Operands operands, ReferenceCoefficients kept) {
         Applied used = kept.applied();
         double[] x = load(operands, Role.X);
-        double[] y = output(x, pass.activation(), operands, used);
-        Gradients gradients = normalization.backward(
-                load(operands, Role.DY), x, y, pass.activation(), used.gamma(), used.statistics());
+        double[] slopes = new double[x.length];
+        Arrays.fill(slopes, 1);
+        if (pass.activation().kind() != Activation.Kind.NONE) {
+            slopes = slopes(x, pass.activation(), operands, used);
+        }
+        Gradients gradients =
+                normalization.backward(load(operands, Role.DY), x, slopes, used.gamma(), used.statistics());
         double[] dgamma = accumulated(pass.accumulate(), gradients.dgamma(), operands, Role.DGAMMA);
         double[] dbeta = accumulated(pass.accumulate(), gradients.dbeta(), operands, Role.DBETA);
         store(gradients.dx(), operands, Role.DX);
@@ -215,18 +219,26 @@ final class ReferencePass implements PreparedPass {
         return normalization.normalize(x, residual, activation, used.gamma(), used.beta(), used.statistics());
     }
 
-    /** The forward pass's y, which is found again from x where an activation needs it and it was not given. */
-    private double[] output(double[] x, Activation activation, Operands operands, Applied used) {
-        double[] y = load(operands, Role.Y);
-        return y == null && activation != Activation.NONE ? normalize(x, null, activation, used) : y;
+    /** The activation's derivatives: from y where it is given and tells them, else from v, which x gives again. */
+    private double[] slopes(double[] x, Activation activation, Operands operands, Applied used) {
+        double[] given = load(operands, Role.Y);
+        double[] slopes = new double[x.length];
+        if (given != null && activation.kind().isByOutput()) {
+            Arrays.setAll(slopes, i -> ReferenceActivation.slopeAtOutput(activation, given[i]));
+        } else {
+            // What stands for y is the residual then.
+            double[] v = normalize(x, given, Activation.NONE, used);
+            Arrays.setAll(slopes, i -> ReferenceActivation.slope(activation, v[i]));
+        }
+        return slopes;
     }
 
-    /** dy where the activation let its input through, else 0. */
+    /** dy by the activation's derivative; 0 where that is. */
     private double[] masked(double[] x, Activation activation, Operands operands, Applied used) {
         double[] masked = load(operands, Role.DY);
-        if (activation != Activation.NONE) {
-            double[] y = output(x, activation, operands, used);
-            Arrays.setAll(masked, i -> y[i] <= 0 ? 0 : masked[i]);
+        if (activation.kind() != Activation.Kind.NONE) {
+            double[] slopes = slopes(x, activation, operands, used);
+            Arrays.setAll(masked, i -> slopes[i] == 0 ? 0 : masked[i] * slopes[i]);
         }
         return masked;
     }

@@ -7,6 +7,7 @@ import static org.clnorm.reference.Values.channel;
 import static org.clnorm.reference.Values.toChannelsLast;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.clnorm.Activation;
@@ -308,7 +309,7 @@ class ReferenceBatchNormTest {
         int bad = 2;
         x[1 * 20 + bad * 5 + 3] = Double.NaN;
         double[] dy = Values.random(60, 7);
-        for (Activation activation : Activation.values()) {
+        for (Activation activation : List.of(Activation.NONE, Activation.RELU, Activation.TANH)) {
             Forward expected =
                     ReferenceBatchNorm.forwardTraining(shape, FIRST, clean, null, activation, null, null, 1e-5);
             Forward forward = ReferenceBatchNorm.forwardTraining(shape, FIRST, x, null, activation, null, null, 1e-5);
