@@ -148,8 +148,8 @@ class ReduceFoldApplyTest {
                 .isEmpty();
         assertThat(steps.launches().get(0).arguments())
                 .extracting(Argument::value)
-                .as("the tensors, and the floor that the activation is")
-                .startsWith(Role.X, Role.RESIDUAL, Role.Y, 0f);
+                .as("the tensors, and which activation it is, without a slope")
+                .startsWith(Role.X, Role.RESIDUAL, Role.Y, Activation.Kind.RELU.ordinal(), 0f);
     }
 
     @Test
