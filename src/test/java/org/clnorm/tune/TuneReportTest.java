@@ -8,6 +8,7 @@ import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.plan.DeviceFacts;
+import org.clnorm.plan.Facts;
 import org.clnorm.plan.Pass;
 import org.clnorm.plan.Strategy;
 import org.clnorm.plan.StrategyTable;
@@ -206,5 +207,18 @@ class TuneReportTest {
             assertThat(ladder.stream().map(rung -> StrategyTable.Pattern.of(rung.view())))
                     .contains(StrategyTable.Pattern.values());
         }
+    }
+
+    /** A stripe whose columns stay in registers is one vector wide: another width would leave columns out. */
+    @Test
+    void variants_ofAStrategyThatKeepsColumnsInRegisters_haveStripesOfOneVector() {
+        DeviceFacts gpu = Facts.gpu(16);
+        View columns = View.batch(Shape.of(512, 256), Layout.CHANNELS_FIRST);
+
+        assertThat(Candidates.variants(gpu, Strategy.named("gpu-cached", gpu), Pass.BACKWARD, columns))
+                .isNotEmpty()
+                .allMatch(variant -> variant.isCached() && variant.vectors() == 1);
+        assertThat(Candidates.variants(gpu, Strategy.named("gpu-fused", gpu), Pass.BACKWARD, columns))
+                .anyMatch(variant -> variant.vectors() > 1);
     }
 }

@@ -56,8 +56,10 @@ final class Candidates {
         variants.add(form.withTile(2 * form.tile()));
         variants.add(form.withTile(Math.max(1, form.tile() / 2)));
         boolean columns = Pattern.of(view) == Pattern.COLUMNAR;
-        // One work-item that has whole columns takes fewer of them by itself where fewer are better.
-        if (columns && !(form.fused() && form.items() == 1)) {
+        // One work-item that has whole columns takes fewer of them by itself where fewer are better; and a stripe of
+        // columns
+        // that stay in registers is one vector wide.
+        if (columns && !form.isCached() && !(form.fused() && form.items() == 1)) {
             variants.add(form.withVectors(2 * form.vectors()));
             variants.add(form.withVectors(Math.max(1, form.vectors() / 2)));
         }
