@@ -115,7 +115,7 @@ INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c
     if (a.residual) {
         EACH_OF(i, TILE) { v[i] += load_as(RES, a.residual + at[i]); }
     }
-    if (a.activation != NONE) {
+    if (ACTIVATION ? a.activation != NONE : a.activation == RELU) {
         EACH_OF(i, TILE) { v[i] = vector_activated(v[i], a.activation, a.slope); }
     }
     EACH_OF(i, TILE) { store_if_aligned_as(Y, v[i], a.y + at[i]); }
