@@ -1,16 +1,9 @@
 package org.clnorm;
 
-import java.nio.FloatBuffer;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.BitSet;
-import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
-import java.util.Map;
 import java.util.Objects;
-import java.util.Set;
-import java.util.TreeSet;
 import java.util.concurrent.atomic.AtomicReference;
 import org.clnorm.backend.Gate;
 import org.clnorm.backend.Memory;
@@ -21,7 +14,6 @@ import org.clnorm.backend.Updated;
 import org.clnorm.optim.GradientChange;
 import org.clnorm.optim.UpdateRule;
 import org.clnorm.optim.UpdateStep;
-import org.clnorm.state.StateArray;
 import org.clnorm.state.StateDict;
 
 /**
@@ -52,13 +44,11 @@ public final class Optimizer implements AutoCloseable {
     /** A tensor that is updated; {@code of} is null for a program's own. */
     private record Entry(String name, Tensor value, Tensor gradient, boolean decays, Parameter of) {}
 
-    private static final String STEP = "step";
-
     private final Device device;
     private final UpdateRule rule;
     private final GradientChange change;
     private final List<Entry> entries;
-    private final UpdateRoom room;
+    private final Moments moments;
     private final PreparedUpdate update;
     private final Lease lease;
     private final Gate gate;
@@ -80,7 +70,7 @@ public final class Optimizer implements AutoCloseable {
             long elements = entries.stream()
                     .mapToLong(entry -> entry.value.shape().elements())
                     .sum();
-            this.room = new UpdateRoom(
+            UpdateRoom room = new UpdateRoom(
                     rule.firstMoment() == null ? null : zeros(elements, memories),
                     rule.secondMoment() == null ? null : zeros(elements, memories),
                     builder.takesNorm ? zeros(2, memories) : null);
@@ -94,6 +84,11 @@ public final class Optimizer implements AutoCloseable {
                                             entry.decays))
                                     .toList(),
                             room);
+            this.moments = new Moments(
+                    device,
+                    rule,
+                    entries.stream().map(entry -> entry.value.shape()).toList(),
+                    room);
         } catch (RuntimeException e) {
             memories.forEach(Memory::close);
             throw e;
@@ -368,13 +363,13 @@ public final class Optimizer implements AutoCloseable {
     public double gradientNorm() {
         enter();
         try {
-            if (room.norm() == null || !hasNorm) {
+            if (!moments.haveNorm() || !hasNorm) {
                 throw new IllegalStateException(
-                        room.norm() == null
+                        !moments.haveNorm()
                                 ? "The norm of gradients is taken by an optimizer with clipNorm only"
                                 : "The norm of gradients is that of the last step, but there was none");
             }
-            return read(room.norm(), 1)[0];
+            return moments.norm();
         } finally {
             leave();
         }
@@ -416,14 +411,7 @@ public final class Optimizer implements AutoCloseable {
     public StateDict stateDict() {
         enter();
         try {
-            Map<String, StateArray> arrays = new LinkedHashMap<>();
-            arrays.put(STEP, StateArray.scalar(steps));
-            forEachMoment((name, operand, entry) -> arrays.put(
-                    name,
-                    StateArray.of(
-                            read(operand, Math.toIntExact(entry.value.shape().elements())),
-                            entry.value.shape().toArray())));
-            return StateDict.of(arrays);
+            return moments.save(steps);
         } finally {
             leave();
         }
@@ -440,69 +428,10 @@ public final class Optimizer implements AutoCloseable {
         Objects.requireNonNull(state, "state");
         enter();
         try {
-            Set<String> wanted = new LinkedHashSet<>(Set.of(STEP));
-            Map<Operand, float[]> values = new LinkedHashMap<>();
-            List<String> wrong = new ArrayList<>();
-            forEachMoment((name, operand, entry) -> {
-                wanted.add(name);
-                state.get(name).ifPresent(array -> {
-                    if (array.type().isFloat()
-                            && Arrays.equals(
-                                    array.dimensions(), entry.value.shape().toArray())) {
-                        values.put(operand, array.toFloats());
-                    } else {
-                        wrong.add(name + " must be floats of " + entry.value.shape() + ", but is " + array);
-                    }
-                });
-            });
-            long[] count = state.get(STEP)
-                    .filter(array -> array.elements() == 1 && !array.type().isFloat())
-                    .map(StateArray::toLongs)
-                    .orElse(new long[] {-1});
-            if (count[0] < 0) {
-                wrong.add(STEP + " must be one whole number from 0 on");
-            }
-            Set<String> missing = new TreeSet<>(wanted);
-            missing.removeAll(state.names());
-            Set<String> unexpected = new TreeSet<>(state.names());
-            unexpected.removeAll(wanted);
-            if (!wrong.isEmpty() || !missing.isEmpty() || !unexpected.isEmpty()) {
-                throw new IllegalArgumentException("The state does not fit an optimizer by " + rule + " of "
-                        + entries.size() + " parameters, and nothing of it was loaded: missing are " + missing
-                        + ", unexpected are " + unexpected + "; " + String.join("; ", wrong));
-            }
-            values.forEach((operand, floats) -> device.backend().write(operand, FloatBuffer.wrap(floats)));
-            steps = count[0];
+            steps = moments.load(state);
         } finally {
             leave();
         }
-    }
-
-    private interface MomentVisitor {
-        void visit(String name, Operand operand, Entry entry);
-    }
-
-    private void forEachMoment(MomentVisitor visitor) {
-        long from = 0;
-        for (int i = 0; i < entries.size(); i++) {
-            if (room.first() != null) {
-                visitor.visit(i + "." + rule.firstMoment(), at(room.first(), from), entries.get(i));
-            }
-            if (room.second() != null) {
-                visitor.visit(i + "." + rule.secondMoment(), at(room.second(), from), entries.get(i));
-            }
-            from += entries.get(i).value.shape().elements();
-        }
-    }
-
-    private static Operand at(Operand all, long from) {
-        return new Operand(all.memory(), all.offset() + from);
-    }
-
-    private float[] read(Operand from, int count) {
-        float[] to = new float[count];
-        device.backend().read(from, FloatBuffer.wrap(to));
-        return to;
     }
 
     private void enter() {

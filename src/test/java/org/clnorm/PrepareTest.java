@@ -5,6 +5,7 @@ import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
 import java.util.function.Function;
 import java.util.stream.Stream;
+import org.clnorm.opencl.Builds;
 import org.clnorm.opencl.OpenClBackend;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,7 +30,7 @@ class PrepareTest {
                 Tensor x = device.tensor(SHAPE, Layout.CHANNELS_FIRST);
                 Tensor y = device.tensor(SHAPE, Layout.CHANNELS_FIRST)) {
             norm.prepare(SHAPE, Layout.CHANNELS_FIRST);
-            OpenClBackend.Builds before = ((OpenClBackend) device.backend()).builds();
+            Builds before = ((OpenClBackend) device.backend()).builds();
             assertThat(before.programs()).isPositive();
 
             norm.forward(x, y);
@@ -48,7 +49,7 @@ class PrepareTest {
                 Tensor y = device.tensor(SHAPE, Layout.CHANNELS_LAST)) {
             norm.eval();
             norm.prepare(SHAPE, Layout.CHANNELS_LAST, DataType.FLOAT32, true);
-            OpenClBackend.Builds before = ((OpenClBackend) device.backend()).builds();
+            Builds before = ((OpenClBackend) device.backend()).builds();
 
             norm.forward(x, residual, y);
 

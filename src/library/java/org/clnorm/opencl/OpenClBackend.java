@@ -184,19 +184,6 @@ public final class OpenClBackend implements Backend {
         }
     }
 
-    /**
-     * The compilations so far.
-     *
-     * @param programs compiled from source; the others are from the cache
-     * @param seconds that they took, PoCL's first launches among them, where most of its compiler's work is done
-     */
-    public record Builds(int programs, double seconds) {
-        /** These without those that had been before. */
-        public Builds since(Builds before) {
-            return new Builds(programs - before.programs, seconds - before.seconds);
-        }
-    }
-
     /** What was compiled so far. */
     public Builds builds() {
         synchronized (passes.lock()) {
@@ -486,9 +473,7 @@ public final class OpenClBackend implements Backend {
     public PreparedUpdate prepareUpdate(List<Updated> tensors, UpdateRoom room) {
         enter();
         try {
-            OpenClUpdate update = new OpenClUpdate(passes, tensors, room, choice);
-            passes.keep(update);
-            return update;
+            return passes.prepare(tensors, room, choice);
         } finally {
             gate.leave();
         }

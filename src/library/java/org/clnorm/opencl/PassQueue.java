@@ -13,10 +13,13 @@ import java.util.function.ObjLongConsumer;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.Role;
+import org.clnorm.backend.UpdateRoom;
+import org.clnorm.backend.Updated;
 import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.PassPlan;
 import org.clnorm.plan.Passes;
 import org.clnorm.plan.Strategy;
+import org.clnorm.plan.StrategyChoice;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -82,11 +85,12 @@ final class PassQueue {
         return pass;
     }
 
-    /** Keeps what has kernels, until it is closed or all is released. */
-    void keep(HasKernels update) {
+    OpenClUpdate prepare(List<Updated> tensors, UpdateRoom room, StrategyChoice choice) {
+        OpenClUpdate update = new OpenClUpdate(this, tensors, room, choice);
         synchronized (lock) {
             open.add(update);
         }
+        return update;
     }
 
     void close(HasKernels pass) {

@@ -9,9 +9,9 @@ import java.nio.charset.StandardCharsets;
 import java.util.List;
 import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
+import org.clnorm.opencl.Builds;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.opencl.OpenClBackend.Builds;
 import org.clnorm.plan.KernelCatalogue;
 
 /** Runs cases on a device, one after another; in this process, or as one that {@link VerifierProcess} has started. */
