@@ -71,17 +71,13 @@ public record Updates(List<Batch> batches, Launch fold, long partials) {
     }
 
     private static Launch update(List<Long> elements, long perSlice, long slices, long before, Strategy by) {
-        return new Launch(
-                "update_parameters",
+        return over(
+                elements,
+                perSlice,
+                slices,
                 by,
-                "",
-                Math.max(1, slices),
+                "update_parameters",
                 arguments(
-                        members(elements),
-                        named("per_slice", perSlice),
-                        named("skipped", 0),
-                        named("scale", 0f),
-                        named("most", 0f),
                         named("norm", Place.ROOM),
                         named("kind", 0),
                         named("decayed", 0),
@@ -100,8 +96,20 @@ public record Updates(List<Batch> batches, Launch fold, long partials) {
     }
 
     private static Launch norm(List<Long> elements, long perSlice, long slices, int before, int all, Strategy by) {
-        return new Launch(
+        return over(
+                elements,
+                perSlice,
+                slices,
+                by,
                 "gradient_norm",
+                arguments(Place.PARTIALS, named("first_slice", before), named("slices", all)));
+    }
+
+    /** A launch over the tensors' slices, with what both kernels are told of the gradients. */
+    private static Launch over(
+            List<Long> elements, long perSlice, long slices, Strategy by, String kernel, List<Argument> rest) {
+        return new Launch(
+                kernel,
                 by,
                 "",
                 Math.max(1, slices),
@@ -111,9 +119,7 @@ public record Updates(List<Batch> batches, Launch fold, long partials) {
                         named("skipped", 0),
                         named("scale", 0f),
                         named("most", 0f),
-                        Place.PARTIALS,
-                        named("first_slice", before),
-                        named("slices", all)));
+                        rest));
     }
 
     private static List<Argument> members(List<Long> elements) {
