@@ -53,6 +53,26 @@ INLINE share share_of_stripe(int rows, int columns, int column) {
     return s;
 }
 
+// The sums of an addend and a residual, which are x from then on: to registers, as they are stored, and to memory.
+ELEMENT_LOOP void load_sums(
+        forward_loaded *in, const_array_of(ADD) addend, const_array_of(RES) residual, array_of(X) x, const share *own) {
+    share s = *own;
+    EACH_OF(i, CACHED) {
+        if (i < s.count) {
+            in[i].x = load_as(ADD, addend + s.at[i]) + load_as(RES, residual + s.at[i]);
+            in[i].residual = (vec)(-0.0f);
+        } else {
+            in[i].x = in[i].residual = (vec)(0.0f);
+        }
+    }
+    EACH_OF(i, CACHED) {
+        if (i < s.count) {
+            store_as(X, in[i].x, x + s.at[i]);
+            in[i].x = X_T == 0 ? in[i].x : load_as(X, x + s.at[i]); // as it was rounded
+        }
+    }
+}
+
 ELEMENT_LOOP void load_forward(forward_loaded *in, const forward_arrays *arrays, const share *own) {
     forward_arrays a = *arrays;
     share s = *own;
@@ -106,7 +126,7 @@ ELEMENT_LOOP void store_forward(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_segmented(
-        FORWARD_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, ADDED_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     LOCAL_MOMENTS(room);
     LOCAL_TEAM_UNITS(units);
@@ -123,8 +143,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
     moments all;
     float unit = 1.0f;
     int again = 0;
+    long start = block * block_stride;
+    a.residual = AFTER_ADDITION(a.residual);
     for (;;) {
-        load_forward(in, &a, &mine);
+        if (PRESENT(addend) && !again) {
+            load_sums(in, AT(addend) + start, AT(residual) + start, (array_of(X))AT(x) + start, &mine);
+        } else {
+            load_forward(in, &a, &mine);
+        }
         if (again) {
             put_in_units(in, (vec)(unit));
         }
@@ -215,7 +241,8 @@ ELEMENT_LOOP void store_backward(
     share s = *own;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
-            store_as(DX, vector_backward(in[i].dy, in[i].x, a.frozen, at_elements(c, a.row, s.at[i])), a.dx + s.at[i]);
+            vec dx = vector_backward(in[i].dy, in[i].x, a.frozen, at_elements(c, a.row, s.at[i]));
+            store_as(DX, with_past(a, dx, s.at[i]), a.dx + s.at[i]);
             if (a.dresidual) {
                 store_as(DRES, in[i].dy, a.dresidual + s.at[i]);
             }

@@ -3,7 +3,8 @@
 // pipelined.cl is what this is here.
 //
 //   kernel               launches  bytes moved                             chosen when
-//   normalize_segmented  1         x, residual, y (x again, if not in the cache)  there are enough groups to fill the device
+//   normalize_segmented  1         x, residual, y (x again, if not in the cache)  there are enough groups to fill the device;
+//                                  with an addend, it and the residual, x and y
 //   normalize_columnar   1         x, residual, y (x again, if not in the cache)  the same, of columns
 //   gradient_segmented   1         dy, x, y (its mask), dx, dresidual      as forward
 //   gradient_columnar    1         dy, x, y (its mask), dx, dresidual      as forward
@@ -19,7 +20,7 @@
 #include "moments.cl"
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmented(
-        FORWARD_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, ADDED_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
@@ -31,6 +32,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_segmente
     LOCAL_TEAM_UNITS(units);
     int group = GROUP_IN(in_block);
     run whole = run_if(HAS_GROUP_IN(in_block), WHOLE_GROUP(group));
+    ADD_RUN(block * block_stride, &whole);
+    arrays.residual = AFTER_ADDITION(arrays.residual);
     moments all;
     for (;;) {
         all = across_team(moments_of_run(&in, &whole), whole.items, room);

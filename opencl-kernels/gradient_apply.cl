@@ -1,10 +1,11 @@
-// Step 3 backward: dx = dy' unit grad_dy + (x unit - mean_hi) grad_x + grad_1, and the residual's gradient dy'.
+// Step 3 backward: dx = dy' unit grad_dy + (x unit - mean_hi) grad_x + grad_1 + past, and the residual's gradient dy'.
+// `past` is the gradient of x by what is computed from it past the normalization.
 //
 //   kernel                    launches  bytes moved                                     chosen when
-//   gradient_apply_segmented  1         dy, x (unless frozen), y (its mask), dx, dresidual  groups of contiguous runs
+//   gradient_apply_segmented  1         dy, x (unless frozen), y (its mask), past, dx, dresidual  groups of contiguous runs
 //   gradient_apply_columnar   1         the same                                          columns
 //
-// dx or dresidual may be dy: an element is read before it is written, and by the work-item that writes it.
+// dx or dresidual may be dy, and dx may be past: an element is read before it is written, and by the work-item that writes it.
 
 #ifndef GRADIENT_APPLY_CL
 #define GRADIENT_APPLY_CL
@@ -15,6 +16,7 @@ typedef struct {
     const_array_of(DY) dy;
     const_array_of(X) x;
     const_array_of(Y) y;
+    const_array_of(PAST) past; // or null
     array_of(DX) dx;
     array_of(DRES) dresidual; // or null
     row_affine row;
@@ -24,15 +26,16 @@ typedef struct {
     int pitch;
 } backward_arrays;
 
-#define BACKWARD_OUTPUTS TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual), MASK_ARGS, int frozen
+#define BACKWARD_OUTPUTS TENSOR_IN(PAST, past), TENSOR_OUT(DX, dx), TENSOR_OUT(DRES, dresidual), MASK_ARGS, int frozen
 
 INLINE backward_arrays backward_of(
-        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, array_of(DX) dx, array_of(DRES) dresidual,
-        MASK_ARGS, int frozen, __global const float *coefficients, int pitch) {
+        const_array_of(DY) dy, const_array_of(X) x, const_array_of(Y) y, const_array_of(PAST) past, array_of(DX) dx,
+        array_of(DRES) dresidual, MASK_ARGS, int frozen, __global const float *coefficients, int pitch) {
     backward_arrays a;
     a.dy = dy;
     a.x = x;
     a.y = y;
+    a.past = past;
     a.dx = dx;
     a.dresidual = dresidual;
     a.row = row_affine_at(0, 0, 0, 0);
@@ -45,8 +48,8 @@ INLINE backward_arrays backward_of(
 }
 #define BACKWARD_FROM(start, coefficients) \
     backward_of( \
-            AT(dy) + (start), AT(x) + (start), AT(y) + (start), AT(dx) + (start), OPTIONAL_FROM(dresidual, start), \
-            mask, slope, frozen, coefficients, pitch)
+            AT(dy) + (start), AT(x) + (start), AT(y) + (start), OPTIONAL_FROM(past, start), AT(dx) + (start), \
+            OPTIONAL_FROM(dresidual, start), mask, slope, frozen, coefficients, pitch)
 
 INLINE scalar_coefficients backward_of_group(backward_arrays a, int group) {
     __global const float *here = a.coefficients + group;
@@ -94,11 +97,15 @@ INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) 
     float x = reads_x(a) ? get_as(X, a.x + at) : 0.0f;
     float y = READS_Y(a.mask) ? get_as(Y, a.y + at) : 0.0f;
     float dy = scalar_masked(get_as(DY, a.dy + at), x, y, a.mask, a.slope, c);
-    put_as(DX, scalar_backward(dy, x, a.frozen, c), a.dx + at);
+    float dx = scalar_backward(dy, x, a.frozen, c);
+    put_as(DX, a.past ? dx + get_as(PAST, a.past + at) : dx, a.dx + at);
     if (a.dresidual) {
         put_as(DRES, dy, a.dresidual + at);
     }
 }
+
+// A vector of dx, with what came past the normalization.
+INLINE vec with_past(backward_arrays a, vec dx, long at) { return a.past ? dx + load_as(PAST, a.past + at) : dx; }
 
 // As in apply.cl.
 typedef struct {
@@ -121,7 +128,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
 INLINE void backward_store(backward_arrays a, long at, backward_loaded in, vector_coefficients c) {
     c = at_elements(c, a.row, at);
     vec dy = vector_masked(in.dy, in.x, in.y, a.mask, a.slope, c);
-    store_as(DX, vector_backward(dy, in.x, a.frozen, c), a.dx + at);
+    store_as(DX, with_past(a, vector_backward(dy, in.x, a.frozen, c), at), a.dx + at);
     if (a.dresidual) {
         store_as(DRES, dy, a.dresidual + at);
     }
@@ -153,6 +160,7 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, i
         vec y = READS_Y(a.mask) ? load_as(Y, a.y + at) : (vec)(0.0f);
         dx = vector_backward(vector_masked(load_dy(a.dy + at), x, y, a.mask, a.slope, c), x, 0, c);
     }
+    dx = with_past(a, dx, at);
     store_output_as(DX, dx, a.dx + at, aligned);
 }
 
@@ -184,6 +192,9 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
     }
+    if (a.past) {
+        EACH_OF(i, TILE) { dx[i] += load_as(PAST, a.past + at[i]); }
+    }
     EACH_OF(i, TILE) { store_if_aligned_as(DX, dx[i], a.dx + at[i]); }
 }
 
@@ -191,7 +202,11 @@ INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coeff
     vec x = reads_x(a) ? load_first_as(X, a.x + at, valid) : (vec)(0.0f);
     vec y = READS_Y(a.mask) ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
     vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, a.mask, a.slope, c);
-    store_first_as(DX, vector_backward(dy, x, a.frozen, c), valid, a.dx + at);
+    vec dx = vector_backward(dy, x, a.frozen, c);
+    if (a.past) {
+        dx += load_first_as(PAST, a.past + at, valid);
+    }
+    store_first_as(DX, dx, valid, a.dx + at);
     if (a.dresidual) {
         store_first_as(DRES, dy, valid, a.dresidual + at);
     }

@@ -1,7 +1,8 @@
 // Step 1 forward: the moments of each slice of each group.
 //
 //   kernel             launches  bytes moved  chosen when
-//   moments_segmented  1         x            groups of contiguous runs are cut into slices
+//   moments_segmented  1         x            groups of contiguous runs are cut into slices; first x = addend + residual,
+//                                             where there is an addend
 //   moments_columnar   1         x            columns
 //
 // Output: partials[(slice * PARTIAL_ROWS + k) * pitch + group] of the block, k = count, mean hi, mean lo, M2, M2 in
@@ -31,6 +32,36 @@ INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
     in.unit = 1.0f;
     return in;
 }
+
+// What is normalized may be a sum that nobody has made yet.
+#define ADDED_ARGS TENSOR_IN(ADD, addend)
+
+// x = addend + residual over a run, as x is stored. Those work-items write a vector that read it afterwards.
+ELEMENT_LOOP void add_run(
+        const_array_of(ADD) addend, const_array_of(RES) residual, array_of(X) x, const run *whole) {
+    run r = *whole;
+    if (WG == 1) {
+        for (int n = 0; n < r.count; n++) {
+            long at = r.start + n * r.stride, end = at + r.length;
+            for (; at + VW <= end; at += VW) {
+                store_as(X, load_as(ADD, addend + at) + load_as(RES, residual + at), x + at);
+            }
+            for (; at < end; at++) {
+                put_as(X, get_as(ADD, addend + at) + get_as(RES, residual + at), x + at);
+            }
+        }
+        return;
+    }
+    for (walk w = walk_vectors(r); w.left > 0; next_vector(&w)) {
+        store_as(X, load_as(ADD, addend + w.at) + load_as(RES, residual + w.at), x + w.at);
+    }
+}
+#define ADD_RUN(start, run) \
+    if (PRESENT(addend)) { \
+        add_run(AT(addend) + (start), AT(residual) + (start), (array_of(X))AT(x) + (start), run); \
+    }
+// The residual that is added to what is normalized; one that was added before is not.
+#define AFTER_ADDITION(residual) (PRESENT(addend) ? 0 : (residual))
 
 INLINE lane_moments moments_begin(moments_inputs in) { return no_lane_moments((vec)(in.unit)); }
 
@@ -222,13 +253,14 @@ ELEMENT_LOOP void moments_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
-        TENSOR_IN(X, x), float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), TENSOR_IN(RES, residual), ADDED_ARGS, float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
     LOCAL_TEAM_UNITS(units);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
+    ADD_RUN(block * block_stride, &part);
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     moments all;
     for (;;) {

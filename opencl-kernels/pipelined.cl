@@ -39,7 +39,7 @@
 #undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipelined_segmented(
-        FORWARD_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
+        FORWARD_ARGS, ADDED_ARGS ROW_ARGS, WHOLE_SEGMENTED_ARGS, AFFINE_ARGS, TRACKED_ARGS,
         __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
@@ -47,6 +47,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
     folding f = FOLDING;
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, coefficients);
+    arrays.residual = AFTER_ADDITION(arrays.residual);
     float hi[HELD], lo[HELD], m2[HELD], units[HELD];
     float least = least_of(f);
     int last_group = LAST_GROUP;
@@ -61,6 +62,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
             run next = run_if(i < coming, WHOLE_GROUP(first + folded + i));
             int applied = first < FIRST_GROUP ? FIRST_GROUP : first + min(i, held - 1);
             arrays.row = ROW_AFFINE(whole.start, length);
+            ADD_RUN(block * block_stride, &next);
             for (;;) {
                 moments all = forward_run_and_gather(&arrays, &whole, applied, &in, &next);
                 if (i >= coming) {

@@ -143,7 +143,8 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                     vec dy = vector_masked(load_dy(a.dy + at), x, y, in.mask, in.slope, cs);
                     gamma[v] = fma(dy, vector_standardized(x, cs), gamma[v]);
                     beta[v] += dy;
-                    store_if_aligned_as(DX, vector_backward(dy, x, 0, cs), a.dx + at);
+                    vec dx = with_past(a, vector_backward(dy, x, 0, cs), at);
+                    store_if_aligned_as(DX, dx, a.dx + at);
                     if (a.dresidual) {
                         store_if_aligned_as(DRES, dy, a.dresidual + at);
                     }
@@ -163,7 +164,11 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
                 vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, in.mask, in.slope, cs);
                 gamma = fma(dy, vector_standardized(x, cs), gamma);
                 beta += dy;
-                store_first_as(DX, vector_backward(dy, x, 0, cs), valid, a.dx + at);
+                vec dx = vector_backward(dy, x, 0, cs);
+                if (a.past) {
+                    dx += load_first_as(PAST, a.past + at, valid);
+                }
+                store_first_as(DX, dx, valid, a.dx + at);
                 if (a.dresidual) {
                     store_first_as(DRES, dy, valid, a.dresidual + at);
                 }

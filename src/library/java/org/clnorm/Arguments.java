@@ -7,6 +7,7 @@ import static org.clnorm.TensorChecks.onDevice;
 import java.util.EnumSet;
 import java.util.Set;
 import org.clnorm.backend.Memory;
+import org.clnorm.backend.Operand;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.Role;
 
@@ -33,12 +34,21 @@ final class Arguments {
         output(Role.Y, "y").like(Role.X, "x").mayBe(Role.X, Role.RESIDUAL)
     };
 
+    /** The rules of a forward pass that adds first; x is the sum then. */
+    static final Rule[] FORWARD_ADDED = {
+        input(Role.ADDEND, "x"),
+        input(Role.RESIDUAL, "residual").like(Role.ADDEND, "x"),
+        output(Role.X, "sum").like(Role.ADDEND, "x").mayBe(Role.ADDEND, Role.RESIDUAL),
+        output(Role.Y, "y").like(Role.ADDEND, "x").mayBe(Role.ADDEND, Role.RESIDUAL)
+    };
+
     /** The rules of a backward pass, and of the sums of one. */
     static final Rule[] BACKWARD = {
         input(Role.X, "x"),
         input(Role.Y, "y"),
         input(Role.DY, "dy").like(Role.X, "x"),
-        output(Role.DX, "dx").like(Role.DY, "dy").mayBe(Role.DY),
+        input(Role.PAST, "past").like(Role.X, "x"),
+        output(Role.DX, "dx").like(Role.DY, "dy").mayBe(Role.DY, Role.PAST),
         output(Role.DRESIDUAL, "dresidual").like(Role.DY, "dy").mayBe(Role.DY),
         output(Role.DGAMMA, "gradient of gamma").perSample(),
         output(Role.DBETA, "gradient of beta").perSample()
@@ -97,6 +107,12 @@ final class Arguments {
         return byRole[role.ordinal()];
     }
 
+    /** The memory in a role, or null. */
+    Operand operand(Role role) {
+        Tensor tensor = get(role);
+        return tensor == null ? null : tensor.operand();
+    }
+
     /**
      * Refuses what breaks a rule.
      *
@@ -149,9 +165,7 @@ final class Arguments {
     /** Makes them a pass's operands, those of absent ones none. */
     void putTo(Operands operands, Rule[] rules) {
         for (int i = 0; i < rules.length; i++) {
-            Role role = rules[i].role;
-            Tensor tensor = get(role);
-            operands.put(role, tensor == null ? null : tensor.operand());
+            operands.put(rules[i].role, operand(rules[i].role));
         }
     }
 

@@ -239,7 +239,7 @@ public final class BatchNorm extends RunningNormalizer {
      */
     public void forwardCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
         checkCombined(x, all);
-        calls().forward(x, residual, y, null, all);
+        calls().forward(x, residual, y, new Besides.Forward(null, all, null));
     }
 
     /**
@@ -260,7 +260,7 @@ public final class BatchNorm extends RunningNormalizer {
      */
     public ForwardPass recordCombined(Tensor x, Tensor residual, Tensor y, ChannelMoments all) {
         checkCombined(x, all);
-        return calls().record(x, residual, y, null, all, true);
+        return calls().record(x, residual, y, new Besides.Forward(null, all, null), true);
     }
 
     private void checkCombined(Tensor x, ChannelMoments all) {
@@ -314,7 +314,7 @@ public final class BatchNorm extends RunningNormalizer {
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
         Objects.requireNonNull(dx, "dx");
         Objects.requireNonNull(all, "all");
-        calls().backward(null, dy, dx, dresidual, null, all);
+        calls().backward(null, dy, dx, dresidual, new Besides.Backward(null, all, null));
     }
 
     private void checkWhole() {

@@ -39,7 +39,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        calls().forward(x, residual, y, affine, null);
+        calls().forward(x, residual, y, new Besides.Forward(affine, null, null));
     }
 
     /**
@@ -64,7 +64,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        return calls().record(x, residual, y, affine, null, true);
+        return calls().record(x, residual, y, new Besides.Forward(affine, null, null), true);
     }
 
     /**
@@ -86,7 +86,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
         Objects.requireNonNull(gradients, "gradients");
-        calls().backward(null, dy, dx, dresidual, gradients, null);
+        calls().backward(null, dy, dx, dresidual, new Besides.Backward(gradients, null, null));
     }
 
     /** How many channels the layer has, C. */

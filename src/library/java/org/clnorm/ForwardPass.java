@@ -78,7 +78,7 @@ public final class ForwardPass implements AutoCloseable {
      *     middle of another call
      */
     public void backward(Tensor dy, Tensor dx, Tensor dresidual) {
-        layer.calls().backward(this, dy, dx, dresidual, null, null);
+        layer.calls().backward(this, dy, dx, dresidual, Besides.Backward.NOTHING);
     }
 
     /**
@@ -100,7 +100,31 @@ public final class ForwardPass implements AutoCloseable {
      *     middle of another call
      */
     public void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
-        layer.calls().backward(this, dy, dx, dresidual, Objects.requireNonNull(gradients, "gradients"), null);
+        Objects.requireNonNull(gradients, "gradients");
+        layer.calls().backward(this, dy, dx, dresidual, new Besides.Backward(gradients, null, null));
+    }
+
+    /**
+     * Goes back through this pass and adds what came past the layer; see
+     * {@link Normalizer#backwardAdding}.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @param past the gradient of the loss by what was normalized, by all else that is computed from it; of dy's shape
+     *     and layout
+     * @param dx where the sum of that and the gradient through this pass goes, of dy's shape and layout; it may be
+     *     past, or dy, unless dresidual is
+     * @param dresidual where the gradient by the residual goes, of dy's shape and layout; it may be dy, unless dx is;
+     *     null when it is not wanted, or there was no residual after the normalization
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where it is not allowed, and for a dresidual when the pass had no residual
+     * @throws IllegalStateException when the pass was gone back through already, unless it is
+     *     {@linkplain #retain retained}; when a tensor that must be unchanged was written or closed since; when the
+     *     pass was a {@link BatchNorm#recordCombined}; when this pass or the layer is closed, or the layer is in the
+     *     middle of another call
+     */
+    public void backwardAdding(Tensor dy, Tensor past, Tensor dx, Tensor dresidual) {
+        Objects.requireNonNull(past, "past");
+        layer.calls().backward(this, dy, dx, dresidual, new Besides.Backward(null, null, past));
     }
 
     /**
@@ -135,7 +159,8 @@ public final class ForwardPass implements AutoCloseable {
      *     layer is closed, or the layer is in the middle of another call
      */
     public void backwardCombined(Tensor dy, Tensor dx, Tensor dresidual, GradientSums all) {
-        layer.calls().backward(this, dy, dx, dresidual, null, Objects.requireNonNull(all, "all"));
+        Objects.requireNonNull(all, "all");
+        layer.calls().backward(this, dy, dx, dresidual, new Besides.Backward(null, all, null));
     }
 
     /**

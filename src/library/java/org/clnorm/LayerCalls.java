@@ -78,7 +78,7 @@ final class LayerCalls {
             passes.checkInput(x);
             Tensor y = layer.device().allocate(x.shape(), x.layout(), x.type());
             try {
-                passes.forward(own.last(), x, null, y, null, null, true);
+                passes.forward(own.last(), x, null, y, Besides.Forward.NOTHING, true);
             } catch (RuntimeException e) {
                 y.close();
                 throw e;
@@ -90,20 +90,20 @@ final class LayerCalls {
     }
 
     /** Makes a forward pass that is the layer's last one; see {@link PassRunner#forward}. */
-    void forward(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given) {
+    void forward(Tensor x, Tensor residual, Tensor y, Besides.Forward besides) {
         own.enter();
         try {
-            passes.forward(own.last(), x, residual, y, affine, given, true);
+            passes.forward(own.last(), x, residual, y, besides, true);
         } finally {
             own.leave();
         }
     }
 
     /** Makes a forward pass that is kept; see {@link PassRunner#forward}. */
-    ForwardPass record(Tensor x, Tensor residual, Tensor y, SampleAffine affine, ChannelMoments given, boolean counts) {
+    ForwardPass record(Tensor x, Tensor residual, Tensor y, Besides.Forward besides, boolean counts) {
         own.enter();
         try {
-            return new ForwardPass(layer, passes.forward(null, x, residual, y, affine, given, counts));
+            return new ForwardPass(layer, passes.forward(null, x, residual, y, besides, counts));
         } finally {
             own.leave();
         }
@@ -133,11 +133,10 @@ final class LayerCalls {
     }
 
     /** Goes back through a forward pass; see {@link PassRunner#backward}. */
-    void backward(
-            ForwardPass through, Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
+    void backward(ForwardPass through, Tensor dy, Tensor dx, Tensor dresidual, Besides.Backward besides) {
         own.enter();
         try {
-            passes.backward(stateOf(through), dy, dx, dresidual, gradients, all);
+            passes.backward(stateOf(through), dy, dx, dresidual, besides);
         } finally {
             own.leave();
         }

@@ -15,7 +15,7 @@ import org.clnorm.backend.Normalization.Statistic;
  * (C) normalizes over the channels of each pixel. All dimensions may be those of a row. Training and evaluation are the
  * same.
  */
-public final class LayerNorm extends Normalizer {
+public final class LayerNorm extends RowNormalizer {
     private static final Options DEFAULTS = new Options();
 
     /** The settings of a layer. Immutable: each setter returns a new builder. */

@@ -26,8 +26,7 @@ import org.clnorm.backend.Normalization;
  * gradient; {@link RunningNormalizer#trackRunning} says whether batches enter the running statistics; {@link #train}
  * and {@link #eval} say which statistics normalize. A layer that is to be as it is for good has all three.
  */
-public abstract sealed class Normalizer extends Layer
-        permits ChannelNormalizer, LayerNorm, RmsNorm, WeightNorm, L2Norm {
+public abstract sealed class Normalizer extends Layer permits ChannelNormalizer, RowNormalizer, WeightNorm, L2Norm {
     private final LayerCalls calls;
 
     /**
@@ -177,7 +176,7 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void forward(Tensor x, Tensor residual, Tensor y) {
-        calls.forward(x, residual, y, null, null);
+        calls.forward(x, residual, y, Besides.Forward.NOTHING);
     }
 
     /**
@@ -213,7 +212,7 @@ public abstract sealed class Normalizer extends Layer
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final ForwardPass record(Tensor x, Tensor residual, Tensor y) {
-        return calls.record(x, residual, y, null, null, true);
+        return calls.record(x, residual, y, Besides.Forward.NOTHING, true);
     }
 
     /**
@@ -234,7 +233,7 @@ public abstract sealed class Normalizer extends Layer
      */
     public final ForwardPass recompute(Tensor x, Tensor residual, Tensor y) {
         checkRecomputable();
-        return calls.record(x, residual, y, null, null, false);
+        return calls.record(x, residual, y, Besides.Forward.NOTHING, false);
     }
 
     /** Refuses where a second pass over a batch gives other results than the first. */
@@ -301,7 +300,30 @@ public abstract sealed class Normalizer extends Layer
      *     layer is closed or in the middle of another call
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual) {
-        calls.backward(null, dy, dx, dresidual, null, null);
+        calls.backward(null, dy, dx, dresidual, Besides.Backward.NOTHING);
+    }
+
+    /**
+     * Goes back through the last forward pass and adds what came past the layer, in the same pass: where x is also used
+     * otherwise, as the stream past a pre-norm block or the shortcut of a pre-activation block is, the gradient of the
+     * loss by x is the sum of both. Else it is as {@link #backward(Tensor, Tensor)}.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @param past the gradient of the loss by what was normalized, by all else that is computed from it; of dy's shape
+     *     and layout
+     * @param dx where the sum of that and the gradient through this layer goes, of dy's shape and layout; it may be
+     *     past, or dy, unless dresidual is
+     * @param dresidual where the gradient by the residual goes, of dy's shape and layout; it may be dy, unless dx is;
+     *     null when it is not wanted, or there was no residual after the normalization
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
+     *     share memory where it is not allowed, and for a dresidual when the forward pass had no residual
+     * @throws IllegalStateException without a forward pass, when it was gone back through already, when a tensor that
+     *     must be unchanged was written or closed since, when it was a {@link BatchNorm#forwardCombined}, and when the
+     *     layer is closed or in the middle of another call
+     */
+    public final void backwardAdding(Tensor dy, Tensor past, Tensor dx, Tensor dresidual) {
+        Objects.requireNonNull(past, "past");
+        calls.backward(null, dy, dx, dresidual, new Besides.Backward(null, null, past));
     }
 
     /** The calls on it that make passes. */

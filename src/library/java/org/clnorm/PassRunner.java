@@ -70,29 +70,27 @@ final class PassRunner {
      * A forward pass.
      *
      * @param to where it leaves what its backward pass needs; null for a state that is taken for it
-     * @param affine γ and β per sample; null for the layer's own
-     * @param given moments of a batch that x is a part of, in training; null for x's own
      * @param counts whether the batch may enter the running statistics
      * @return where it left that
      */
     ForwardState forward(
-            ForwardState to,
-            Tensor x,
-            Tensor residual,
-            Tensor y,
-            SampleAffine affine,
-            ChannelMoments given,
-            boolean counts) {
+            ForwardState to, Tensor x, Tensor residual, Tensor y, Besides.Forward besides, boolean counts) {
         checkInput(x);
+        SampleAffine affine = besides.affine();
+        ChannelMoments given = besides.given();
+        Tensor normalized = besides.sum() == null ? x : besides.sum();
         boolean frozen = !training && running != null;
         boolean perSample = affine != null;
         ofForward
-                .put(Role.X, x)
+                .put(Role.X, normalized)
+                .put(Role.ADDEND, besides.sum() == null ? null : x)
                 .put(Role.RESIDUAL, residual)
                 .put(Role.Y, Objects.requireNonNull(y, "y"))
                 .put(Role.GAMMA, perSample ? affine.gamma() : null)
                 .put(Role.BETA, perSample ? affine.beta() : null);
-        ofForward.check(frozen ? Arguments.FORWARD_FROZEN : Arguments.FORWARD, false, own);
+        Arguments.Rule[] rules =
+                besides.sum() != null ? Arguments.FORWARD_ADDED : frozen ? Arguments.FORWARD_FROZEN : Arguments.FORWARD;
+        ofForward.check(rules, false, own);
         if (frozen && batchWeight > 0 && perSample) {
             throw new IllegalStateException(
                     "Evaluation that adapts to the batch takes no gamma and beta per sample; use eval()");
@@ -117,14 +115,17 @@ final class PassRunner {
             into.normalization = now;
             into.hasStatistics = any;
             into.frozen = frozen;
-            into.hasResidual = residual != null;
+            into.hasResidual = residual != null && besides.sum() == null;
             into.hadGamma = perSample && affine.gamma() != null;
             into.hadBeta = perSample && affine.beta() != null;
             if (room != null) {
                 into.settle(room);
                 run(into, x, given, counts);
             }
-            into.x.begin(x);
+            if (besides.sum() != null) {
+                normalized.touch();
+            }
+            into.x.begin(normalized);
             if (needsResidual(into)) {
                 into.residual.begin(residual);
             } else {
@@ -151,6 +152,7 @@ final class PassRunner {
         boolean adapted = into.frozen && batchWeight > 0;
         ChannelMoments by = adapted ? mixed(moments(x)) : given;
         ofForward.putTo(forForward, Arguments.FORWARD);
+        forForward.put(Role.ADDEND, ofForward.operand(Role.ADDEND));
         if (!into.normalization.perSample()) {
             forForward.put(Role.GAMMA, valueOf(gamma)).put(Role.BETA, valueOf(beta));
         }
@@ -243,7 +245,7 @@ final class PassRunner {
     /** The sums Σdy' and Σdy'·(x − mean) of each channel, for a forward pass that was given moments; waits. */
     GradientSums sums(ForwardState of, Tensor dy) {
         checkForwarded(of);
-        putBackward(of, dy, null, null, null, null);
+        putBackward(of, dy, null, null, Besides.Backward.NOTHING);
         ofBackward.check(Arguments.BACKWARD, false, own);
         checkCombined(of, "gradientSums", true);
         of.forgetSums();
@@ -260,15 +262,17 @@ final class PassRunner {
         return sums;
     }
 
-    private void putBackward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Tensor dgamma, Tensor dbeta) {
+    private void putBackward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Besides.Backward besides) {
+        SampleAffine gradients = besides.gradients();
         ofBackward
                 .put(Role.X, of.x.tensor())
                 .put(Role.Y, needsY(of) ? of.y.tensor() : needsResidual(of) ? of.residual.tensor() : null)
                 .put(Role.DY, Objects.requireNonNull(dy, "dy"))
+                .put(Role.PAST, besides.past())
                 .put(Role.DX, dx)
                 .put(Role.DRESIDUAL, dresidual)
-                .put(Role.DGAMMA, dgamma)
-                .put(Role.DBETA, dbeta);
+                .put(Role.DGAMMA, gradients == null ? null : gradients.gamma())
+                .put(Role.DBETA, gradients == null ? null : gradients.beta());
     }
 
     /** Whether the activation's derivative is had from y, and not from x. */
@@ -285,17 +289,14 @@ final class PassRunner {
         return options.activation.kind() != Activation.Kind.NONE;
     }
 
-    /**
-     * A backward pass; of a forward pass with γ and β per sample, their gradients are as wanted.
-     *
-     * @param all sums over all parts, where the forward pass was given moments; else null
-     */
-    void backward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients, GradientSums all) {
+    /** A backward pass; of a forward pass with γ and β per sample, their gradients are as wanted. */
+    void backward(ForwardState of, Tensor dy, Tensor dx, Tensor dresidual, Besides.Backward besides) {
         checkForwarded(of);
         Objects.requireNonNull(dx, "dx");
-        Tensor dgamma = gradients == null ? null : gradients.gamma();
-        Tensor dbeta = gradients == null ? null : gradients.beta();
-        putBackward(of, dy, dx, dresidual, dgamma, dbeta);
+        putBackward(of, dy, dx, dresidual, besides);
+        Tensor dgamma = ofBackward.get(Role.DGAMMA);
+        Tensor dbeta = ofBackward.get(Role.DBETA);
+        GradientSums all = besides.all();
         checkCombined(of, all == null ? "backward" : "backwardCombined", all != null);
         checkHad("dresidual", dresidual, of.hasResidual, "had no residual");
         checkHad("A gradient of gamma", dgamma, of.hadGamma, "had none per sample to be the gradient of");
@@ -341,7 +342,7 @@ final class PassRunner {
         TensorChecks.like("dy", dy, "x", of.x.tensor());
         Tensor dx = device.allocate(dy.shape(), dy.layout(), of.x.tensor().type());
         try {
-            backward(of, dy, dx, null, null, null);
+            backward(of, dy, dx, null, Besides.Backward.NOTHING);
         } catch (RuntimeException e) {
             dx.close();
             throw e;

@@ -13,7 +13,7 @@ import org.clnorm.backend.Normalization.Statistic;
  * with one mean for each row, that is over the last dimensions in the order of memory, and one γ for each element of a
  * row; see {@link LayerNorm} on rows. Training and evaluation are the same.
  */
-public final class RmsNorm extends Normalizer {
+public final class RmsNorm extends RowNormalizer {
     private static final Options DEFAULTS =
             new Options().beta(false).epsilon(0x1p-23); // the distance from 1 to the next float32
 

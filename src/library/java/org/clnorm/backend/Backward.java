@@ -22,7 +22,7 @@ import org.clnorm.Shape;
  * <p>Operands: dy and x; the forward pass's y, when it had a residual and an activation whose derivative y
  * tells (it cannot be had from x then; without a residual it is had from y too, if y is given), and of other activations
  * with a residual that residual in y's place; γ and β as they were in the forward pass, where they go by the element of a row (others are in the
- * coefficients); dx, which may be dy; dresidual or none, which may be dy, but not dx; dγ and dβ, each or none where it is
+ * coefficients); what came past the normalization, which is added to dx, or none; dx, which may be dy or that; dresidual or none, which may be dy, but not dx; dγ and dβ, each or none where it is
  * not wanted.
  *
  * @param normalization that of the forward pass

@@ -13,7 +13,10 @@ import org.clnorm.Shape;
  * d = (mean − running mean)/√(running variance + ε), both within their bounds and from the running statistics as they
  * were before this pass.
  *
- * <p>Operands: x and y, which may be x; a residual or none, which y may be; γ and β, as the normalization says, or none
+ * <p>Rows may be made first: with an addend, x is written as addend + residual, rounded to its type, and then normalized;
+ * there is no residual after that. x may be the addend or the residual then.
+ *
+ * <p>Operands: x and y, which may be x; a residual or none, which y may be; an addend or none; γ and β, as the normalization says, or none
  * for 1 and 0; the running statistics, where they are updated.
  *
  * @param normalization what is normalized together, and how
@@ -36,5 +39,10 @@ public record ForwardTraining(
         RunningUpdate.check(running, operands);
         Objects.requireNonNull(normalization, "normalization");
         Objects.requireNonNull(policy, "policy");
+        boolean rows = normalization.grouping() instanceof Grouping.Rows && operands.has(Role.RESIDUAL);
+        if (operands.has(Role.ADDEND) && !rows) {
+            throw new IllegalArgumentException("An addend is of rows that a residual is added to, but the pass is of "
+                    + normalization + " with " + operands);
+        }
     }
 }

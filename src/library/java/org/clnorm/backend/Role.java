@@ -3,9 +3,13 @@ package org.clnorm.backend;
 /** What an operand of a pass is for. Which roles a pass has, and what their operands hold, says the {@link PassSpec}. */
 public enum Role {
     X,
+    /** What x is made of in a forward pass that adds first: x = addend + residual is written, and then normalized. */
+    ADDEND,
     RESIDUAL,
     Y,
     DY,
+    /** The gradient of the loss by x along what goes past the normalization; it is added to dx. */
+    PAST,
     DX,
     DRESIDUAL,
     GAMMA,

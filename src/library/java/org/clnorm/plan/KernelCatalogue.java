@@ -71,12 +71,15 @@ public final class KernelCatalogue {
     private static final Set<String> MOMENTS = Set.of("save_mean", "save_invstd");
     private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
     private static final Set<String> OUTPUT = Set.of("y");
+    /** Of what is added to x before. */
+    private static final Set<String> SUM = Set.of("sum");
+
     private static final Set<String> SUMS = Set.of("grad_weight", "grad_bias");
     private static final Set<String> UPDATED = Set.of("parameter", "gradient", "first_moment", "second_moment");
     private static final Set<String> GRADIENTS = Set.of("grad_x", "grad_residual");
 
     private static final List<Entry> ENTRIES = List.of(
-            new Entry("moments_segmented", "moments.cl", REDUCE, RUNS, NO_MACROS, MOMENTS),
+            new Entry("moments_segmented", "moments.cl", REDUCE, RUNS, NO_MACROS, union(SUM, MOMENTS)),
             new Entry("moments_columnar", "moments.cl", REDUCE, ROWS_OF_VECTORS, NO_MACROS, MOMENTS),
             new Entry("fold_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_joined_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
@@ -93,14 +96,14 @@ public final class KernelCatalogue {
                     FUSED,
                     union(ROWS_OF_VECTORS, STREAM),
                     ROWS,
-                    union(MOMENTS, RUNNING, OUTPUT)),
+                    union(SUM, MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_pipelined_segmented",
                     "pipelined.cl",
                     PIPELINED,
                     union(ROWS_OF_VECTORS, STREAM),
                     ROWS,
-                    union(MOMENTS, RUNNING, OUTPUT)),
+                    union(SUM, MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_columnar",
                     "fused.cl",
@@ -121,7 +124,7 @@ public final class KernelCatalogue {
                     CACHED,
                     union(WORK_GROUP, REGISTERS),
                     ROWS,
-                    union(MOMENTS, RUNNING, OUTPUT)),
+                    union(SUM, MOMENTS, RUNNING, OUTPUT)),
             new Entry(
                     "normalize_cached_columnar",
                     "cached.cl",

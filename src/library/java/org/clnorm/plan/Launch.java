@@ -19,35 +19,41 @@ public record Launch(String kernel, Strategy strategy, String macros, long workG
      * there is as those are that are, where these are alike: whether it is there makes no binary more.
      */
     public Launch storing(OperandTypes types) {
-        List<Role> tensors = arguments.stream()
-                .map(Argument::value)
-                .filter(value -> value instanceof Role role && nameOfStorage(role) != null)
-                .map(Role.class::cast)
+        List<Argument> tensors = arguments.stream()
+                .filter(argument -> nameOfStorage(argument) != null)
                 .toList();
         List<DataType> there = tensors.stream()
-                .map(types::of)
+                .map(tensor -> typeOf(tensor, types))
                 .filter(Objects::nonNull)
                 .distinct()
                 .toList();
         StringBuilder all = new StringBuilder(macros);
-        for (Role role : tensors) {
-            DataType type = types.has(role) || there.size() != 1 ? types.of(role) : there.get(0);
+        for (Argument tensor : tensors) {
+            DataType own = typeOf(tensor, types);
+            DataType type = own == null && there.size() == 1 ? there.get(0) : own;
             if (type != null && type != DataType.FLOAT32) {
-                all.append(" -D").append(nameOfStorage(role)).append("_T=").append(type.ordinal());
+                all.append(" -D").append(nameOfStorage(tensor)).append("_T=").append(type.ordinal());
             }
         }
         return new Launch(kernel, strategy, all.toString(), workGroups, arguments);
     }
 
-    /** What storage.clh calls the way in which an operand is stored; null where it is always float32. */
-    private static String nameOfStorage(Role role) {
-        return switch (role) {
-            case X -> "X";
-            case RESIDUAL -> "RES";
-            case Y -> "Y";
-            case DY -> "DY";
-            case DX -> "DX";
-            case DRESIDUAL -> "DRES";
+    /** Null for what is not there. */
+    private static DataType typeOf(Argument tensor, OperandTypes types) {
+        return tensor.value() instanceof Role role ? types.of(role) : null;
+    }
+
+    /** What storage.clh calls the way in which an argument is stored; null where it is no tensor. */
+    private static String nameOfStorage(Argument argument) {
+        return switch (argument.name()) {
+            case "x" -> "X";
+            case "addend" -> "ADD";
+            case "residual" -> "RES";
+            case "y" -> "Y";
+            case "dy" -> "DY";
+            case "past" -> "PAST";
+            case "dx" -> "DX";
+            case "dresidual" -> "DRES";
             default -> null;
         };
     }

@@ -51,6 +51,10 @@ public record PassPlan(
 
     private ReduceFoldApply over(boolean aligned) {
         return new ReduceFoldApply(
-                view, aligned ? strategy : strategy.unaligned(facts, view), facts.computeUnits(), byElement);
+                view,
+                aligned ? strategy : strategy.unaligned(facts, view),
+                facts.computeUnits(),
+                byElement,
+                operands.has(Role.ADDEND));
     }
 }

@@ -1,5 +1,6 @@
 package org.clnorm.plan;
 
+import static org.clnorm.backend.Role.ADDEND;
 import static org.clnorm.backend.Role.BETA;
 import static org.clnorm.backend.Role.DBETA;
 import static org.clnorm.backend.Role.DGAMMA;
@@ -7,6 +8,7 @@ import static org.clnorm.backend.Role.DRESIDUAL;
 import static org.clnorm.backend.Role.DX;
 import static org.clnorm.backend.Role.DY;
 import static org.clnorm.backend.Role.GAMMA;
+import static org.clnorm.backend.Role.PAST;
 import static org.clnorm.backend.Role.RESIDUAL;
 import static org.clnorm.backend.Role.X;
 import static org.clnorm.backend.Role.Y;
@@ -29,8 +31,9 @@ import org.clnorm.view.View;
  * the view and the arguments of the fold step.
  *
  * @param affineByElement whether groups are rows, and γ and β go by their elements
+ * @param adds whether x is a sum that the pass makes first, of an addend and the residual
  */
-public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean affineByElement) {
+public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean affineByElement, boolean adds) {
     /** The kernels of a direction, and what they go over. */
     enum Direction {
         FORWARD(
@@ -50,7 +53,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
                 "gradient_apply",
                 2,
                 List.of(DY, X, Y),
-                List.of(DY, X, Y, DX, DRESIDUAL));
+                List.of(DY, X, Y, PAST, DX, DRESIDUAL));
 
         private final String fused;
         private final String reduce;
@@ -87,7 +90,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
 
         /** All tensors that a pass reads and writes. */
         List<Role> tensors() {
-            return tensors;
+            return this == FORWARD ? List.of(X, RESIDUAL, Y, ADDEND) : tensors;
         }
     }
 
@@ -211,6 +214,7 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
                 backward ? macros : "", // the moments of x ask for no activation
                 perBlock(geometry.workGroups()),
                 direction.reduced,
+                backward ? List.of() : addition(view),
                 reduce,
                 backward ? rowAffine(view) : List.of(),
                 slices(geometry),
@@ -225,7 +229,11 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
 
     /** The apply step, from coefficients that are there. */
     Launch apply(Direction direction, List<Argument> pointwise, String macros) {
-        List<Argument> tensors = arguments(direction.tensors, pointwise);
+        List<Argument> tensors = arguments(
+                direction == Direction.FORWARD && adds
+                        ? List.of(X, named("residual", Place.NONE), Y)
+                        : direction.tensors,
+                pointwise);
         if (direction == Direction.FORWARD && strategy.appliesAlongPlanes(view) && !affineByElement) {
             long elements = view.groups() * view.groupSize();
             long perSlice = Geometry.flatPerSlice(strategy, elements, (computeUnits + blocks() - 1) / blocks());
@@ -378,7 +386,11 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
     private Launch fused(Direction direction, List<Argument> pointwise, List<Argument> fold, String macros) {
         View shaped = affineByElement ? view : strategy.reshape(view);
         String kernel = KernelCatalogue.fusedStep(direction.fused, strategy) + KernelCatalogue.patternOf(shaped);
-        List<Argument> tensors = arguments(direction.tensors, pointwise, rowAffine(shaped));
+        List<Argument> tensors = arguments(
+                direction.tensors,
+                pointwise,
+                direction == Direction.FORWARD && shaped instanceof View.Segmented ? List.of(ADDEND) : List.of(),
+                rowAffine(shaped));
         if (shaped instanceof View.Segmented segmented) {
             int groups = Geometry.fusedGroups(strategy, segmented, computeUnits);
             long perBlock = (view.groups() + groups - 1L) / groups;
@@ -465,6 +477,11 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
 
     private List<Argument> coefficients() {
         return arguments(COEFFICIENTS, named("pitch", pitch()));
+    }
+
+    /** What x is made of before its moments are taken: of kernels for runs, which may find none. */
+    private static List<Role> addition(View view) {
+        return view instanceof View.Segmented ? List.of(RESIDUAL, ADDEND) : List.of();
     }
 
     /** γ and β by the element: of kernels for runs, which on a GPU can always have them, and on a CPU if told so. */

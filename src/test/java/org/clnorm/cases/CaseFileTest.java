@@ -48,6 +48,7 @@ class CaseFileTest {
                         RunningVariance.BIASED,
                         Layout.CHANNELS_LAST,
                         Activation.RELU,
+                        CaseOptions.Addition.AFTER,
                         null,
                         4,
                         3L,
@@ -68,6 +69,7 @@ class CaseFileTest {
                         RunningVariance.UNBIASED,
                         Layout.CHANNELS_FIRST,
                         Activation.NONE,
+                        CaseOptions.Addition.AFTER,
                         null,
                         null,
                         null,
@@ -137,7 +139,7 @@ class CaseFileTest {
                 "{\"op\": \"batch-norm\", 'eps': 1}             | it is not JSON",
                 "{\"op\": \"batch-norm\", \"eps\": 1;}          | it is not JSON",
                 "{\"op\": \"batch-norm\", /**/ \"eps\": 1}      | it is not JSON",
-                "{\"op\": \"weight-norm\", \"gruops\": 3}       | the option \"gruops\" is not known; did you mean groups? Known are [activation, d_max,",
+                "{\"op\": \"weight-norm\", \"gruops\": 3}       | the option \"gruops\" is not known; did you mean groups? Known are [activation, add, d_max,",
                 "{\"op\": \"batch-norm\", \"epsilon\": 3}       | the option \"epsilon\" is not known. Known are",
                 "{\"op\": \"batch-norm\", \"Update-Rate\": 1}   | the option \"Update-Rate\" is not known; did you mean update_rate?",
                 "{\"op\": \"batch-norm\", \"\": 3}              | the option \"\" is not known. Known are",
@@ -201,7 +203,7 @@ class CaseFileTest {
         assertRefused(
                 BATCH_NORM,
                 Map.of("x", zeros(2, 3), "wieght", zeros(3)),
-                "the array wieght is not known; did you mean weight? Known are [bias, case, grad_y, residual,");
+                "the array wieght is not known; did you mean weight? Known are [bias, case, grad_sum, grad_y, residual,");
         assertRefused(
                 BATCH_NORM,
                 Map.of("x", zeros(2, 3), "mask", zeros(2)),
@@ -337,6 +339,7 @@ class CaseFileTest {
                 given.runningVariance(),
                 Layout.CHANNELS_LAST,
                 given.activation(),
+                given.addition(),
                 null,
                 null,
                 null,

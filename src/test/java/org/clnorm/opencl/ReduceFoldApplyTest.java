@@ -117,6 +117,8 @@ class ReduceFoldApplyTest {
                 .as("as moments_segmented has them, each with its type")
                 .containsExactly(
                         Role.X,
+                        Role.RESIDUAL,
+                        Role.ADDEND,
                         0.5f,
                         geometry.workGroups(),
                         1,

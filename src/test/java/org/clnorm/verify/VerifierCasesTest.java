@@ -181,8 +181,9 @@ class VerifierCasesTest {
                 .extracting(VerifierCase::shape)
                 .isEqualTo(VerifierCases.all().stream().map(VerifierCase::shape).toList());
         assertThat(cases.stream().map(VerifierCase::fusion).distinct())
-                .as("the common ones, and the other activations, which come after")
-                .containsExactlyInAnyOrderElementsOf(Stream.concat(Fusion.COMMON.stream(), Fusion.OTHERS.stream())
+                .as("the common ones, and the other activations and what is added, which come after")
+                .containsExactlyInAnyOrderElementsOf(Stream.of(Fusion.COMMON, Fusion.OTHERS, Fusion.ADDITIONS)
+                        .flatMap(List::stream)
                         .toList());
     }
 

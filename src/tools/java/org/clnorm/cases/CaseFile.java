@@ -26,7 +26,8 @@ import org.slf4j.LoggerFactory;
  * {@code case}, of its options as JSON.
  *
  * <p>Inputs are {@code x}, {@code weight} (γ), {@code bias} (β), {@code running_mean}, {@code running_var}, {@code
- * residual} and {@code grad_y}; all but x may be absent, and not every operation has all. Expected arrays are those whose names start with {@code
+ * residual}, {@code grad_y}, and {@code grad_sum} for what came past the normalization and is added to x's gradient; all
+ * but x may be absent, and not every operation has all. Expected arrays are those whose names start with {@code
  * expected_}. Arrays of x's shape are in the memory order of the layout.
  */
 public final class CaseFile {
@@ -40,9 +41,10 @@ public final class CaseFile {
                 "",
                 CHANNELS),
         /** Layer normalization. */
-        LAYER_NORM("layer-norm", 1e-5, "activation negative_slope normalized_dims", "normalized_dims", "weight bias"),
+        LAYER_NORM(
+                "layer-norm", 1e-5, "activation negative_slope add normalized_dims", "normalized_dims", "weight bias"),
         /** RMS normalization. */
-        RMS_NORM("rms-norm", 1e-5, "activation negative_slope normalized_dims", "normalized_dims", "weight"),
+        RMS_NORM("rms-norm", 1e-5, "activation negative_slope add normalized_dims", "normalized_dims", "weight"),
         /** Group normalization. */
         GROUP_NORM("group-norm", 1e-5, "activation negative_slope groups", "groups", "weight bias"),
         /** Instance normalization; its {@code groups}, if given, are the channels. */
@@ -108,11 +110,11 @@ public final class CaseFile {
     private static final String EXPECTED = "expected_";
     private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
     private static final Set<String> AFFINE = Set.of("weight", "bias");
-    private static final Set<String> LIKE_X = Set.of("residual", "grad_y");
+    private static final Set<String> LIKE_X = Set.of("residual", "grad_y", "grad_sum");
 
     /** What a case can have, but for expected arrays. */
     private static final Set<String> ARRAYS =
-            Set.of("x", "weight", "bias", "running_mean", "running_var", "residual", "grad_y", OPTIONS);
+            Set.of("x", "weight", "bias", "running_mean", "running_var", "residual", "grad_y", "grad_sum", OPTIONS);
 
     private static final Logger log = LoggerFactory.getLogger(CaseFile.class);
 
@@ -149,6 +151,12 @@ public final class CaseFile {
             take(array, arrays.remove(array), x);
         }
         checkRunningStatistics();
+        if (options.addition() == CaseOptions.Addition.BEFORE && !inputs.containsKey("residual")) {
+            throw new IllegalArgumentException("the option add is before, but there is no residual to be added");
+        }
+        if (inputs.containsKey("grad_sum") && !inputs.containsKey("grad_y")) {
+            throw new IllegalArgumentException("grad_sum goes with grad_y, but there is only the first");
+        }
     }
 
     /**

@@ -32,6 +32,7 @@ import org.clnorm.RunningVariance;
  * @param runningVariance which variance enters the running variance
  * @param layout how the arrays of x's shape lie in the file
  * @param activation applied after the residual is added
+ * @param addition when the residual is added
  * @param normalizedDims how many dimensions a row has, the last ones in memory order
  * @param groups of the channels of a sample
  * @param virtualBatch how many samples have statistics of their own
@@ -45,6 +46,7 @@ public record CaseOptions(
         RunningVariance runningVariance,
         Layout layout,
         Activation activation,
+        Addition addition,
         Integer normalizedDims,
         Integer groups,
         Long virtualBatch,
@@ -65,6 +67,20 @@ public record CaseOptions(
         }
     }
 
+    /** When the residual is added. */
+    public enum Addition {
+        /** To x, and the sum is normalized. */
+        BEFORE,
+        /** To what x was normalized to, before the activation. */
+        AFTER;
+
+        /** The name used in files: {@code before} or {@code after}. */
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     /** Those that there are. */
     private static final Set<String> KNOWN = Set.of(
             "op",
@@ -75,6 +91,7 @@ public record CaseOptions(
             "running_variance",
             "layout",
             "activation",
+            "add",
             "normalized_dims",
             "groups",
             "virtual_batch",
@@ -91,6 +108,7 @@ public record CaseOptions(
         Objects.requireNonNull(runningVariance, "runningVariance");
         Objects.requireNonNull(layout, "layout");
         Objects.requireNonNull(activation, "activation");
+        Objects.requireNonNull(addition, "addition");
         if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("the option eps must be finite and at least 0, but is " + epsilon);
         }
@@ -192,6 +210,7 @@ public record CaseOptions(
                 choice(json, "running_variance", RunningVariance.values(), RunningVariance.UNBIASED),
                 choice(json, "layout", Layout.values(), Layout.CHANNELS_FIRST),
                 activation(json),
+                choice(json, "add", Addition.values(), Addition.AFTER),
                 dimensions == null ? null : Math.toIntExact(dimensions),
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),

@@ -182,6 +182,7 @@ final class RunCommand implements Callable<Integer> {
                 orElse(runningVariance, given.runningVariance()),
                 orElse(layout, given.layout()),
                 orElse(activation, given.activation()),
+                given.addition(),
                 orElse(normalizedDims, given.normalizedDims()),
                 orElse(groups, given.groups()),
                 orElse(virtualBatch, given.virtualBatch()),

@@ -11,11 +11,13 @@ import org.clnorm.LayerNorm;
 import org.clnorm.Normalizer;
 import org.clnorm.RenormalizationSchedule;
 import org.clnorm.RmsNorm;
+import org.clnorm.RowNormalizer;
 import org.clnorm.RunningAverage;
 import org.clnorm.RunningNormalizer;
 import org.clnorm.Tensor;
 import org.clnorm.WeightNorm;
 import org.clnorm.cases.CaseFile;
+import org.clnorm.cases.CaseOptions;
 import org.clnorm.cases.CaseOptions.Mode;
 import org.clnorm.state.NpyArray;
 
@@ -37,7 +39,7 @@ public final class CaseRunner {
      *     is not empty: batch-norm without several virtual batches, batch-renorm, layer-norm, and of rms-norm the second;
      *     where the case has running statistics {@code running_mean} and {@code running_var}; where it has {@code grad_y}
      *     also {@code grad_x} and, as far as it has their inputs, {@code grad_weight}, {@code grad_bias} and {@code
-     *     grad_residual}. Those of x's shape are in the memory order of the case's layout
+     *     grad_residual}; where the residual is added before, {@code sum}, of which {@code grad_x} is the gradient. Those of x's shape are in the memory order of the case's layout
      * @throws IllegalArgumentException when the device or the layer refuses the case; the message names the file
      */
     public static Map<String, NpyArray> run(CaseFile file, Device device) {
@@ -138,9 +140,16 @@ public final class CaseRunner {
         }
         try (Tensor x = upload("x");
                 Tensor residual = upload("residual");
+                Tensor sum = addsBefore() ? empty() : null;
                 Tensor y = empty();
-                Tensor dy = upload("grad_y")) {
-            layer.forward(x, residual, y);
+                Tensor dy = upload("grad_y");
+                Tensor past = upload("grad_sum")) {
+            if (sum != null && layer instanceof RowNormalizer rows) {
+                rows.forwardAdding(x, residual, sum, y);
+                put("sum", sum);
+            } else {
+                layer.forward(x, residual, y);
+            }
             put("y", y);
             if (!file.isFrozen() && file.shape().elements() > 0) {
                 putStatistics(layer);
@@ -150,7 +159,7 @@ public final class CaseRunner {
                 tracking.runningVariance().ifPresent(variance -> put("running_var", variance));
             }
             if (dy != null) {
-                backward(layer, dy, residual != null);
+                backward(layer, dy, past, residual != null && sum == null);
             }
         }
     }
@@ -169,10 +178,18 @@ public final class CaseRunner {
         }
     }
 
-    private void backward(Normalizer layer, Tensor dy, boolean hasResidual) {
+    private boolean addsBefore() {
+        return file.options().addition() == CaseOptions.Addition.BEFORE;
+    }
+
+    private void backward(Normalizer layer, Tensor dy, Tensor past, boolean hasResidual) {
         try (Tensor dx = empty();
                 Tensor dresidual = hasResidual ? empty() : null) {
-            layer.backward(dy, dx, dresidual);
+            if (past == null) {
+                layer.backward(dy, dx, dresidual);
+            } else {
+                layer.backwardAdding(dy, past, dx, dresidual);
+            }
             put("grad_x", dx);
             layer.gamma().filter(gamma -> has("weight")).ifPresent(gamma -> put("grad_weight", gamma.gradient()));
             layer.beta().ifPresent(beta -> put("grad_bias", beta.gradient()));

@@ -126,7 +126,13 @@ record VerifierCase(
         GELU_TANH("gelu-tanh", Activation.GELU_TANH, false, false, false),
         RESIDUAL_GELU_TANH("residual and gelu-tanh", Activation.GELU_TANH, true, false, true),
         HARD_SWISH("hard-swish", Activation.HARD_SWISH, false, false, false),
-        RESIDUAL_HARD_SWISH("residual and hard-swish", Activation.HARD_SWISH, true, false, true);
+        RESIDUAL_HARD_SWISH("residual and hard-swish", Activation.HARD_SWISH, true, false, true),
+        /** The residual is added to x before anything else, and something comes past in the backward pass. */
+        ADDED("residual added before", Activation.NONE, true, false, false),
+        ADDED_RELU("residual added before, and relu", Activation.RELU, true, false, false),
+        /** Something comes past in the backward pass. */
+        PAST("a gradient that came past", Activation.NONE, false, false, false),
+        PAST_RESIDUAL_RELU("residual and relu and a gradient that came past", Activation.RELU, true, true, true);
 
         final String label;
         final Activation activation;
@@ -141,7 +147,10 @@ record VerifierCase(
         static final List<Fusion> USUAL = List.of(values()).subList(0, LEAKY_RELU.ordinal());
 
         /** Those of {@code activations.clh}. */
-        static final List<Fusion> OTHERS = List.of(values()).subList(LEAKY_RELU.ordinal(), values().length);
+        static final List<Fusion> OTHERS = List.of(values()).subList(LEAKY_RELU.ordinal(), ADDED.ordinal());
+
+        /** Those that add to x, or to its gradient. */
+        static final List<Fusion> ADDITIONS = List.of(values()).subList(ADDED.ordinal(), values().length);
 
         Fusion(String label, Activation activation, boolean residual, boolean givesY, boolean residualGradient) {
             this.label = label;
@@ -155,11 +164,26 @@ record VerifierCase(
         boolean givesResidual() {
             return residual && !activation.kind().isByOutput();
         }
+
+        /** Whether what is normalized is the sum of x and the residual. */
+        boolean addsBefore() {
+            return this == ADDED || this == ADDED_RELU;
+        }
+
+        /** Whether the residual is added to what was normalized. */
+        boolean addsAfter() {
+            return residual && !addsBefore();
+        }
+
+        boolean hasPast() {
+            return ADDITIONS.contains(this);
+        }
     }
 
     /** Which output takes the place of an input, where the case has both. */
     enum InPlace {
         NOTHING("", false, false, false, false),
+        /** Or the sum, where there is one. */
         Y_IS_X("y in place of x", true, false, false, false),
         Y_IS_RESIDUAL("y in place of the residual", false, true, false, false),
         DX_IS_DY("dx in place of dy", false, false, true, false),
@@ -205,7 +229,7 @@ record VerifierCase(
     /** The same with one of the fusions that most layers have, for binaries that differ in how memory is gone over only. */
     VerifierCase withCommonFusion() {
         Fusion common =
-                Fusion.OTHERS.contains(fusion) ? fusion : Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size());
+                Fusion.USUAL.contains(fusion) ? Fusion.COMMON.get(fusion.ordinal() % Fusion.COMMON.size()) : fusion;
         return with(normalization, data, affine, common, average, estimate, policy);
     }
 
@@ -308,6 +332,7 @@ record VerifierCase(
     boolean isCombined() {
         return seed % 8 == 3
                 && isPlain()
+                && !fusion.hasPast()
                 && mode.training
                 && policy != NonFinitePolicy.THROW
                 && data != Data.NON_FINITE;

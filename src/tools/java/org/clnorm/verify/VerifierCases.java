@@ -141,6 +141,13 @@ final class VerifierCases {
                     "13x1 8x2 9x13 7x31 6x16 5x64 3x129 2x1023 7x208 3x1025 2x4098 3x5000 4098x3 257x33 1x17 3x5x16 2x3x5"),
             placed(CHANNELS_LAST, "2x3x4x5 3x7x5 5x2x3x1x4"));
 
+    /** Rows of few elements and many, whole vectors and not. */
+    private static final List<Placed> ADDED_ROWS = placed(CHANNELS_FIRST, "9x13 6x16 5x64 3x129 7x208 3x5000 257x33");
+
+    /** Runs and columns, whole vectors and not. */
+    private static final List<Placed> PAST_CHANNELS =
+            join(placed(CHANNELS_FIRST, "3x5x16 3x7x15 33x64 31x5"), placed(CHANNELS_LAST, "3x16x7x7"));
+
     /** @param affine of γ and β, what the kernels of rows are compiled with */
     private record Form(Statistic statistic, Affine affine, Fusion fusion) {}
 
@@ -179,7 +186,40 @@ final class VerifierCases {
         addRows(cases, mostElements);
         addShortColumns(cases, mostElements);
         addActivations(cases, mostElements);
+        addAdditions(cases, mostElements);
         return cases;
+    }
+
+    /** What is added before, of rows; and to the gradient, of rows and of channels over runs and columns. */
+    private static void addAdditions(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 2 * ADDED_ROWS.size(); i++) {
+            Placed placed = ADDED_ROWS.get(i % ADDED_ROWS.size());
+            if (placed.shape.elements() <= mostElements) {
+                Form form = FORMS.get(i % 2);
+                Fusion fusion = i % 5 == 4 ? Fusion.ADDED_RELU : i % 7 == 6 ? Fusion.PAST : Fusion.ADDED;
+                int row = 3 * i % ROWS;
+                cases.add(added(cases.size(), placed, row, fusion)
+                        .with(
+                                new Normalization(new Grouping.Rows(1, true), form.statistic),
+                                inexact(pick(DATA, row, 0)),
+                                form.affine,
+                                fusion,
+                                RunningAverage.none(),
+                                RunningVariance.UNBIASED,
+                                NonFinitePolicy.PROPAGATE));
+            }
+        }
+        for (int i = 0; i < 2 * PAST_CHANNELS.size(); i++) {
+            Placed placed = PAST_CHANNELS.get(i % PAST_CHANNELS.size());
+            if (placed.shape.elements() <= mostElements) {
+                Fusion fusion = i < PAST_CHANNELS.size() ? Fusion.PAST : Fusion.PAST_RESIDUAL_RELU;
+                cases.add(added(cases.size(), placed, 3 * i % ROWS, fusion));
+            }
+        }
+    }
+
+    private static VerifierCase added(int seed, Placed placed, int row, Fusion fusion) {
+        return of(seed, placed, row, pick(MODE, row, 3).with(true), fusion, pick(PLACEMENT, row, 7));
     }
 
     /** Each of the other activations over runs and over columns, of the batch's statistics: those of given ones are no others. */

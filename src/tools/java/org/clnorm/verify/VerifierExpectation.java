@@ -60,7 +60,7 @@ final class VerifierExpectation {
     VerifierExpectation(VerifierCase c, VerifierInputs inputs) {
         this.c = c;
         this.inputs = inputs;
-        this.x = widen(inputs.x());
+        this.x = widen(inputs.normalized(c));
         this.gamma = c.affine().gamma ? widen(inputs.gamma()) : null;
         this.beta = c.affine().beta ? widen(inputs.beta()) : null;
         if (c.mode().training) {
@@ -98,14 +98,16 @@ final class VerifierExpectation {
 
     /** A copy of x, which is called y. */
     Map<String, Expected> copy() {
-        return Map.of("y", exactly(x));
+        return Map.of("y", exactly(widen(inputs.x())));
     }
 
     /** @param y the output that the forward pass gave */
     Map<String, Expected> forward(float[] y) {
         Map<String, Expected> expected = new LinkedHashMap<>();
-        double[] preActivation = reference.normalize(
-                x, c.fusion().residual ? widen(inputs.residual()) : null, Activation.NONE, gamma, beta, statistics);
+        double[] preActivation = preActivation();
+        if (c.fusion().addsBefore()) {
+            expected.put("sum", exactly(x));
+        }
         expected.put("y", new Expected(activated(preActivation, y), ArrayError.largestMagnitude(preActivation), bound));
         double sigma = Math.sqrt(ArrayError.largestMagnitude(variance));
         double[] mean = statistics.mean();
@@ -129,6 +131,11 @@ final class VerifierExpectation {
             expected.put("absorbed", exactly(running.absorbed()));
         }
         return expected;
+    }
+
+    private double[] preActivation() {
+        double[] residual = c.fusion().addsAfter() ? widen(inputs.residual()) : null;
+        return reference.normalize(x, residual, Activation.NONE, gamma, beta, statistics);
     }
 
     private Running updated(Running running, Statistics batch) {
@@ -163,7 +170,14 @@ final class VerifierExpectation {
         Arrays.setAll(terms, i -> dy[i] * normalized[i]);
 
         Map<String, Expected> expected = new LinkedHashMap<>();
-        expected.put("grad_x", new Expected(gradients.dx(), gradients.largestTerm(), bound));
+        double[] dx = gradients.dx();
+        double largest = gradients.largestTerm();
+        if (c.fusion().hasPast()) {
+            double[] past = widen(inputs.past());
+            Arrays.setAll(dx, i -> dx[i] + past[i]);
+            largest = Math.max(largest, ArrayError.largestMagnitude(past));
+        }
+        expected.put("grad_x", new Expected(dx, largest, bound));
         if (c.fusion().residualGradient) {
             expected.put(
                     "grad_residual",
@@ -195,8 +209,7 @@ final class VerifierExpectation {
         if (activation.kind().isByOutput() && (bends || c.fusion().givesY)) {
             Arrays.setAll(slopes, i -> ReferenceActivation.slopeAtOutput(activation, y[i]));
         } else {
-            double[] v = reference.normalize(
-                    x, c.fusion().residual ? widen(inputs.residual()) : null, Activation.NONE, gamma, beta, statistics);
+            double[] v = preActivation();
             Arrays.setAll(slopes, i -> ReferenceActivation.slope(activation, v[i]));
         }
         return slopes;

@@ -52,6 +52,23 @@ record VerifierInputs(
         return inputs;
     }
 
+    /** What is normalized: x, or its sum with the residual as it is stored. */
+    float[] normalized(VerifierCase c) {
+        if (!c.fusion().addsBefore()) {
+            return x;
+        }
+        float[] sum = x.clone();
+        for (int i = 0; i < sum.length; i++) {
+            sum[i] += residual[i];
+        }
+        return stored(c, sum);
+    }
+
+    /** The gradient that came past, if there is one: any other numbers than dy's. */
+    float[] past() {
+        return residual;
+    }
+
     /** The inputs of a case before a NaN or an infinity came in. */
     static VerifierInputs finite(VerifierCase c) {
         SplittableRandom random = new SplittableRandom(c.seed());

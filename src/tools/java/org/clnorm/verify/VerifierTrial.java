@@ -50,7 +50,8 @@ final class VerifierTrial implements AutoCloseable {
             NonFiniteException refused) {}
 
     /** Arrays of x's shape, which the case has a type for. */
-    private static final Set<String> TENSORS = Set.of("x", "residual", "y", "grad_y", "grad_x", "grad_residual");
+    private static final Set<String> TENSORS =
+            Set.of("x", "residual", "sum", "y", "grad_y", "grad_sum", "grad_x", "grad_residual");
 
     private final Backend backend;
     private final Supplier<Map<String, Long>> launches;
@@ -142,13 +143,19 @@ final class VerifierTrial implements AutoCloseable {
     private void forward() {
         InPlace inPlace = c.inPlace();
         boolean onResidual = inPlace.yIsResidual && c.fusion().residual;
-        Operand y = inPlace.yIsX
-                ? updated("y", inputs.x())
-                : onResidual ? updated("y", inputs.residual()) : output("y", c.elements());
-        forward.put(Role.Y, y)
-                .put(Role.X, inPlace.yIsX ? y : input("x", inputs.x()))
-                .put(Role.RESIDUAL, !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual()))
-                .put(Role.GAMMA, c.affine().gamma ? input("weight", inputs.gamma()) : null)
+        if (c.fusion().addsBefore()) {
+            forwardAdding(inPlace, onResidual);
+        } else {
+            Operand y = inPlace.yIsX
+                    ? updated("y", inputs.x())
+                    : onResidual ? updated("y", inputs.residual()) : output("y", c.elements());
+            forward.put(Role.Y, y)
+                    .put(Role.X, inPlace.yIsX ? y : input("x", inputs.x()))
+                    .put(
+                            Role.RESIDUAL,
+                            !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual()));
+        }
+        forward.put(Role.GAMMA, c.affine().gamma ? input("weight", inputs.gamma()) : null)
                 .put(Role.BETA, c.affine().beta ? input("bias", inputs.beta()) : null);
         if (c.shownGroups() > 0) {
             backend.fill(coefficients.mean(), c.shownGroups(), Float.NaN);
@@ -166,6 +173,17 @@ final class VerifierTrial implements AutoCloseable {
             combineMoments();
         }
         backend.run(forwardSpec(), forward, coefficients);
+    }
+
+    /** The tensors of a pass that adds the residual first: the sum is what is in place then. */
+    private void forwardAdding(InPlace inPlace, boolean onResidual) {
+        Operand sum = inPlace.yIsX
+                ? updated("sum", inputs.x())
+                : onResidual ? updated("sum", inputs.residual()) : output("sum", c.elements());
+        forward.put(Role.X, sum)
+                .put(Role.ADDEND, inPlace.yIsX ? sum : input("x", inputs.x()))
+                .put(Role.RESIDUAL, onResidual ? sum : input("residual", inputs.residual()))
+                .put(Role.Y, output("y", c.elements()));
     }
 
     private PassSpec forwardSpec() {
@@ -210,7 +228,7 @@ final class VerifierTrial implements AutoCloseable {
                 : onDy ? updated("grad_residual", inputs.dy()) : output("grad_residual", c.elements());
         Operands operands = new Operands()
                 .put(Role.DY, inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy()))
-                .put(Role.X, inPlace.yIsX ? input("x", inputs.x()) : forward.get(Role.X))
+                .put(Role.X, inPlace.yIsX && !c.fusion().addsBefore() ? input("x", inputs.x()) : forward.get(Role.X))
                 .put(
                         Role.Y,
                         c.fusion().givesY
@@ -219,7 +237,8 @@ final class VerifierTrial implements AutoCloseable {
         if (c.isCombined()) {
             combineSums(operands);
         }
-        operands.put(Role.DX, dx)
+        operands.put(Role.PAST, c.fusion().hasPast() ? input("grad_sum", inputs.past()) : null)
+                .put(Role.DX, dx)
                 .put(Role.DRESIDUAL, dresidual)
                 .put(Role.DGAMMA, c.affine().gamma ? gradient("grad_weight", inputs.dgamma()) : null)
                 .put(Role.DBETA, c.affine().beta ? gradient("grad_bias", inputs.dbeta()) : null);

@@ -86,11 +86,18 @@ final class ReferencePass implements PreparedPass {
     }
 
     private void forward(ForwardTraining pass, Operands operands, ReferenceCoefficients kept) {
+        double[] addend = load(operands, Role.ADDEND);
+        double[] added = load(operands, Role.RESIDUAL);
+        if (addend != null) { // What is normalized is the sum as it is stored.
+            Arrays.setAll(addend, i -> addend[i] + added[i]);
+            store(addend, operands, Role.X);
+        }
+        double[] residual = addend == null ? added : null;
         double[] x = load(operands, Role.X);
         RunningUpdate update = pass.running();
         Running running = update == null ? null : loadRunning(operands);
         Applied used = applied(normalization.statistics(x, pass.epsilon(), running), operands);
-        double[] y = normalize(x, load(operands, Role.RESIDUAL), pass.activation(), used);
+        double[] y = normalize(x, residual, pass.activation(), used);
         normalization.checkFinite(pass.policy(), used.statistics());
         if (update != null) {
             storeRunning(
@@ -151,7 +158,12 @@ final class ReferencePass implements PreparedPass {
                 normalization.backward(load(operands, Role.DY), x, slopes, used.gamma(), used.statistics());
         double[] dgamma = accumulated(pass.accumulate(), gradients.dgamma(), operands, Role.DGAMMA);
         double[] dbeta = accumulated(pass.accumulate(), gradients.dbeta(), operands, Role.DBETA);
-        store(gradients.dx(), operands, Role.DX);
+        double[] dx = gradients.dx();
+        double[] past = load(operands, Role.PAST);
+        if (past != null) {
+            Arrays.setAll(dx, i -> dx[i] + past[i]);
+        }
+        store(dx, operands, Role.DX);
         store(gradients.dresidual(), operands, Role.DRESIDUAL);
         store(dgamma, operands, Role.DGAMMA);
         store(dbeta, operands, Role.DBETA);
@@ -274,7 +286,7 @@ final class ReferencePass implements PreparedPass {
 
     private long elements(Role role) {
         return switch (role) {
-            case X, RESIDUAL, Y, DY, DX, DRESIDUAL -> normalization.elements();
+            case X, ADDEND, RESIDUAL, Y, DY, PAST, DX, DRESIDUAL -> normalization.elements();
             case GAMMA, BETA, DGAMMA, DBETA -> normalization.affineElements();
             case MEAN, VARIANCE, RUNNING_MEAN, RUNNING_VARIANCE, ABSORBED ->
                 spec.shape().channels();
