@@ -22,6 +22,9 @@ final class BenchTest {
             assertThat(bytes(direction, Fusion.NONE)).isEqualTo(tensors * 4L * 120);
             assertThat(bytes(direction, Fusion.RELU)).isEqualTo(tensors * 4L * 120);
             assertThat(bytes(direction, Fusion.ADD_RELU)).isEqualTo(withResidual * 4L * 120);
+            assertThat(bytes(direction, Fusion.named("add-before")))
+                    .as("forward two reads and two writes, backward what came past")
+                    .isEqualTo(4 * 4L * 120);
         }
     }
 

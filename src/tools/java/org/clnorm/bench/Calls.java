@@ -67,9 +67,14 @@ public final class Calls implements AutoCloseable {
         if (direction != Direction.BACKWARD || byElement()) {
             operands.put(Role.GAMMA, tensors.get(Part.GAMMA, set)).put(Role.BETA, tensors.get(Part.BETA, set));
         }
+        boolean before = workload.fusion().addsBefore();
+        boolean sums = before && workload.direction() == Direction.FORWARD;
+        if (sums) {
+            operands.put(Role.ADDEND, tensors.get(Part.X, set)).put(Role.X, tensors.get(Part.SUM, set));
+        }
         return switch (direction) {
             case FORWARD ->
-                operands.put(Role.RESIDUAL, residual)
+                operands.put(Role.RESIDUAL, before && !sums ? null : residual)
                         .put(Role.Y, y)
                         .put(Role.RUNNING_MEAN, tensors.get(Part.RUNNING_MEAN, set))
                         .put(Role.RUNNING_VARIANCE, tensors.get(Part.RUNNING_VARIANCE, set))
@@ -80,10 +85,11 @@ public final class Calls implements AutoCloseable {
                         .put(Role.MEAN, tensors.get(Part.RUNNING_MEAN, set))
                         .put(Role.VARIANCE, tensors.get(Part.RUNNING_VARIANCE, set));
             case BACKWARD ->
-                operands.put(Role.Y, residual == null ? null : byResidual() ? residual : y)
+                operands.put(Role.Y, residual == null || before ? null : byResidual() ? residual : y)
+                        .put(Role.PAST, before ? residual : null)
                         .put(Role.DY, tensors.get(Part.DY, set))
                         .put(Role.DX, tensors.get(Part.DX, set))
-                        .put(Role.DRESIDUAL, residual == null ? null : byResidual() ? y : residual)
+                        .put(Role.DRESIDUAL, residual == null || before ? null : byResidual() ? y : residual)
                         .put(Role.DGAMMA, tensors.get(Part.DGAMMA, set))
                         .put(Role.DBETA, tensors.get(Part.DBETA, set));
         };

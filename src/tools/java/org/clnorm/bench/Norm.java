@@ -98,9 +98,9 @@ public enum Norm {
         return this == BATCH ? List.of(Fusion.values()) : List.of(Fusion.NONE);
     }
 
-    /** Whether layers of it can have an activation and a residual. */
-    public boolean isFused() {
-        return this != WEIGHT && this != L2;
+    /** Whether layers of it can have that: an activation and a residual, which rows can add before. */
+    public boolean isFused(Fusion fusion) {
+        return fusion.addsBefore() ? this == LAYER || this == RMS : this != WEIGHT && this != L2;
     }
 
     /** The shapes that are timed unless others are asked for. */

@@ -22,8 +22,10 @@ public final class Tensors {
         X,
         /** Output. */
         Y,
-        /** Added before the activation; of a backward pass, the residual's gradient. */
+        /** Added to x or before the activation; of a backward pass, the residual's gradient, or what came past. */
         RESIDUAL,
+        /** Of x and the residual. */
+        SUM,
         /** Gradient of the output. */
         DY,
         /** Gradient of the input. */
@@ -93,6 +95,9 @@ public final class Tensors {
             add(operands, Part.Y, from.filled(elements, 0, type));
             if (workload.hasResidual()) {
                 add(operands, Part.RESIDUAL, from.normal(elements, type));
+            }
+            if (workload.fusion().addsBefore() && workload.direction() == Workload.Direction.FORWARD) {
+                add(operands, Part.SUM, from.filled(elements, 0, type));
             }
             if (workload.direction() == Workload.Direction.BACKWARD) {
                 add(operands, Part.DY, from.normal(elements, type));

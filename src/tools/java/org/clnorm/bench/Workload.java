@@ -74,18 +74,34 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
     /**
      * What is fused.
      *
-     * @param adds whether a residual is added
+     * @param addition whether a residual is added, and when
      * @param activation applied after that
      */
-    public record Fusion(boolean adds, Activation activation) {
+    public record Fusion(Addition addition, Activation activation) {
+        /** Whether a residual is added, and when. */
+        public enum Addition {
+            /** None is. */
+            NONE(""),
+            /** To what was normalized. */
+            AFTER("add"),
+            /** To x, and the sum is written and normalized; backward, a gradient that came past is added. */
+            BEFORE("add-before");
+
+            private final String word;
+
+            Addition(String word) {
+                this.word = word;
+            }
+        }
+
         /** Nothing. */
-        public static final Fusion NONE = new Fusion(false, Activation.NONE);
+        public static final Fusion NONE = new Fusion(Addition.NONE, Activation.NONE);
 
         /** ReLU. */
-        public static final Fusion RELU = new Fusion(false, Activation.RELU);
+        public static final Fusion RELU = new Fusion(Addition.NONE, Activation.RELU);
 
         /** A residual, then ReLU. */
-        public static final Fusion ADD_RELU = new Fusion(true, Activation.RELU);
+        public static final Fusion ADD_RELU = new Fusion(Addition.AFTER, Activation.RELU);
 
         /** Those that are timed unless others are asked for. */
         public static Fusion[] values() {
@@ -93,19 +109,36 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         }
 
         /**
-         * The one that a person or another build names: none, add, an activation, or add+ and an activation.
+         * The one that a person or another build names: none, add, add-before, an activation, or one of the former, a plus
+         * sign and an activation.
          *
          * @throws IllegalArgumentException when there is no such activation
          */
         public static Fusion named(String name) {
-            boolean adds = name.equals("add") || name.startsWith("add+");
-            String activation = name.equals("add") ? "none" : adds ? name.substring("add+".length()) : name;
-            return new Fusion(adds, Activation.named(activation));
+            for (Addition addition : List.of(Addition.AFTER, Addition.BEFORE)) {
+                if (name.equals(addition.word)) {
+                    return new Fusion(addition, Activation.NONE);
+                }
+                if (name.startsWith(addition.word + "+")) {
+                    return new Fusion(addition, Activation.named(name.substring(addition.word.length() + 1)));
+                }
+            }
+            return new Fusion(Addition.NONE, Activation.named(name));
+        }
+
+        /** Whether there is a residual. */
+        public boolean adds() {
+            return addition != Addition.NONE;
+        }
+
+        /** Whether it is added to x. */
+        public boolean addsBefore() {
+            return addition == Addition.BEFORE;
         }
 
         @Override
         public String toString() {
-            return (adds ? "+add" : "") + (activation.equals(Activation.NONE) ? "" : "+" + activation);
+            return (adds() ? "+" + addition.word : "") + (activation.equals(Activation.NONE) ? "" : "+" + activation);
         }
     }
 
@@ -164,7 +197,8 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
 
     /** The bytes that any implementation must move: each input read once, each output written once; not γ, β. */
     public long minimalBytes() {
-        int more = !hasResidual() ? 0 : direction == Direction.BACKWARD ? 2 : 1;
+        boolean two = fusion.addsBefore() != (direction == Direction.BACKWARD);
+        int more = !hasResidual() ? 0 : two ? 2 : 1;
         return (direction.tensors + more) * tensorBytes();
     }
 

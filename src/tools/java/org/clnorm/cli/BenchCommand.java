@@ -88,7 +88,7 @@ final class BenchCommand implements Callable<Integer> {
             paramLabel = "<fusion>",
             description =
                     "Only what is fused with this, where something is: none, an activation such as relu or gelu, or add+ and one of"
-                            + " them. Default: of batch normalization none, relu and add+relu, of others none.")
+                            + " them; of layer and RMS norm also add-before, which adds to x. Default: of batch normalization none, relu and add+relu, of others none.")
     private String fusion;
 
     @Option(
@@ -336,7 +336,7 @@ final class BenchCommand implements Callable<Integer> {
             directions = directions.contains(asked) ? List.of(asked) : List.of();
         }
         List<Workload.Fusion> fusions = norm.fusions();
-        if (fusion != null && norm.isFused()) {
+        if (fusion != null && norm.isFused(fusionNamed(fusion))) {
             fusions = List.of(fusionNamed(fusion));
         }
         for (Layout l : layouts) {
@@ -354,7 +354,7 @@ final class BenchCommand implements Callable<Integer> {
         } catch (IllegalArgumentException e) {
             throw new ParameterException(
                     spec.commandLine(),
-                    "--fusion must be none, an activation, or add+ and one of them, but is '" + name + "': "
+                    "--fusion must be none, an activation, add+ or add-before+ and one of them, but is '" + name + "': "
                             + e.getMessage(),
                     e);
         }
