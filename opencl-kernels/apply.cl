@@ -10,6 +10,7 @@
 #ifndef APPLY_CL
 #define APPLY_CL
 
+#include "masks.clh"
 #include "pointwise.clh"
 
 typedef struct {
@@ -19,6 +20,8 @@ typedef struct {
     row_affine row;
     int activation; // its kind
     float slope;
+    step_states states; // or null
+    int along; // whether elements of a group lie along them
     __global const float *coefficients;
     int pitch;
 } forward_arrays;
@@ -35,6 +38,8 @@ INLINE forward_arrays forward_of(
     a.row = row_affine_at(0, 0, 0, 0);
     a.activation = activation;
     a.slope = slope;
+    a.states = 0;
+    a.along = 0;
     a.coefficients = coefficients;
     a.pitch = pitch;
     return a;
@@ -131,6 +136,10 @@ INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coeffic
     store_first_as(Y, forward_result(a, in, c), valid, a.y + at);
 }
 
+// Where no step takes part.
+INLINE void forward_blank(forward_arrays a, long at) { put_as(Y, 0.0f, a.y + at); }
+INLINE void forward_blank_vector(forward_arrays a, long at) { store_as(Y, (vec)(0.0f), a.y + at); }
+
 #define APPLIED forward
 #define OUTPUT y
 #include "sweep_template.clh"
@@ -138,20 +147,23 @@ INLINE void forward_partial(forward_arrays a, long at, int valid, vector_coeffic
 #undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_segmented(
-        FORWARD_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+        FORWARD_ARGS MASKED_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
+    arrays.states = STATES_OF_BLOCK;
+    arrays.along = STEPS_ALONG;
     forward_run(&arrays, &part, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void apply_columnar(
-        FORWARD_ARGS, FLAT_ARGS, __global const float *coefficients, int pitch) {
+        FORWARD_ARGS MASKED_ARGS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     forward_arrays arrays = FORWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
+    arrays.states = STATES_OF_BLOCK;
     forward_flat(&arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 

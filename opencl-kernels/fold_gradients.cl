@@ -39,7 +39,7 @@ typedef struct {
 } unfolding;
 
 #define GRADIENT_ARGS \
-    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, float epsilon, float count, float last_count, \
+    OUT(dgamma), OUT(dbeta), int affine_stride, int parts, int accumulate, float epsilon, COUNT_ARGS, \
             int statistic, int joined, int renormalized
 
 INLINE unfolding unfolding_of(
@@ -51,7 +51,7 @@ INLINE unfolding unfolding_of(
     u.dbeta = parts ? coefficients + GRAD_BETA * pitch : dbeta ? dbeta + affine_start : 0;
     u.accumulate = parts ? 0 : accumulate;
     u.epsilon = epsilon;
-    u.count = statistic == LENGTH ? 1.0f : count;
+    u.count = statistic == LENGTH ? 1.0f : max(count, 1.0f); // all of a block may be masked
     u.statistic = statistic;
     u.renormalized = renormalized;
     u.groups = groups;

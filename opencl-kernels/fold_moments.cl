@@ -57,21 +57,22 @@ INLINE averaging averaging_of(
     a.absorbed = absorbed;
     return a;
 }
-#define AVERAGING \
+#define AVERAGING AVERAGING_OF(2.0f)
+#define AVERAGING_OF(count) \
     averaging_of( \
-            average, weight, log_rest, variance_factor, skip_non_finite, OPTIONAL(running_mean), \
+            average, weight, log_rest, FACTOR_FROM(variance_factor, count), skip_non_finite, OPTIONAL(running_mean), \
             OPTIONAL(running_variance), OPTIONAL(absorbed))
 
 // ==== Coefficients ====
 
 // What a forward fold takes besides moments. gamma and beta of the blocks lie `affine_stride` apart, 0 if they share
 // them. `count` is m, of the last block `last_count`, of all groups that share statistics. r_max is 0 without
-// renormalization.
+// renormalization. Where there are too `few` values, y is to be beta.
 typedef struct {
     __global const float *gamma;
     __global const float *beta;
     float epsilon, count;
-    int statistic;
+    int few, statistic;
     float r_max, d_max;
     averaging average;
     int groups;
@@ -80,10 +81,10 @@ typedef struct {
 } folding;
 
 #define AFFINE_ARGS \
-    IN(gamma), IN(beta), int affine_stride, float epsilon, float count, float last_count, int statistic, int joined
+    IN(gamma), IN(beta), int affine_stride, float epsilon, COUNT_ARGS, int statistic, int joined
 
 INLINE folding folding_of(
-        __global const float *gamma, __global const float *beta, long affine_start, float epsilon, float count,
+        __global const float *gamma, __global const float *beta, long affine_start, float epsilon, float count, int few,
         int statistic, float r_max, float d_max, averaging average, int groups, __global float *coefficients,
         int pitch) {
     folding f;
@@ -91,6 +92,7 @@ INLINE folding folding_of(
     f.beta = beta ? beta + affine_start : 0;
     f.epsilon = epsilon;
     f.count = count;
+    f.few = few;
     f.statistic = statistic;
     f.r_max = r_max;
     f.d_max = d_max;
@@ -103,8 +105,8 @@ INLINE folding folding_of(
 #define TRACKED_ARGS RUNNING_ARGS, float r_max, float d_max
 #define FOLDING \
     folding_of( \
-            OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, r_max, \
-            d_max, AVERAGING, groups, coefficients, pitch)
+            OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, \
+            FEW_IN_BLOCK(block), statistic, r_max, d_max, AVERAGING_OF(COUNT_OF_BLOCK), groups, coefficients, pitch)
 
 // 1 / sqrt(v) to within one rounding: a Newton step, its residual 1 - v r^2 taken from the exact square.
 INLINE vec inverse_root(vec v) {
@@ -196,6 +198,9 @@ INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, 
         put_rows(f, RENORM_R, group, valid, renorm, 2);
     }
     scale = gamma * scale;
+    if (f.few) {
+        norm = invstd = scale = lo = (vec)(0.0f);
+    }
     // An infinite scale, of a variance of 0, leaves no NaN in the shift.
     shift = select(shift, fma(-lo, scale, shift), isfinite(scale));
     vec mean_rows[] = {true_mean, hi, lo}; // from MEAN on
@@ -248,7 +253,7 @@ CALLED void track_groups(int group, int valid, vec batch_mean, vec variance, ive
 
 // From the moments of neighbouring groups: coefficients, and their part in the running statistics.
 INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, int valid) {
-    vec variance = m2 / (vec)(f.count);
+    vec variance = m2 / (vec)(f.few ? 1.0f : f.count);
     ivec infinite = has_infinity(hi, m2, unit);
     if (f.statistic == CENTERED) { // the mean, and deviations from it, are none
         hi = select(hi, (vec)(NAN), infinite);
@@ -496,8 +501,8 @@ __kernel void fold_given(
     if (valid > 0) {
         averaging none = averaging_of(AVERAGE_NONE, 0.0f, 0.0f, 0.0f, 0, 0, 0, 0);
         folding f = folding_of(
-                OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, 0.0f,
-                0.0f, none, groups, coefficients, pitch);
+                OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, 1.0f, 0, statistic, 0.0f, 0.0f,
+                none, groups, coefficients, pitch);
         // Not a call: most of what is known here leaves nothing to be done.
         put_forward_of(
                 f, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
@@ -515,8 +520,8 @@ __kernel void fold_combined(
     int valid = min(groups - group, VW);
     if (valid > 0) {
         folding f = folding_of(
-                OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, COUNT_OF_BLOCK, statistic, 0.0f,
-                0.0f, AVERAGING, groups, coefficients, pitch);
+                OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, 1.0f, 0, statistic, 0.0f, 0.0f,
+                AVERAGING, groups, coefficients, pitch);
         vec hi = take(coefficients + MEAN_HI * pitch, group, valid, 0.0f);
         vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
         vec variance = take(coefficients + VARIANCE * pitch, group, valid, 0.0f);
@@ -530,7 +535,7 @@ __kernel void fold_combined(
 // Where there are several blocks, each is a batch of its own, one after the other; or, if they are averaged, all of them
 // are one batch with the average of their means and variances.
 __kernel void track(
-        FOLD_BLOCKS, int groups, int averaged, float last_factor, RUNNING_ARGS, __global const float *coefficients,
+        FOLD_BLOCKS, int groups, int averaged, float last_factor, COUNT_ARGS, RUNNING_ARGS, __global const float *coefficients,
         int pitch) {
     int group = (int)get_global_id(0) * VW;
     int valid = min(groups - group, VW);
@@ -541,25 +546,33 @@ __kernel void track(
             least = min(least, exponent_of(load_anywhere(OF_BLOCK(coefficients) + UNIT * pitch + group)));
         }
         vec mean = (vec)(0.0f), mean_lo = (vec)(0.0f), variance = (vec)(0.0f), variance_lo = (vec)(0.0f);
+        int entered = 0;
         for (int block = 0; block < blocks; block++) {
+            if (FEW_IN_BLOCK(block)) {
+                continue;
+            }
+            entered++;
             __global const float *here = OF_BLOCK(coefficients) + group;
             ivec unit = exponent_of(load_anywhere(here + UNIT * pitch));
             vec own_mean = load_anywhere(here + MEAN * pitch);
             vec own = load_anywhere(here + VARIANCE * pitch);
             if (averaged) {
                 vec rest;
+                own *= (vec)(PRESENT(counts) ? FACTOR_FROM(variance_factor, COUNT_OF_BLOCK) : 1.0f);
                 own = times_far_power(times_far_power(own, least - unit), least - unit);
                 two_sum(mean, times_power(own_mean, least), &mean, &rest);
                 mean_lo += rest;
                 two_sum(variance, own, &variance, &rest);
                 variance_lo += rest;
             } else {
-                a.variance_factor = block == blocks - 1 ? last_factor : variance_factor;
+                a.variance_factor =
+                        FACTOR_FROM(block == blocks - 1 ? last_factor : variance_factor, COUNT_OF_BLOCK);
                 track_groups(group, valid, own_mean, own, unit, a);
             }
         }
-        if (averaged) {
-            vec all = (vec)((float)blocks);
+        if (averaged && entered > 0) {
+            vec all = (vec)((float)entered);
+            a.variance_factor = PRESENT(counts) ? 1.0f : a.variance_factor;
             mean = times_power((mean + mean_lo) / all, -least);
             track_groups(group, valid, mean, (variance + variance_lo) / all, least, a);
         }

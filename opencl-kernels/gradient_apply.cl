@@ -10,6 +10,7 @@
 #ifndef GRADIENT_APPLY_CL
 #define GRADIENT_APPLY_CL
 
+#include "masks.clh"
 #include "pointwise.clh"
 
 typedef struct {
@@ -22,6 +23,8 @@ typedef struct {
     row_affine row;
     int mask, frozen;
     float slope;
+    step_states states; // or null
+    int along; // whether elements of a group lie along them
     __global const float *coefficients;
     int pitch;
 } backward_arrays;
@@ -41,6 +44,8 @@ INLINE backward_arrays backward_of(
     a.row = row_affine_at(0, 0, 0, 0);
     a.mask = mask;
     a.slope = slope;
+    a.states = 0;
+    a.along = 0;
     a.frozen = frozen;
     a.coefficients = coefficients;
     a.pitch = pitch;
@@ -212,6 +217,20 @@ INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coeff
     }
 }
 
+// Where no step takes part: nothing comes through.
+INLINE void backward_blank(backward_arrays a, long at) {
+    put_as(DX, a.past ? get_as(PAST, a.past + at) : 0.0f, a.dx + at);
+    if (a.dresidual) {
+        put_as(DRES, 0.0f, a.dresidual + at);
+    }
+}
+INLINE void backward_blank_vector(backward_arrays a, long at) {
+    store_as(DX, with_past(a, (vec)(0.0f), at), a.dx + at);
+    if (a.dresidual) {
+        store_as(DRES, (vec)(0.0f), a.dresidual + at);
+    }
+}
+
 #define APPLIED backward
 #define OUTPUT dx
 #include "sweep_template.clh"
@@ -219,20 +238,23 @@ INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coeff
 #undef OUTPUT
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_segmented(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS MASKED_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     segments = (int)RUNS_OF_BLOCK(segments);
     int group = GROUP_IN(in_block % SETS), slice = in_block / SETS;
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
     arrays.row = ROW_AFFINE((long)group * length, length);
+    arrays.states = STATES_OF_BLOCK;
+    arrays.along = STEPS_ALONG;
     backward_run(&arrays, &part, group);
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_apply_columnar(
-        GRADIENT_INPUTS, BACKWARD_OUTPUTS, FLAT_ARGS, __global const float *coefficients, int pitch) {
+        GRADIENT_INPUTS, BACKWARD_OUTPUTS MASKED_ARGS, FLAT_ARGS, __global const float *coefficients, int pitch) {
     const int block = BLOCK_OF(LAST_FIRST), in_block = IN_BLOCK(LAST_FIRST);
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, OF_BLOCK(coefficients));
+    arrays.states = STATES_OF_BLOCK;
     backward_flat(&arrays, RUNS_OF_BLOCK(rows) * groups, in_block, per_slice, groups);
 }
 

@@ -11,6 +11,7 @@
 #ifndef GRADIENT_SUMS_CL
 #define GRADIENT_SUMS_CL
 
+#include "masks.clh"
 #include "pointwise.clh"
 #include "trees.clh"
 
@@ -30,6 +31,9 @@ typedef struct {
     vector_coefficients c;
     row_affine row;
     long ahead;
+    step_states states; // as of moments
+    int along;
+    long position, apart;
 } sums_inputs;
 
 INLINE sums_inputs sums_inputs_of(
@@ -47,6 +51,9 @@ INLINE sums_inputs sums_inputs_of(
     in.left = 0;
     in.row = row_affine_at(0, 0, 0, 0);
     in.ahead = 0;
+    in.states = 0;
+    in.along = 0;
+    in.position = in.apart = 0;
     return in;
 }
 #define INPUTS_FROM(start) \
@@ -62,15 +69,26 @@ INLINE void sums_at_column(sums_inputs *in, int column) {
     }
 }
 
+INLINE void sums_at_position(sums_inputs *in, long position, long apart) {
+    in->position = position;
+    in->apart = apart;
+}
+
+// What a mask keeps of a vector that was read, the i-th from where the inputs are: elsewhere may be anything.
+INLINE vec sums_kept(sums_inputs in, vec v, int i) {
+    return MASKED ? lanes_of(v, lanes_at(in.states, in.position + i * in.apart, in.along)) : v;
+}
+
 INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
     vec dy[TILE], dyx[TILE];
     EACH_OF(i, TILE) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
-        vec x = load_as(X, in.x + at[i]);
-        vec y = READS_Y(in.mask) ? load_as(Y, in.y + at[i]) : (vec)(0.0f);
+        vec x = sums_kept(in, load_as(X, in.x + at[i]), i);
+        vec y = READS_Y(in.mask) ? sums_kept(in, load_as(Y, in.y + at[i]), i) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
-        dy[i] = vector_weighted(vector_masked(load_dy(in.dy + at[i]), x, y, in.mask, in.slope, c), c);
+        vec given = sums_kept(in, load_dy(in.dy + at[i]), i);
+        dy[i] = vector_weighted(vector_masked(given, x, y, in.mask, in.slope, c), c);
         dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
     add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
@@ -81,10 +99,11 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     vec dy = (vec)(0.0f);
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
-        vec x = load_first_as(X, in.x + at, valid);
-        vec y = READS_Y(in.mask) ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
+        vec x = sums_kept(in, load_first_as(X, in.x + at, valid), i);
+        vec y = READS_Y(in.mask) ? sums_kept(in, load_first_as(Y, in.y + at, valid), i) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
-        vec masked = vector_weighted(vector_masked(load_first_as(DY, in.dy + at, valid), x, y, in.mask, in.slope, c), c);
+        vec given = sums_kept(in, load_first_as(DY, in.dy + at, valid), i);
+        vec masked = vector_weighted(vector_masked(given, x, y, in.mask, in.slope, c), c);
         dy += masked;
         dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
@@ -157,7 +176,7 @@ ELEMENT_LOOP void sums_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segmented(
-        GRADIENT_INPUTS, MASK_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS MASKED_ARGS, MASK_ARGS ROW_ARGS, SEGMENTED_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_SUMS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
@@ -168,6 +187,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
     sums_inputs in = INPUTS_FROM(block * block_stride);
     in.row = ROW_AFFINE((long)group * length, length);
     in.c = every_lane(coefficients_of_group(coefficients, pitch, group));
+    in.states = STATES_OF_BLOCK;
+    in.along = 1;
     sums all = across_team_sums(sums_of_run(&in, &part), part.items, room);
     if (is_first_of_team(part)) {
         __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + group;
@@ -177,7 +198,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_segm
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_columnar(
-        GRADIENT_INPUTS, MASK_ARGS, COLUMNAR_ARGS, __global const float *coefficients,
+        GRADIENT_INPUTS MASKED_ARGS, MASK_ARGS, COLUMNAR_ARGS, __global const float *coefficients,
         __global float *partials, int pitch) {
     LOCAL_COLUMN_SUMS(room);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
@@ -192,6 +213,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
     lane_sums mine[VECTORS];
     no_column_sums(mine, STRIPE);
     sums_inputs in = INPUTS_FROM(block * block_stride);
+    in.states = STATES_OF_BLOCK;
     sums_of_columns(mine, &in, groups, left, right, first + ITEM_Y, last);
     across_column_sum_items(mine, room);
     if (ITEM_Y == 0) {

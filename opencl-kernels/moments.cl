@@ -12,6 +12,7 @@
 #define MOMENTS_CL
 
 #include "groups.clh"
+#include "masks.clh"
 #include "trees.clh"
 
 typedef lane_moments moments_numbers;
@@ -22,6 +23,9 @@ typedef struct {
     long ahead;
     int again; // whether this is the second look, for which the numbers have units
     float unit; // of a run's
+    step_states states; // or null
+    int along; // whether a vector's lanes are successive steps, or of the same
+    long position, apart; // of the next vector, and from one to the next
 } moments_inputs;
 
 INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
@@ -30,6 +34,9 @@ INLINE moments_inputs moments_inputs_of(const_array_of(X) x) {
     in.ahead = 0;
     in.again = 0;
     in.unit = 1.0f;
+    in.states = 0;
+    in.along = 0;
+    in.position = in.apart = 0;
     return in;
 }
 
@@ -69,6 +76,47 @@ INLINE vec moments_look(moments_inputs in, vec x, vec unit) { return in.again ? 
 
 INLINE void moments_at_column(moments_inputs *in, int column) {}
 
+INLINE void moments_at_position(moments_inputs *in, long position, long apart) {
+    in->position = position;
+    in->apart = apart;
+}
+
+INLINE vec moments_vector(const lane_moments *to, moments_inputs in, long at, int valid) {
+    return moments_look(in, load_first_as(X, in.x + at, valid), to->unit);
+}
+
+#if MASKED
+// Invalid values may be anything, and are not in any sum.
+INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, int valid) {
+    vec x[TILE], first = (vec)(0.0f), here = (vec)(0.0f);
+    ivec keep[TILE];
+    int any = 0;
+    for (int i = 0; i < count; i++) {
+        keep[i] = lanes_at(in.states, in.position + i * in.apart, in.along);
+        here += lanes_of((vec)(1.0f), keep[i]);
+        any |= any_lane(keep[i]);
+    }
+    if (!any) {
+        return;
+    }
+    for (int i = 0; i < count; i++) {
+        x[i] = moments_vector(to, in, at + i * step, valid);
+        first += lanes_of(x[i], keep[i]);
+    }
+    ivec begins = open_for_lanes(to, here);
+    to->hi = select(to->hi, first / here, begins);
+    for (int i = 0; i < count; i++) {
+        vec d = lanes_of(x[i] - to->hi, keep[i]);
+        to->sum += d;
+        to->squares = fma(d, d, to->squares);
+    }
+}
+
+INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
+    moments_part(to, in, at[0], at[TILE - 1] - at[TILE - 2], TILE, VW);
+}
+#else
+
 INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
     vec tile[TILE];
 #pragma unroll
@@ -80,10 +128,6 @@ INLINE void moments_tile(lane_moments *to, moments_inputs in, const long *at) {
         EACH_OF(i, TILE) { tile[i] = in_units(tile[i], to->unit); }
     }
     add_tile(to, tile);
-}
-
-INLINE vec moments_vector(const lane_moments *to, moments_inputs in, long at, int valid) {
-    return moments_look(in, load_first_as(X, in.x + at, valid), to->unit);
 }
 
 INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step, int count, int valid) {
@@ -102,6 +146,7 @@ INLINE void moments_part(lane_moments *to, moments_inputs in, long at, long step
         to->squares = fma(d, d, to->squares);
     }
 }
+#endif
 
 INLINE void moments_end(lane_moments *numbers) { join_open(numbers); }
 
@@ -253,7 +298,7 @@ ELEMENT_LOOP void moments_of_few_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
-        TENSOR_IN(X, x), TENSOR_IN(RES, residual), ADDED_ARGS, float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x), TENSOR_IN(RES, residual), ADDED_ARGS MASKED_ARGS, float least, SEGMENTED_ARGS, __global float *partials, int pitch) {
     LOCAL_MOMENTS(room);
     LOCAL_TEAM_UNITS(units);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
@@ -262,6 +307,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
     run part = run_if(HAS_GROUP_IN(in_block % SETS), SLICE_OF_SEGMENTS(group, slice));
     ADD_RUN(block * block_stride, &part);
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
+    in.states = STATES_OF_BLOCK;
+    in.along = 1;
     moments all;
     for (;;) {
         all = across_team(moments_of_run(&in, &part), part.items, room);
@@ -283,7 +330,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_segmented(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
-        TENSOR_IN(X, x), float least, COLUMNAR_ARGS, __global float *partials, int pitch) {
+        TENSOR_IN(X, x) MASKED_ARGS, float least, COLUMNAR_ARGS, __global float *partials, int pitch) {
     LOCAL_COLUMNS(room);
     LOCAL_UNITS(units);
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
@@ -295,6 +342,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void moments_columnar(
     long first = slice * rows_per_slice;
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     moments_inputs in = moments_inputs_of(AT(x) + block * block_stride);
+    in.states = STATES_OF_BLOCK;
     lane_moments mine[VECTORS];
     no_column_moments(mine, STRIPE);
     for (;;) {

@@ -47,6 +47,9 @@ ELEMENT_LOOP void add_rows(
             int column = column_of(left, b);
             lane_sums tile = no_lane_sums();
             for (int i = 0; i < TILE && row + i * WY < last; i++) {
+                if (in.states && in.states[row + i * WY] != STEP_VALID) {
+                    continue;
+                }
                 scalar_coefficients c = coefficients_of_group(coefficients, pitch, (int)(row + i * WY));
                 add_row(&tile, in, c, (row + i * WY) * columns + column, column, columns);
             }
@@ -57,7 +60,7 @@ ELEMENT_LOOP void add_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
-        GRADIENT_INPUTS, MASK_ARGS ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
+        GRADIENT_INPUTS MASKED_ARGS, MASK_ARGS ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
         __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
     LOCAL_COLUMN_SUMS(room);
     int left = (int)(get_group_id(0) % stripes) * STRIPE + ITEM_X * VW;
@@ -67,6 +70,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     sums_inputs in = INPUTS_FROM(0);
     in.row = ROW_AFFINE(0, columns);
+    const int block = 0;
+    in.states = STATES_OF_BLOCK;
     lane_sums mine[VECTORS];
     no_column_sums(mine, STRIPE);
     add_rows(mine, &in, columns, left, right, first + ITEM_Y, last, coefficients, pitch);

@@ -383,7 +383,18 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     @Override
-    void checkCount(Shape shape) {
+    void checkMaskable() {
+        if (virtualBatch != Long.MAX_VALUE) {
+            throw new IllegalStateException("A layer with virtual batches takes no mask");
+        }
+    }
+
+    @Override
+    void checkCount(Shape shape, Mask mask) {
+        if (mask != null && mask.count() < 2) {
+            throw new IllegalArgumentException("Batch statistics need more than one value per channel, but of the "
+                    + mask + "; use eval() to normalize with running statistics");
+        }
         if (shape.batch() * shape.spatial() == 1) {
             throw new IllegalArgumentException("Batch statistics need more than one value per channel, but x has shape "
                     + shape + "; use eval() to normalize with running statistics");

@@ -89,6 +89,27 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         calls().backward(null, dy, dx, dresidual, new Besides.Backward(gradients, null, null));
     }
 
+    /**
+     * Says which steps of the next forward passes take part, until it is said anew. Batch statistics, those of several parts,
+     * population statistics and gradients are of the valid steps alone. Where samples have statistics of their own, a
+     * sample with fewer than 2 valid steps has y = β there (before residual and activation), and no gradient by x.
+     *
+     * @param mask of a tensor's samples and spatial positions, on the layer's device; null for all
+     * @throws IllegalArgumentException for a mask on another device
+     * @throws IllegalStateException for a layer with virtual batches, and when the mask or the layer is closed, or the
+     *     layer is in the middle of another call
+     */
+    public final void mask(Mask mask) {
+        checkOpen();
+        if (mask != null) {
+            checkMaskable();
+        }
+        calls().mask(mask);
+    }
+
+    /** Refuses masks where the layer is not made for them. */
+    void checkMaskable() {}
+
     /** How many channels the layer has, C. */
     final int channels() {
         return channels;

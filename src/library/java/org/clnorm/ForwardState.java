@@ -19,6 +19,11 @@ final class ForwardState {
     /** Watches the residual, if there was one, which is read again for other activations. */
     final Watch residual = new Watch();
 
+    /** Watches which steps took part, where there was a mask. */
+    final Watch states = new Watch();
+
+    private Mask mask;
+
     /**
      * Watches γ, as the next watches β; they are read again where each element of a row has its own, too many to be
      * kept with the coefficients.
@@ -84,6 +89,21 @@ final class ForwardState {
         forgetSums();
     }
 
+    /** @param taken the mask of the pass, which its backward pass goes by too; null for none */
+    void keep(Mask taken) {
+        mask = taken;
+        if (taken != null) {
+            states.begin(taken.states());
+        } else {
+            states.end();
+        }
+    }
+
+    /** The mask of the pass, or null. */
+    Mask mask() {
+        return mask;
+    }
+
     void forgetSums() {
         sums = null;
         summed.end();
@@ -92,6 +112,7 @@ final class ForwardState {
     /** Ends the forward pass: there is none to go back through any more. */
     void forget() {
         restart();
+        keep(null);
         x.end();
         y.end();
         residual.end();

@@ -123,7 +123,7 @@ public final class GroupNorm extends ChannelNormalizer {
     }
 
     @Override
-    void checkCount(Shape shape) {
+    void checkCount(Shape shape, Mask mask) {
         if (shape.channels() / groups * shape.spatial() == 1) {
             throw new IllegalArgumentException("Group statistics need more than one value per group, but x has shape "
                     + shape + " in " + groups + " groups");

@@ -138,7 +138,7 @@ public final class InstanceNorm extends RunningNormalizer {
     }
 
     @Override
-    void checkCount(Shape shape) {
+    void checkCount(Shape shape, Mask mask) {
         if (shape.spatial() == 1) {
             throw new IllegalArgumentException(
                     "Instance statistics need more than one value per sample and channel, but x has shape " + shape

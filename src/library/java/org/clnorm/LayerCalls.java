@@ -1,5 +1,7 @@
 package org.clnorm;
 
+import static org.clnorm.TensorChecks.onDevice;
+
 import java.util.function.Consumer;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
@@ -35,10 +37,24 @@ final class LayerCalls {
         }
     }
 
-    /** Takes over another layer's mode. */
+    /** Takes over another layer's mode and mask. */
     void likeThoseOf(Normalizer other) {
         PassRunner its = other.calls().passes;
         mode(its.training, its.batchWeight);
+        mask(its.mask);
+    }
+
+    /** Says which steps take part from now on. */
+    void mask(Mask mask) {
+        own.enter();
+        try {
+            if (mask != null) {
+                onDevice("mask", mask.states(), layer.device());
+            }
+            passes.mask = mask;
+        } finally {
+            own.leave();
+        }
     }
 
     /**

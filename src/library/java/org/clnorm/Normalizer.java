@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Objects;
+import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 
 /**
@@ -52,8 +53,20 @@ public abstract sealed class Normalizer extends Layer permits ChannelNormalizer,
     /** Refuses an x that the layer is not for. */
     abstract void checkShape(Tensor x);
 
-    /** Refuses an x that has too few values for statistics of its own. */
-    void checkCount(Shape shape) {}
+    /**
+     * Refuses an x that has too few values for statistics of its own.
+     *
+     * @param mask which steps of it take part; null for all
+     */
+    void checkCount(Shape shape, Mask mask) {}
+
+    /** How many rows x has, where rows are normalized; else -1. */
+    final long rowsOf(Tensor x) {
+        Normalization normalization = normalization(x.shape(), false);
+        return normalization.grouping() instanceof Grouping.Rows
+                ? normalization.grouping().groups(x.shape(), x.layout())
+                : -1;
+    }
 
     /** ε, as the builder has it. */
     public final double epsilon() {

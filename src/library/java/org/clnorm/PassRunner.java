@@ -49,6 +49,9 @@ final class PassRunner {
      */
     Consumer<ChannelMoments> observer;
 
+    /** Which steps of the next batches take part; null for all. */
+    Mask mask;
+
     PassRunner(Normalizer layer) {
         this.layer = layer;
         this.device = layer.device();
@@ -95,8 +98,11 @@ final class PassRunner {
             throw new IllegalStateException(
                     "Evaluation that adapts to the batch takes no gamma and beta per sample; use eval()");
         }
+        if (mask != null) {
+            mask.check(x, layer.rowsOf(x));
+        }
         if (!frozen && given == null) {
-            layer.checkCount(x.shape());
+            layer.checkCount(x.shape(), mask);
         }
         Consumer<ChannelMoments> sees = observer;
         if (sees != null) {
@@ -126,6 +132,7 @@ final class PassRunner {
                 normalized.touch();
             }
             into.x.begin(normalized);
+            into.keep(mask);
             if (needsResidual(into)) {
                 into.residual.begin(residual);
             } else {
@@ -157,6 +164,7 @@ final class PassRunner {
             forForward.put(Role.GAMMA, valueOf(gamma)).put(Role.BETA, valueOf(beta));
         }
         boolean isGiven = into.frozen && !adapted;
+        putMask(forForward, mask, into);
         forForward
                 .put(Role.MEAN, isGiven ? running.mean.operand() : null)
                 .put(Role.VARIANCE, isGiven ? running.variance.operand() : null);
@@ -196,6 +204,14 @@ final class PassRunner {
         }
     }
 
+    /** Which steps take part, and of rows not how many, since a row has its elements. */
+    private static void putMask(Operands operands, Mask mask, ForwardState of) {
+        Grouping grouping = of.normalization.grouping();
+        boolean counted = mask != null && !(grouping instanceof Grouping.Rows);
+        operands.put(Role.VALID, mask == null ? null : mask.states().operand())
+                .put(Role.COUNTS, counted ? mask.counts(grouping instanceof Grouping.Channels && !of.frozen) : null);
+    }
+
     /** The pass of a kind over tensors like x and the operands. */
     private PreparedPass prepared(PassKind kind, Normalization normalization, Tensor x, Operands operands) {
         return own.passes().get(kind, normalization, x.shape(), x.layout(), operands);
@@ -233,13 +249,19 @@ final class PassRunner {
             return ChannelMoments.empty(channels);
         }
         Coefficients scratch = own.scratch(channels);
-        forReduce.clear().put(Role.X, x.operand());
+        if (mask != null) {
+            mask.check(x, layer.rowsOf(x));
+        }
+        forReduce
+                .clear()
+                .put(Role.X, x.operand())
+                .put(Role.VALID, mask == null ? null : mask.states().operand());
         prepared(PassKind.MOMENTS, Normalization.BATCH, x, forReduce).run(forReduce, scratch);
-        return scratch.readMoments(perChannel(x));
+        return scratch.readMoments(perChannel(x, mask));
     }
 
-    private static long perChannel(Tensor x) {
-        return x.shape().batch() * x.shape().spatial();
+    private static long perChannel(Tensor x, Mask mask) {
+        return mask == null ? x.shape().batch() * x.shape().spatial() : mask.count();
     }
 
     /** The sums Σdy' and Σdy'·(x − mean) of each channel, for a forward pass that was given moments; waits. */
@@ -254,8 +276,9 @@ final class PassRunner {
             sums = GradientSums.empty(of.combined.channels());
         } else {
             ofBackward.putTo(forReduce, Arguments.BACKWARD);
+            putMask(forReduce, of.mask(), of);
             prepared(PassKind.SUMS, Normalization.BATCH, dy, forReduce).run(forReduce, of.coefficients());
-            sums = of.coefficients().readSums(perChannel(dy));
+            sums = of.coefficients().readSums(perChannel(dy, of.mask()));
         }
         of.summed.begin(dy);
         of.sums = sums;
@@ -320,6 +343,7 @@ final class PassRunner {
                 forBackward.put(Role.DGAMMA, gradientOf(gamma)).put(Role.DBETA, gradientOf(beta));
             }
             boolean byElement = of.normalization.grouping().affineByElement();
+            putMask(forBackward, of.mask(), of);
             forBackward
                     .put(Role.GAMMA, byElement ? valueOf(gamma) : null)
                     .put(Role.BETA, byElement ? valueOf(beta) : null);
@@ -356,6 +380,7 @@ final class PassRunner {
             throw new IllegalStateException("backward needs a forward pass before it");
         }
         TensorChecks.unchanged("x", of.x);
+        TensorChecks.unchanged("mask", of.states);
         if (needsY(of)) {
             TensorChecks.unchanged("y", of.y);
         }

@@ -52,6 +52,18 @@ public abstract sealed class RowNormalizer extends Normalizer permits LayerNorm,
         return calls().record(x, checked(residual), y, besides(sum), true);
     }
 
+    /**
+     * Says which rows of the next forward passes take part, until it is said anew. A row that does not is not looked at; its
+     * y and dx are as the mask has them, and it is in no gradient.
+     *
+     * @param mask of as many steps in all as a tensor has rows, on the layer's device; null for all
+     * @throws IllegalArgumentException for a mask on another device
+     * @throws IllegalStateException when the mask or the layer is closed, or the layer in the middle of another call
+     */
+    public final void mask(Mask mask) {
+        calls().mask(mask);
+    }
+
     private static Tensor checked(Tensor residual) {
         return Objects.requireNonNull(residual, "residual");
     }

@@ -28,5 +28,12 @@ public enum Role {
      * How many batches each channel's running statistics hold, as float32; read and written. It is per channel because a
      * channel may sit out a batch (see {@link org.clnorm.NonFinitePolicy#SKIP_RUNNING_UPDATE}).
      */
-    ABSORBED
+    ABSORBED,
+    /**
+     * Which steps take part, in 16-bit elements: those with 1; outputs are set to 0 at those with 0, and stay as they are at
+     * those with 2. A step is a sample's spatial position, in this order, or a row; after the last there is room for 16 more.
+     */
+    VALID,
+    /** How many steps take part: of each sample, where samples have statistics of their own, or else of all; float32. */
+    COUNTS
 }

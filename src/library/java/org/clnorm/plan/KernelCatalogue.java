@@ -64,6 +64,7 @@ public final class KernelCatalogue {
     private static final Set<String> REGISTERS = Set.of("CACHED", "STREAM");
 
     private static final Set<String> NO_MACROS = Set.of();
+    private static final Set<String> STEPS = Set.of("MASKED");
     private static final Set<String> ACTIVATED = Set.of("ACTIVATION");
     private static final Set<String> ROWS = Set.of("ROWS", "ACTIVATION");
     private static final Set<String> MASK = Set.of("MASK", "ACTIVATION");
@@ -79,16 +80,16 @@ public final class KernelCatalogue {
     private static final Set<String> GRADIENTS = Set.of("grad_x", "grad_residual");
 
     private static final List<Entry> ENTRIES = List.of(
-            new Entry("moments_segmented", "moments.cl", REDUCE, RUNS, NO_MACROS, union(SUM, MOMENTS)),
-            new Entry("moments_columnar", "moments.cl", REDUCE, ROWS_OF_VECTORS, NO_MACROS, MOMENTS),
+            new Entry("moments_segmented", "moments.cl", REDUCE, RUNS, STEPS, union(SUM, MOMENTS)),
+            new Entry("moments_columnar", "moments.cl", REDUCE, ROWS_OF_VECTORS, STEPS, MOMENTS),
             new Entry("fold_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_joined_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("fold_given", "fold_moments.cl", FOLD, VECTORS, NO_MACROS, MOMENTS),
             new Entry("join_moments", "fold_moments.cl", FOLD, WORK_GROUP, NO_MACROS, MOMENTS),
             new Entry("fold_combined", "fold_moments.cl", FOLD, VECTORS, NO_MACROS, union(MOMENTS, RUNNING)),
             new Entry("track", "fold_moments.cl", FOLD, VECTORS, NO_MACROS, RUNNING),
-            new Entry("apply_segmented", "apply.cl", APPLY, union(RUNS, STREAM), ROWS, OUTPUT),
-            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), ACTIVATED, OUTPUT),
+            new Entry("apply_segmented", "apply.cl", APPLY, union(RUNS, STREAM), union(ROWS, STEPS), OUTPUT),
+            new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), union(ACTIVATED, STEPS), OUTPUT),
             new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), ACTIVATED, OUTPUT),
             new Entry(
                     "normalize_segmented",
@@ -132,8 +133,8 @@ public final class KernelCatalogue {
                     union(COLUMNS, REGISTERS),
                     ACTIVATED,
                     union(MOMENTS, RUNNING, OUTPUT)),
-            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, MASKED_ROWS, SUMS),
-            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_VECTORS, MASK, SUMS),
+            new Entry("gradient_sums_segmented", "gradient_sums.cl", REDUCE, RUNS, union(MASKED_ROWS, STEPS), SUMS),
+            new Entry("gradient_sums_columnar", "gradient_sums.cl", REDUCE, ROWS_OF_VECTORS, union(MASK, STEPS), SUMS),
             new Entry("fold_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("fold_joined_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("join_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
@@ -146,15 +147,21 @@ public final class KernelCatalogue {
                     union(ROWS_OF_VECTORS, STREAM),
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
-            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_VECTORS, MASKED_ROWS, SUMS),
+            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_VECTORS, union(MASKED_ROWS, STEPS), SUMS),
             new Entry(
                     "gradient_apply_segmented",
                     "gradient_apply.cl",
                     APPLY,
                     union(RUNS, STREAM),
-                    MASKED_ROWS,
+                    union(MASKED_ROWS, STEPS),
                     GRADIENTS),
-            new Entry("gradient_apply_columnar", "gradient_apply.cl", APPLY, union(RUNS, STREAM), MASK, GRADIENTS),
+            new Entry(
+                    "gradient_apply_columnar",
+                    "gradient_apply.cl",
+                    APPLY,
+                    union(RUNS, STREAM),
+                    union(MASK, STEPS),
+                    GRADIENTS),
             new Entry(
                     "gradient_segmented",
                     "fused.cl",

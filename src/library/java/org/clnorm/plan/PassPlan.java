@@ -51,10 +51,6 @@ public record PassPlan(
 
     private ReduceFoldApply over(boolean aligned) {
         return new ReduceFoldApply(
-                view,
-                aligned ? strategy : strategy.unaligned(facts, view),
-                facts.computeUnits(),
-                byElement,
-                operands.has(Role.ADDEND));
+                view, aligned ? strategy : strategy.unaligned(facts, view), facts.computeUnits(), byElement, operands);
     }
 }

@@ -2,8 +2,8 @@ package org.clnorm.plan;
 
 import static org.clnorm.plan.Argument.arguments;
 import static org.clnorm.plan.Argument.named;
-import static org.clnorm.plan.ReduceFoldApply.Direction.BACKWARD;
-import static org.clnorm.plan.ReduceFoldApply.Direction.FORWARD;
+import static org.clnorm.plan.Direction.BACKWARD;
+import static org.clnorm.plan.Direction.FORWARD;
 
 import java.util.List;
 import java.util.function.Function;
@@ -26,7 +26,6 @@ import org.clnorm.backend.ReduceBackward;
 import org.clnorm.backend.ReduceForward;
 import org.clnorm.backend.Role;
 import org.clnorm.backend.RunningUpdate;
-import org.clnorm.plan.ReduceFoldApply.Direction;
 import org.clnorm.plan.ReduceFoldApply.Steps;
 import org.clnorm.view.View;
 
@@ -38,6 +37,9 @@ public final class Passes {
     /** A copy's lines; the last may be a part of one. */
     private static final int LINE_ELEMENTS = 16;
 
+    /** Of a fold of values that are as many as the shape says. */
+    private static final List<Argument> NO_COUNTS = List.of(named("counts", Place.NONE), named("counts_stride", 0));
+
     private Passes() {}
 
     /** How a device does a pass. */
@@ -48,12 +50,22 @@ public final class Passes {
         if (pass instanceof ForwardInference inference) {
             View view = given(inference.normalization(), inference.shape(), inference.layout());
             return plan(
-                    pass, view, choice.forPass(Pass.INFERENCE, view), choice, FORWARD, over -> steps(inference, over));
+                    pass,
+                    view,
+                    strategy(choice, Pass.INFERENCE, view, pass),
+                    choice,
+                    FORWARD,
+                    over -> steps(inference, over));
         }
         if (pass instanceof ForwardCombined combined) {
             View view = viewOrOneRow(combined);
             return plan(
-                    pass, view, choice.forPass(Pass.INFERENCE, view), choice, FORWARD, over -> steps(combined, over));
+                    pass,
+                    view,
+                    strategy(choice, Pass.INFERENCE, view, pass),
+                    choice,
+                    FORWARD,
+                    over -> steps(combined, over));
         }
         if (pass instanceof Backward backward) {
             return plan(backward, choice);
@@ -78,7 +90,7 @@ public final class Passes {
         View view = view(pass.normalization(), pass.shape(), pass.layout());
         return new PassPlan(
                 view,
-                choice.forPass(Pass.FORWARD, view),
+                strategy(choice, Pass.FORWARD, view, pass),
                 choice.facts(),
                 byElement(pass.normalization()),
                 pass.operands(),
@@ -95,13 +107,18 @@ public final class Passes {
                 : view(pass.normalization(), pass.shape(), pass.layout());
         return new PassPlan(
                 view,
-                choice.forPass(Pass.BACKWARD, view),
+                strategy(choice, Pass.BACKWARD, view, pass),
                 choice.facts(),
                 byElement(pass.normalization()),
                 pass.operands(),
                 tensors(BACKWARD, pass.normalization()),
                 over -> steps(pass, over),
                 null);
+    }
+
+    /** With a mask the steps are launches of their own, so that no more kernels know of masks. */
+    private static Strategy strategy(StrategyChoice choice, Pass kind, View view, PassSpec pass) {
+        return pass.operands().has(Role.VALID) ? choice.split(kind, view) : choice.forPass(kind, view);
     }
 
     /** Of a pass over channels. */
@@ -188,15 +205,16 @@ public final class Passes {
         Normalization.Renormalization bounds = pass.normalization().renormalization();
         boolean renormalizes = bounds != null && pass.running() != null;
         List<Argument> fold = arguments(
-                affine(pass.normalization(), pass.epsilon(), over.view()),
+                affine(pass.normalization(), pass.epsilon(), over),
                 running(
                         inFold ? pass.running() : null,
                         pass.policy(),
-                        over.view().sharing() * over.view().groupSize()),
+                        over.view().sharing() * over.view().groupSize(),
+                        over.isMasked()),
                 named("r_max", renormalizes ? (float) bounds.rMax() : 0f),
                 named("d_max", renormalizes ? (float) bounds.dMax() : 0f));
         List<Argument> reduce = List.of(named("least", least(pass.normalization(), pass.epsilon(), over.view())));
-        Steps steps = over.all(FORWARD, reduce, fold, activated(pass.activation()), macro(pass.activation()));
+        Steps steps = over.all(FORWARD, reduce, fold, activated(pass.activation()), macro(pass.activation(), over));
         boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
         return after ? steps.and(new Steps(track(pass, over))) : steps;
     }
@@ -206,6 +224,7 @@ public final class Passes {
         boolean averaged = pass.normalization().grouping() instanceof Grouping.Channels;
         boolean biased = pass.running().estimate() == RunningVariance.BIASED;
         boolean across = view.joined() == View.ACROSS_BLOCKS;
+        boolean counted = over.isMasked() && !biased;
         double m = across ? view.groupSize() * view.sharing() : view.groupSize();
         double last = across ? m : view.lastGroupSize();
         return over.foldBlocks(
@@ -213,25 +232,25 @@ public final class Passes {
                 across ? 1 : view.blocks().count(),
                 arguments(
                         named("averaged", flag(averaged)),
-                        named("last_factor", biased ? 1f : (float) (last / (last - 1))),
-                        running(pass.running(), pass.policy(), m)));
+                        named("last_factor", biased ? 1f : counted ? 0f : (float) (last / (last - 1))),
+                        counts(pass.normalization(), over),
+                        running(pass.running(), pass.policy(), m, over.isMasked())));
     }
 
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
-        List<Argument> fold =
-                arguments(affine(pass.normalization(), pass.epsilon(), over.view()), Role.MEAN, Role.VARIANCE);
+        List<Argument> fold = arguments(affine(pass.normalization(), pass.epsilon(), over), Role.MEAN, Role.VARIANCE);
         return new Steps(
                 over.foldEach("fold_given", fold),
-                over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
+                over.apply(FORWARD, activated(pass.activation()), macro(pass.activation(), over)));
     }
 
     private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {
         List<Argument> fold = arguments(
-                affine(Normalization.BATCH, pass.epsilon(), over.view()), averaging(pass.running(), pass.policy(), 1));
+                affine(Normalization.BATCH, pass.epsilon(), over), averaging(pass.running(), pass.policy(), 1));
         Launch folding = over.foldEach("fold_combined", fold);
         return pass.shape().elements() == 0
                 ? new Steps(folding)
-                : new Steps(folding, over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
+                : new Steps(folding, over.apply(FORWARD, activated(pass.activation()), macro(pass.activation(), over)));
     }
 
     private static Steps steps(ReduceBackward pass, ReduceFoldApply over) {
@@ -249,6 +268,7 @@ public final class Passes {
                 epsilon(pass.epsilon()),
                 named("count", 1f),
                 named("last_count", 1f),
+                NO_COUNTS,
                 statistic(Normalization.BATCH),
                 named("joined", over.view().joined()),
                 named("renormalized", 0));
@@ -282,15 +302,16 @@ public final class Passes {
         return activation.kind() == Activation.Kind.NONE || activation.kind() == Activation.Kind.RELU;
     }
 
-    private static String macro(Activation activation) {
-        return isUsual(activation) ? "" : " -DACTIVATION=1";
+    /** With a mask always: so it has one binary, and not one of each. */
+    private static String macro(Activation activation, ReduceFoldApply over) {
+        return isUsual(activation) && !over.isMasked() ? "" : " -DACTIVATION=1";
     }
 
     /** A single work-item has a binary for each mask of the usual ones. */
     private static String macro(Activation activation, OperandTypes operands, ReduceFoldApply over) {
-        return isUsual(activation) && over.strategy().items() == 1
+        return isUsual(activation) && over.strategy().items() == 1 && !over.isMasked()
                 ? " -DMASK=" + by(activation, operands)
-                : macro(activation);
+                : macro(activation, over);
     }
 
     private static Steps steps(Backward pass, ReduceFoldApply over) {
@@ -309,7 +330,7 @@ public final class Passes {
                 named("parts", flag(parts)),
                 named("accumulate", flag(pass.accumulate())),
                 epsilon(pass.epsilon()),
-                sharedCounts(view),
+                counts(normalization, over),
                 statistic(normalization),
                 named("joined", view.joined()),
                 named("renormalized", flag(normalization.renormalization() != null && !pass.frozen())));
@@ -326,13 +347,14 @@ public final class Passes {
         return parts ? steps.and(new Steps(over.sumParts(flag(pass.accumulate())))) : steps;
     }
 
-    private static List<Argument> affine(Normalization normalization, double epsilon, View view) {
+    private static List<Argument> affine(Normalization normalization, double epsilon, ReduceFoldApply over) {
+        View view = over.view();
         return arguments(
                 named("gamma", byElement(normalization) ? Place.NONE : Role.GAMMA),
                 named("beta", byElement(normalization) ? Place.NONE : Role.BETA),
                 affineStride(normalization, view),
                 epsilon(epsilon),
-                sharedCounts(view),
+                counts(normalization, over),
                 statistic(normalization),
                 named("joined", view.joined()));
     }
@@ -348,10 +370,22 @@ public final class Passes {
         return named("affine_stride", normalization.perSample() ? view.groups() : 0);
     }
 
-    /** How many values share statistics, and how many in the last block. */
-    private static List<Argument> sharedCounts(View view) {
-        return List.of(named("count", (float) (view.groupSize() * view.sharing())), named("last_count", (float)
-                (view.lastGroupSize() * view.sharing())));
+    /** How many values share statistics, and how many in the last block; or of each step, where a mask has how many there are. */
+    private static List<Argument> counts(Normalization normalization, ReduceFoldApply over) {
+        View view = over.view();
+        if (over.isMasked() && !byElement(normalization)) {
+            boolean perSample = normalization.grouping() instanceof Grouping.Channels;
+            float ofStep = Math.max(1, view.joined());
+            return arguments(
+                    named("count", ofStep),
+                    named("last_count", ofStep),
+                    Role.COUNTS,
+                    named("counts_stride", flag(perSample)));
+        }
+        return arguments(
+                named("count", (float) (view.groupSize() * view.sharing())),
+                named("last_count", (float) (view.lastGroupSize() * view.sharing())),
+                NO_COUNTS);
     }
 
     /** As folds.clh has them. */
@@ -369,9 +403,10 @@ public final class Passes {
         return named("epsilon", (float) epsilon);
     }
 
-    private static List<Argument> running(RunningUpdate running, NonFinitePolicy policy, double m) {
+    /** @param counted whether a mask has how many values there are */
+    private static List<Argument> running(RunningUpdate running, NonFinitePolicy policy, double m, boolean counted) {
         boolean unbiased = running != null && running.estimate() == RunningVariance.UNBIASED;
-        return averaging(running, policy, unbiased ? m / (m - 1) : 1);
+        return averaging(running, policy, !unbiased ? 1 : counted ? 0 : m / (m - 1));
     }
 
     /** @param varianceFactor from the variance to the estimate of it that enters */

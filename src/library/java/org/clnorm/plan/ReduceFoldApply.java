@@ -4,12 +4,9 @@ import static org.clnorm.backend.Role.ADDEND;
 import static org.clnorm.backend.Role.BETA;
 import static org.clnorm.backend.Role.DBETA;
 import static org.clnorm.backend.Role.DGAMMA;
-import static org.clnorm.backend.Role.DRESIDUAL;
-import static org.clnorm.backend.Role.DX;
-import static org.clnorm.backend.Role.DY;
 import static org.clnorm.backend.Role.GAMMA;
-import static org.clnorm.backend.Role.PAST;
 import static org.clnorm.backend.Role.RESIDUAL;
+import static org.clnorm.backend.Role.VALID;
 import static org.clnorm.backend.Role.X;
 import static org.clnorm.backend.Role.Y;
 import static org.clnorm.plan.Argument.arguments;
@@ -31,68 +28,11 @@ import org.clnorm.view.View;
  * the view and the arguments of the fold step.
  *
  * @param affineByElement whether groups are rows, and γ and β go by their elements
- * @param adds whether x is a sum that the pass makes first, of an addend and the residual
+ * @param operands which operands there are
  */
-public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, boolean affineByElement, boolean adds) {
-    /** The kernels of a direction, and what they go over. */
-    enum Direction {
-        FORWARD(
-                "normalize",
-                "moments",
-                "fold_moments",
-                "join_moments",
-                "apply",
-                5,
-                List.of(X),
-                List.of(X, RESIDUAL, Y)),
-        BACKWARD(
-                "gradient",
-                "gradient_sums",
-                "fold_gradients",
-                "join_gradients",
-                "gradient_apply",
-                2,
-                List.of(DY, X, Y),
-                List.of(DY, X, Y, PAST, DX, DRESIDUAL));
-
-        private final String fused;
-        private final String reduce;
-        private final String fold;
-        /** Of the slices alone, for the host. */
-        private final String join;
-
-        private final String apply;
-        /** Floats of a partial result. */
-        private final int numbers;
-        /** What the reduce step reads. */
-        private final List<Role> reduced;
-        /** What the apply step, and all three in one, read and write. */
-        private final List<Role> tensors;
-
-        Direction(
-                String fused,
-                String reduce,
-                String fold,
-                String join,
-                String apply,
-                int numbers,
-                List<Role> reduced,
-                List<Role> tensors) {
-            this.fused = fused;
-            this.reduce = reduce;
-            this.fold = fold;
-            this.join = join;
-            this.apply = apply;
-            this.numbers = numbers;
-            this.reduced = reduced;
-            this.tensors = tensors;
-        }
-
-        /** All tensors that a pass reads and writes. */
-        List<Role> tensors() {
-            return this == FORWARD ? List.of(X, RESIDUAL, Y, ADDEND) : tensors;
-        }
-    }
+public record ReduceFoldApply(
+        View view, Strategy strategy, int computeUnits, boolean affineByElement, OperandTypes operands) {
+    private static final String MASKED = " -DMASKED=1";
 
     /**
      * What a pass enqueues.
@@ -209,12 +149,16 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
 
     private Launch reduce(Direction direction, Geometry geometry, List<Argument> reduce, String macros) {
         boolean backward = direction == Direction.BACKWARD;
+        // Rows that take no part have numbers of their own, which nobody reads.
+        List<Argument> mask = affineByElement ? List.of() : mask();
         return launch(
                 direction.reduce + KernelCatalogue.patternOf(view),
-                backward ? macros : "", // the moments of x ask for no activation
+                // The moments of x ask for no activation.
+                (backward ? macros : "") + (mask.isEmpty() ? "" : MASKED),
                 perBlock(geometry.workGroups()),
                 direction.reduced,
                 backward ? List.of() : addition(view),
+                mask,
                 reduce,
                 backward ? rowAffine(view) : List.of(),
                 slices(geometry),
@@ -230,11 +174,11 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
     /** The apply step, from coefficients that are there. */
     Launch apply(Direction direction, List<Argument> pointwise, String macros) {
         List<Argument> tensors = arguments(
-                direction == Direction.FORWARD && adds
+                direction == Direction.FORWARD && operands.has(ADDEND)
                         ? List.of(X, named("residual", Place.NONE), Y)
                         : direction.tensors,
                 pointwise);
-        if (direction == Direction.FORWARD && strategy.appliesAlongPlanes(view) && !affineByElement) {
+        if (direction == Direction.FORWARD && strategy.appliesAlongPlanes(view) && !affineByElement && !isMasked()) {
             long elements = view.groups() * view.groupSize();
             long perSlice = Geometry.flatPerSlice(strategy, elements, (computeUnits + blocks() - 1) / blocks());
             return launch(
@@ -248,13 +192,20 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
         }
         Geometry geometry = geometry();
         boolean segmented = view instanceof View.Segmented;
+        long elements = view.groups() * view.groupSize();
+        // Where steps are rows of a matrix, a slice has whole ones.
+        long perSlice = isMasked() && !segmented
+                ? (geometry.flatPerSlice() + view.groups() - 1) / view.groups() * view.groups()
+                : geometry.flatPerSlice();
+        long flatSlices = segmented ? 0 : (elements + perSlice - 1) / perSlice;
         return launch(
                 direction.apply + KernelCatalogue.patternOf(view),
-                macros,
-                perBlock(segmented ? geometry.workGroups() : geometry.flatSlices()),
+                macros + (isMasked() ? MASKED : ""),
+                perBlock(segmented ? geometry.workGroups() : flatSlices),
                 tensors,
+                mask(),
                 rowAffine(view),
-                segmented ? slices(geometry) : flat(geometry.flatSlices(), geometry.flatPerSlice()),
+                segmented ? slices(geometry) : flat(flatSlices, perSlice),
                 coefficients());
     }
 
@@ -329,9 +280,10 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
                 List.of(
                         launch(
                                 "affine_sums",
-                                macros,
+                                macros + (isMasked() ? MASKED : ""),
                                 geometry.workGroups(),
                                 Direction.BACKWARD.reduced,
+                                mask(),
                                 mask,
                                 rowAffine(rows),
                                 named("rows", matrix.rows()),
@@ -477,6 +429,21 @@ public record ReduceFoldApply(View view, Strategy strategy, int computeUnits, bo
 
     private List<Argument> coefficients() {
         return arguments(COEFFICIENTS, named("pitch", pitch()));
+    }
+
+    /** Whether some steps may take no part. */
+    boolean isMasked() {
+        return operands.has(VALID);
+    }
+
+    /** Which steps take part, if that is said. */
+    private List<Argument> mask() {
+        return isMasked()
+                ? arguments(
+                        VALID,
+                        named("valid_stride", blocks() > 1 ? view.groupSize() : 0L),
+                        named("valid_along", affineByElement ? 0 : 1))
+                : List.of();
     }
 
     /** What x is made of before its moments are taken: of kernels for runs, which may find none. */

@@ -13,6 +13,7 @@ import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
+import org.clnorm.Mask;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.cases.CaseFile.Op;
@@ -50,6 +51,8 @@ class CaseFileTest {
                         Activation.RELU,
                         CaseOptions.Addition.AFTER,
                         null,
+                        Mask.Outside.ZERO,
+                        null,
                         4,
                         3L,
                         null,
@@ -70,6 +73,8 @@ class CaseFileTest {
                         Layout.CHANNELS_FIRST,
                         Activation.NONE,
                         CaseOptions.Addition.AFTER,
+                        null,
+                        Mask.Outside.ZERO,
                         null,
                         null,
                         null,
@@ -203,11 +208,11 @@ class CaseFileTest {
         assertRefused(
                 BATCH_NORM,
                 Map.of("x", zeros(2, 3), "wieght", zeros(3)),
-                "the array wieght is not known; did you mean weight? Known are [bias, case, grad_sum, grad_y, residual,");
+                "the array wieght is not known; did you mean weight? Known are [bias, case, grad_sum, grad_y, lengths, mask,");
         assertRefused(
                 BATCH_NORM,
-                Map.of("x", zeros(2, 3), "mask", zeros(2)),
-                "the array mask is not known. Known are [bias,");
+                Map.of("x", zeros(2, 3), "heights", zeros(2)),
+                "the array heights is not known. Known are [bias,");
     }
 
     @Test
@@ -340,6 +345,8 @@ class CaseFileTest {
                 Layout.CHANNELS_LAST,
                 given.activation(),
                 given.addition(),
+                given.mask(),
+                given.outside(),
                 null,
                 null,
                 null,

@@ -37,19 +37,32 @@ public final class CaseFile {
         BATCH_NORM(
                 "batch-norm",
                 1e-5,
-                "update_rate running_variance activation negative_slope virtual_batch",
+                "update_rate running_variance activation negative_slope mask outside virtual_batch",
                 "",
                 CHANNELS),
         /** Layer normalization. */
         LAYER_NORM(
-                "layer-norm", 1e-5, "activation negative_slope add normalized_dims", "normalized_dims", "weight bias"),
+                "layer-norm",
+                1e-5,
+                "activation negative_slope add mask outside normalized_dims",
+                "normalized_dims",
+                "weight bias"),
         /** RMS normalization. */
-        RMS_NORM("rms-norm", 1e-5, "activation negative_slope add normalized_dims", "normalized_dims", "weight"),
+        RMS_NORM(
+                "rms-norm",
+                1e-5,
+                "activation negative_slope add mask outside normalized_dims",
+                "normalized_dims",
+                "weight"),
         /** Group normalization. */
-        GROUP_NORM("group-norm", 1e-5, "activation negative_slope groups", "groups", "weight bias"),
+        GROUP_NORM("group-norm", 1e-5, "activation negative_slope mask outside groups", "groups", "weight bias"),
         /** Instance normalization; its {@code groups}, if given, are the channels. */
         INSTANCE_NORM(
-                "instance-norm", 1e-5, "update_rate running_variance activation negative_slope groups", "", CHANNELS),
+                "instance-norm",
+                1e-5,
+                "update_rate running_variance activation negative_slope mask outside groups",
+                "",
+                CHANNELS),
         /** Weight normalization: x is v, the weight g. */
         WEIGHT_NORM("weight-norm", 0, "", "", "weight"),
         /** Rows to length 1. */
@@ -58,7 +71,7 @@ public final class CaseFile {
         BATCH_RENORM(
                 "batch-renorm",
                 1e-5,
-                "update_rate running_variance activation negative_slope r_max d_max",
+                "update_rate running_variance activation negative_slope mask outside r_max d_max",
                 "r_max d_max",
                 CHANNELS);
 
@@ -110,11 +123,22 @@ public final class CaseFile {
     private static final String EXPECTED = "expected_";
     private static final Set<String> RUNNING = Set.of("running_mean", "running_var");
     private static final Set<String> AFFINE = Set.of("weight", "bias");
+    private static final Set<String> MASKS = Set.of("lengths", "mask");
     private static final Set<String> LIKE_X = Set.of("residual", "grad_y", "grad_sum");
 
     /** What a case can have, but for expected arrays. */
-    private static final Set<String> ARRAYS =
-            Set.of("x", "weight", "bias", "running_mean", "running_var", "residual", "grad_y", "grad_sum", OPTIONS);
+    private static final Set<String> ARRAYS = Set.of(
+            "x",
+            "weight",
+            "bias",
+            "running_mean",
+            "running_var",
+            "residual",
+            "grad_y",
+            "grad_sum",
+            "lengths",
+            "mask",
+            OPTIONS);
 
     private static final Logger log = LoggerFactory.getLogger(CaseFile.class);
 
@@ -151,6 +175,10 @@ public final class CaseFile {
             take(array, arrays.remove(array), x);
         }
         checkRunningStatistics();
+        if (options.mask() != null && !inputs.containsKey(options.mask().toString())) {
+            throw new IllegalArgumentException(
+                    "the option mask is " + options.mask() + ", but there is no array of that name");
+        }
         if (options.addition() == CaseOptions.Addition.BEFORE && !inputs.containsKey("residual")) {
             throw new IllegalArgumentException("the option add is before, but there is no residual to be added");
         }
@@ -255,12 +283,31 @@ public final class CaseFile {
             inputs.put(array, named(array, values::toFloats));
         } else if (RUNNING.contains(array) || AFFINE.contains(array)) {
             log.warn("{}: the array {} does nothing for {}", name, array, op);
+        } else if (MASKS.contains(array)) {
+            checkMask(array, values, x);
+            inputs.put(array, named(array, values::toFloats));
         } else if (LIKE_X.contains(array) || array.equals("x")) {
             checkDimensions(array, values, "of x", x.dimensions());
             inputs.put(array, named(array, values::toFloats));
         } else if (!array.equals(OPTIONS)) {
             throw new IllegalArgumentException("the array " + array + " is not known" + Nearest.question(array, ARRAYS)
                     + " Known are " + new TreeSet<>(ARRAYS) + " and what starts with " + EXPECTED);
+        }
+    }
+
+    /** A mask has x's steps: its samples and what comes after them, without the channels or the elements of a row. */
+    private void checkMask(String array, NpyArray values, Described x) {
+        if (array.equals("lengths")) {
+            checkDimensions(array, values, "of the samples of x, " + x, shape.batch());
+        } else if (op.isOfRows()) {
+            long[] steps = Arrays.copyOf(x.dimensions(), x.dimensions().length - row.length);
+            checkDimensions(array, values, "of the rows of x, " + x, steps);
+        } else {
+            long[] logical = shape.toArray();
+            long[] steps = new long[logical.length - 1];
+            steps[0] = logical[0];
+            System.arraycopy(logical, 2, steps, 1, logical.length - 2);
+            checkDimensions(array, values, "of the samples and the spatial dimensions of x, " + x, steps);
         }
     }
 
@@ -323,6 +370,12 @@ public final class CaseFile {
     /** How it is to be computed. */
     public CaseOptions options() {
         return options;
+    }
+
+    /** How many steps a sample has, where a mask is of steps; of rows, how many rows. */
+    public long steps() {
+        long rows = Math.max(1, Arrays.stream(row).reduce(1, (a, b) -> a * b));
+        return op.isOfRows() ? shape.elements() / rows / shape.batch() : shape.spatial();
     }
 
     /** The logical shape of x. */

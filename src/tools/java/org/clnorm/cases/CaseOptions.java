@@ -21,6 +21,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
+import org.clnorm.Mask;
 import org.clnorm.RunningVariance;
 
 /**
@@ -33,6 +34,8 @@ import org.clnorm.RunningVariance;
  * @param layout how the arrays of x's shape lie in the file
  * @param activation applied after the residual is added
  * @param addition when the residual is added
+ * @param mask by which array it is said which steps take part; null for all
+ * @param outside what y and the gradients have at the others
  * @param normalizedDims how many dimensions a row has, the last ones in memory order
  * @param groups of the channels of a sample
  * @param virtualBatch how many samples have statistics of their own
@@ -47,6 +50,8 @@ public record CaseOptions(
         Layout layout,
         Activation activation,
         Addition addition,
+        MaskArray mask,
+        Mask.Outside outside,
         Integer normalizedDims,
         Integer groups,
         Long virtualBatch,
@@ -81,6 +86,20 @@ public record CaseOptions(
         }
     }
 
+    /** How it is said which steps take part. */
+    public enum MaskArray {
+        /** By how many of each sample do. */
+        LENGTHS,
+        /** By a byte for each step. */
+        MASK;
+
+        /** The name used in files, of the option and of the array. */
+        @Override
+        public String toString() {
+            return name().toLowerCase(Locale.ROOT);
+        }
+    }
+
     /** Those that there are. */
     private static final Set<String> KNOWN = Set.of(
             "op",
@@ -92,11 +111,15 @@ public record CaseOptions(
             "layout",
             "activation",
             "add",
+            "mask",
+            "outside",
             "normalized_dims",
             "groups",
             "virtual_batch",
             "r_max",
             "d_max");
+
+    private static final String[] OUTSIDE = {"zero", "untouched"};
 
     private static final byte[] BYTE_ORDER_MARK = {(byte) 0xef, (byte) 0xbb, (byte) 0xbf};
     /** The longest value that is shown whole. */
@@ -109,6 +132,7 @@ public record CaseOptions(
         Objects.requireNonNull(layout, "layout");
         Objects.requireNonNull(activation, "activation");
         Objects.requireNonNull(addition, "addition");
+        Objects.requireNonNull(outside, "outside");
         if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("the option eps must be finite and at least 0, but is " + epsilon);
         }
@@ -211,6 +235,9 @@ public record CaseOptions(
                 choice(json, "layout", Layout.values(), Layout.CHANNELS_FIRST),
                 activation(json),
                 choice(json, "add", Addition.values(), Addition.AFTER),
+                choice(json, "mask", MaskArray.values(), null),
+                Mask.Outside.valueOf(
+                        choice(json, "outside", OUTSIDE, OUTSIDE[0]).toUpperCase(Locale.ROOT)),
                 dimensions == null ? null : Math.toIntExact(dimensions),
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),

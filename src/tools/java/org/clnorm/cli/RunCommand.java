@@ -183,6 +183,8 @@ final class RunCommand implements Callable<Integer> {
                 orElse(layout, given.layout()),
                 orElse(activation, given.activation()),
                 given.addition(),
+                given.mask(),
+                given.outside(),
                 orElse(normalizedDims, given.normalizedDims()),
                 orElse(groups, given.groups()),
                 orElse(virtualBatch, given.virtualBatch()),

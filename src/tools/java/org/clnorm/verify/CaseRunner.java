@@ -1,13 +1,16 @@
 package org.clnorm.verify;
 
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.clnorm.BatchNorm;
+import org.clnorm.ChannelNormalizer;
 import org.clnorm.Device;
 import org.clnorm.GroupNorm;
 import org.clnorm.InstanceNorm;
 import org.clnorm.L2Norm;
 import org.clnorm.LayerNorm;
+import org.clnorm.Mask;
 import org.clnorm.Normalizer;
 import org.clnorm.RenormalizationSchedule;
 import org.clnorm.RmsNorm;
@@ -18,6 +21,7 @@ import org.clnorm.Tensor;
 import org.clnorm.WeightNorm;
 import org.clnorm.cases.CaseFile;
 import org.clnorm.cases.CaseOptions;
+import org.clnorm.cases.CaseOptions.MaskArray;
 import org.clnorm.cases.CaseOptions.Mode;
 import org.clnorm.state.NpyArray;
 
@@ -138,12 +142,18 @@ public final class CaseRunner {
         if (file.options().mode() == Mode.EVAL) {
             layer.eval();
         }
-        try (Tensor x = upload("x");
+        try (Mask mask = mask();
+                Tensor x = upload("x");
                 Tensor residual = upload("residual");
                 Tensor sum = addsBefore() ? empty() : null;
                 Tensor y = empty();
                 Tensor dy = upload("grad_y");
                 Tensor past = upload("grad_sum")) {
+            if (layer instanceof ChannelNormalizer channels) {
+                channels.mask(mask);
+            } else if (layer instanceof RowNormalizer rows) {
+                rows.mask(mask);
+            }
             if (sum != null && layer instanceof RowNormalizer rows) {
                 rows.forwardAdding(x, residual, sum, y);
                 put("sum", sum);
@@ -176,6 +186,31 @@ public final class CaseRunner {
         } else if (layer instanceof RmsNorm rows) {
             put("save_invstd", rows.savedInverseRootMeanSquare());
         }
+    }
+
+    /** Null where all steps take part. */
+    private Mask mask() {
+        if (file.options().mask() == null) {
+            return null;
+        }
+        float[] values = file.input(file.options().mask().toString()).orElseThrow();
+        Mask mask = Mask.of(
+                device,
+                Math.toIntExact(file.shape().batch()),
+                Math.toIntExact(file.steps()),
+                file.options().outside());
+        if (file.options().mask() == MaskArray.LENGTHS) {
+            int[] lengths = new int[values.length];
+            Arrays.setAll(lengths, i -> (int) values[i]);
+            mask.setLengths(lengths);
+        } else {
+            byte[] valid = new byte[values.length];
+            for (int i = 0; i < valid.length; i++) {
+                valid[i] = (byte) (values[i] == 0 ? 0 : 1);
+            }
+            mask.setBytes(valid);
+        }
+        return mask;
     }
 
     private boolean addsBefore() {

@@ -60,9 +60,20 @@ public final class ReferenceNormalization {
     private final int[] affineOf;
     private final double[] valuesOf;
     private final int affineElements;
+    private final StepMask mask;
 
     /** Of x's own statistics. */
     public ReferenceNormalization(Normalization normalization, Shape shape, Layout layout) {
+        this(normalization, shape, layout, null);
+    }
+
+    /**
+     * Of the statistics of those elements of x that take part.
+     *
+     * @param mask which steps do, of the same shape, layout and grouping; null for all
+     */
+    public ReferenceNormalization(Normalization normalization, Shape shape, Layout layout, StepMask mask) {
+        this.mask = mask;
         this.normalization = normalization;
         this.shape = shape;
         groupOf = new int[Math.toIntExact(shape.elements())];
@@ -74,8 +85,8 @@ public final class ReferenceNormalization {
             numberChannels(grouping, layout);
         }
         valuesOf = new double[Math.toIntExact(grouping.groups(shape, layout))];
-        for (int group : groupOf) {
-            valuesOf[group]++;
+        for (int i = 0; i < groupOf.length; i++) {
+            valuesOf[groupOf[i]] += takesPart(i) ? 1 : 0;
         }
         long samples = normalization.perSample() ? shape.batch() : 1;
         affineElements = Math.toIntExact(samples * grouping.affine(shape, layout));
@@ -83,10 +94,17 @@ public final class ReferenceNormalization {
 
     /** Of given statistics, which are per channel over the whole batch, whatever x's own are. */
     public static ReferenceNormalization ofGivenStatistics(Normalization normalization, Shape shape, Layout layout) {
+        return ofGivenStatistics(normalization, shape, layout, null);
+    }
+
+    /** Likewise, for those elements that take part. */
+    public static ReferenceNormalization ofGivenStatistics(
+            Normalization normalization, Shape shape, Layout layout, StepMask mask) {
         return new ReferenceNormalization(
                 new Normalization(Grouping.batch(), Statistic.CENTERED, normalization.perSample(), null),
                 shape,
-                layout);
+                layout,
+                mask);
     }
 
     private void numberRows(Grouping.Rows rows, Layout layout) {
@@ -119,6 +137,22 @@ public final class ReferenceNormalization {
                 }
             }
         }
+    }
+
+    private boolean takesPart(int i) {
+        return mask == null || mask.takesPart(i);
+    }
+
+    /** Whether a group has so few steps that take part that there is nothing to normalize by, and x̂ is 0. */
+    private boolean hasFew(int group) {
+        return mask != null
+                && !(normalization.grouping() instanceof Grouping.Rows)
+                && valuesOf[group] < 2 * valuesOfStep();
+    }
+
+    /** How many elements of a group a step has. */
+    private double valuesOfStep() {
+        return normalization.grouping() instanceof Grouping.Channels run ? shape.channels() / run.groups() : 1;
     }
 
     /** How many groups there are. */
@@ -168,8 +202,10 @@ public final class ReferenceNormalization {
         }
         double[] variance = new double[groups()];
         for (int i = 0; i < x.length; i++) {
-            double deviation = x[i] - mean[groupOf[i]];
-            variance[groupOf[i]] += deviation * deviation;
+            if (takesPart(i)) {
+                double deviation = x[i] - mean[groupOf[i]];
+                variance[groupOf[i]] += deviation * deviation;
+            }
         }
         boolean[] constant = new boolean[groups()];
         if (normalization.statistic() == Statistic.LENGTH) {
@@ -181,9 +217,15 @@ public final class ReferenceNormalization {
                     Arrays.stream(length).map(l -> 1 / Math.max(l, epsilon)).toArray();
             return new Statistics(mean, variance, inverse, null, null, constant);
         }
-        Arrays.setAll(variance, g -> variance[g] / valuesOf[g]);
-        Statistics plain = new Statistics(
-                mean, variance, ReferenceBatchNorm.inverseStandardDeviation(variance, epsilon), null, null, constant);
+        Arrays.setAll(variance, g -> hasFew(g) ? 0 : variance[g] / valuesOf[g]);
+        double[] invstd = ReferenceBatchNorm.inverseStandardDeviation(variance, epsilon);
+        for (int g = 0; g < groups(); g++) {
+            if (hasFew(g)) {
+                mean[g] = valuesOf[g] == 0 ? 0 : mean[g];
+                invstd[g] = 0;
+            }
+        }
+        Statistics plain = new Statistics(mean, variance, invstd, null, null, constant);
         return normalization.renormalization() == null || running == null
                 ? plain
                 : renormalized(plain, normalization.renormalization(), running, epsilon);
@@ -192,7 +234,7 @@ public final class ReferenceNormalization {
     private void addMeanOfDeviations(double[] x, double[] mean) {
         double[] sum = new double[groups()];
         for (int i = 0; i < x.length; i++) {
-            sum[groupOf[i]] += x[i] - mean[groupOf[i]];
+            sum[groupOf[i]] += takesPart(i) ? x[i] - mean[groupOf[i]] : 0;
         }
         for (int g = 0; g < groups(); g++) {
             mean[g] += sum[g] / valuesOf[g];
@@ -306,6 +348,9 @@ public final class ReferenceNormalization {
         double[] sum = new double[groups()];
         double[] product = new double[groups()];
         for (int i = 0; i < x.length; i++) {
+            if (!takesPart(i)) {
+                continue; // whatever is there
+            }
             int g = groupOf[i];
             int a = affineOf[i];
             double normalized = statistics.normalized(x[i], g);
@@ -321,6 +366,9 @@ public final class ReferenceNormalization {
         double[] dx = new double[x.length];
         double largestTerm = 0;
         for (int i = 0; i < x.length; i++) {
+            if (!takesPart(i)) {
+                continue;
+            }
             int g = groupOf[i];
             double invstd = statistics.inverseStandardDeviation[g];
             boolean constant = statistics.constant[g];
@@ -366,6 +414,20 @@ public final class ReferenceNormalization {
         }
         Running updated = running;
         int first = 0;
+        if (mask != null && normalization.grouping() instanceof Grouping.Channels) {
+            // Samples have as many values as they have steps, so that the average is of estimates.
+            double[] estimates = statistics.variance.clone();
+            if (estimate == RunningVariance.UNBIASED) {
+                Arrays.setAll(estimates, g -> estimates[g] * valuesOf[g] / (valuesOf[g] - 1));
+            }
+            Statistics estimated = new Statistics(
+                    statistics.mean, estimates, statistics.inverseStandardDeviation, null, null, statistics.constant);
+            for (Moments mean : batches(estimated)) {
+                updated = ReferenceBatchNorm.updateRunning(
+                        updated, mean.mean(), mean.variance(), 2, average, RunningVariance.BIASED, policy);
+            }
+            return updated;
+        }
         for (Moments batch : batches(statistics)) {
             long values = (long) valuesOf[first];
             updated = ReferenceBatchNorm.updateRunning(
@@ -395,15 +457,21 @@ public final class ReferenceNormalization {
         }
         if (normalization.grouping() instanceof Grouping.Channels) {
             Moments average = new Moments(new double[channels], new double[channels]);
-            for (Moments sample : batches) {
+            List<Moments> entering = new ArrayList<>();
+            for (int n = 0; n < batches.size(); n++) {
+                if (!hasFew(n * channels)) {
+                    entering.add(batches.get(n));
+                }
+            }
+            for (Moments sample : entering) {
                 for (int c = 0; c < channels; c++) {
                     average.mean()[c] += sample.mean()[c];
                     average.variance()[c] += sample.variance()[c];
                 }
             }
-            Arrays.setAll(average.mean(), c -> average.mean()[c] / batches.size());
-            Arrays.setAll(average.variance(), c -> average.variance()[c] / batches.size());
-            return batches.isEmpty() ? batches : List.of(average);
+            Arrays.setAll(average.mean(), c -> average.mean()[c] / entering.size());
+            Arrays.setAll(average.variance(), c -> average.variance()[c] / entering.size());
+            return entering.isEmpty() ? entering : List.of(average);
         }
         return batches;
     }

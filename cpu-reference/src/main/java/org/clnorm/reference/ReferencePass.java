@@ -11,6 +11,7 @@ import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
@@ -35,29 +36,31 @@ import org.clnorm.replicas.GradientSums;
 final class ReferencePass implements PreparedPass {
     private final ReferenceBackend backend;
     private final PassSpec spec;
-    private final ReferenceNormalization normalization;
+    private ReferenceNormalization normalization;
+    /** Which steps of this run take part; null for all. */
+    private StepMask mask;
 
     ReferencePass(ReferenceBackend backend, PassSpec spec) {
         this.backend = backend;
         this.spec = spec;
-        normalization = normalization(spec);
+        normalization = normalization(spec, null);
     }
 
-    private static ReferenceNormalization normalization(PassSpec spec) {
+    private static ReferenceNormalization normalization(PassSpec spec, StepMask mask) {
         Shape shape = spec.shape();
         Layout layout = spec.layout();
         if (spec instanceof ForwardTraining pass) {
-            return new ReferenceNormalization(pass.normalization(), shape, layout);
+            return new ReferenceNormalization(pass.normalization(), shape, layout, mask);
         }
         if (spec instanceof ForwardInference pass) {
-            return ReferenceNormalization.ofGivenStatistics(pass.normalization(), shape, layout);
+            return ReferenceNormalization.ofGivenStatistics(pass.normalization(), shape, layout, mask);
         }
         if (spec instanceof Backward pass) {
             return pass.frozen()
-                    ? ReferenceNormalization.ofGivenStatistics(pass.normalization(), shape, layout)
-                    : new ReferenceNormalization(pass.normalization(), shape, layout);
+                    ? ReferenceNormalization.ofGivenStatistics(pass.normalization(), shape, layout, mask)
+                    : new ReferenceNormalization(pass.normalization(), shape, layout, mask);
         }
-        return new ReferenceNormalization(Normalization.BATCH, shape, layout);
+        return new ReferenceNormalization(Normalization.BATCH, shape, layout, mask);
     }
 
     @Override
@@ -65,6 +68,10 @@ final class ReferencePass implements PreparedPass {
         synchronized (backend) {
             ReferenceCoefficients kept = backend.own(coefficients);
             operands.checkAre(spec.operands());
+            if (spec.operands().has(Role.VALID)) { // which may say something else each time
+                mask = mask(operands);
+                normalization = normalization(spec, mask);
+            }
             if (spec instanceof ForwardTraining pass) {
                 forward(pass, operands, kept);
             } else if (spec instanceof ForwardInference pass) {
@@ -83,6 +90,16 @@ final class ReferencePass implements PreparedPass {
                 throw new IllegalStateException("There is no such pass here: " + spec);
             }
         }
+    }
+
+    private StepMask mask(Operands operands) {
+        Grouping grouping = spec instanceof ForwardTraining forward
+                ? forward.normalization().grouping()
+                : spec instanceof Backward backward ? backward.normalization().grouping() : Grouping.batch();
+        long steps = grouping instanceof Grouping.Rows
+                ? grouping.groups(spec.shape(), spec.layout())
+                : spec.shape().batch() * spec.shape().spatial();
+        return new StepMask(backend.load(operands.get(Role.VALID), steps), grouping, spec.shape(), spec.layout());
     }
 
     private void forward(ForwardTraining pass, Operands operands, ReferenceCoefficients kept) {
@@ -106,7 +123,7 @@ final class ReferencePass implements PreparedPass {
                     operands);
         }
         kept.keep(used);
-        store(y, operands, Role.Y);
+        storeWhereValid(y, operands, Role.Y);
     }
 
     private void forward(ForwardInference pass, Operands operands, ReferenceCoefficients kept) {
@@ -114,7 +131,7 @@ final class ReferencePass implements PreparedPass {
         Applied used = applied(normalization.given(load(operands, Role.MEAN), invstd), operands);
         double[] y = normalize(load(operands, Role.X), load(operands, Role.RESIDUAL), pass.activation(), used);
         kept.keep(used);
-        store(y, operands, Role.Y);
+        storeWhereValid(y, operands, Role.Y);
     }
 
     private void forward(ForwardCombined pass, Operands operands, ReferenceCoefficients kept) {
@@ -143,7 +160,7 @@ final class ReferencePass implements PreparedPass {
                     operands);
         }
         kept.keep(used);
-        store(y, operands, Role.Y);
+        storeWhereValid(y, operands, Role.Y);
     }
 
     private void backward(Backward pass, Operands operands, ReferenceCoefficients kept) {
@@ -163,8 +180,8 @@ final class ReferencePass implements PreparedPass {
         if (past != null) {
             Arrays.setAll(dx, i -> dx[i] + past[i]);
         }
-        store(dx, operands, Role.DX);
-        store(gradients.dresidual(), operands, Role.DRESIDUAL);
+        storeWhereValid(dx, operands, Role.DX);
+        storeWhereValid(gradients.dresidual(), operands, Role.DRESIDUAL);
         store(dgamma, operands, Role.DGAMMA);
         store(dbeta, operands, Role.DBETA);
     }
@@ -191,8 +208,8 @@ final class ReferencePass implements PreparedPass {
         Arrays.setAll(ownProduct, c -> ownProduct[c] * invstd[c]);
         double[] dgamma = accumulated(pass.accumulate(), ownProduct, operands, Role.DGAMMA);
         double[] dbeta = accumulated(pass.accumulate(), sums.own().dy(), operands, Role.DBETA);
-        store(dx, operands, Role.DX);
-        store(masked, operands, Role.DRESIDUAL);
+        storeWhereValid(dx, operands, Role.DX);
+        storeWhereValid(masked, operands, Role.DRESIDUAL);
         store(dgamma, operands, Role.DGAMMA);
         store(dbeta, operands, Role.DBETA);
     }
@@ -212,6 +229,9 @@ final class ReferencePass implements PreparedPass {
         double[] dy = new double[normalization.groups()];
         double[] dyx = new double[normalization.groups()];
         for (int i = 0; i < x.length; i++) {
+            if (mask != null && !mask.takesPart(i)) {
+                continue;
+            }
             int c = normalization.groupOf(i);
             dy[c] += masked[i];
             dyx[c] += masked[i] * (x[i] - mean[c]);
@@ -220,7 +240,9 @@ final class ReferencePass implements PreparedPass {
     }
 
     private long valuesPerChannel() {
-        return spec.shape().batch() * spec.shape().spatial();
+        return mask != null
+                ? normalization.valuesOf(0)
+                : spec.shape().batch() * spec.shape().spatial();
     }
 
     private Applied applied(Statistics statistics, Operands operands) {
@@ -284,10 +306,21 @@ final class ReferencePass implements PreparedPass {
         backend.store(values, to.get(role));
     }
 
+    /** A tensor, whose steps that take no part are as the mask has them. */
+    private void storeWhereValid(double[] values, Operands to, Role role) {
+        if (mask != null && to.get(role) != null) {
+            double[] past = role == Role.DX ? load(to, Role.PAST) : null;
+            store(mask.written(values, load(to, role), past), to, role);
+        } else {
+            store(values, to, role);
+        }
+    }
+
     private long elements(Role role) {
         return switch (role) {
             case X, ADDEND, RESIDUAL, Y, DY, PAST, DX, DRESIDUAL -> normalization.elements();
             case GAMMA, BETA, DGAMMA, DBETA -> normalization.affineElements();
+            case VALID, COUNTS -> throw new IllegalArgumentException(role + " is not loaded so");
             case MEAN, VARIANCE, RUNNING_MEAN, RUNNING_VARIANCE, ABSORBED ->
                 spec.shape().channels();
         };
