@@ -132,7 +132,12 @@ record VerifierCase(
         ADDED_RELU("residual added before, and relu", Activation.RELU, true, false, false),
         /** Something comes past in the backward pass. */
         PAST("a gradient that came past", Activation.NONE, false, false, false),
-        PAST_RESIDUAL_RELU("residual and relu and a gradient that came past", Activation.RELU, true, true, true);
+        PAST_RESIDUAL_RELU("residual and relu and a gradient that came past", Activation.RELU, true, true, true),
+        /** Some steps take no part. */
+        MASKED("masked", Activation.NONE, false, false, false),
+        MASKED_RELU("masked, relu", Activation.RELU, false, false, false),
+        MASKED_RESIDUAL_RELU("masked, residual and relu", Activation.RELU, true, true, true),
+        MASKED_RESIDUAL_SILU("masked, residual and silu", Activation.SILU, true, false, true);
 
         final String label;
         final Activation activation;
@@ -150,7 +155,10 @@ record VerifierCase(
         static final List<Fusion> OTHERS = List.of(values()).subList(LEAKY_RELU.ordinal(), ADDED.ordinal());
 
         /** Those that add to x, or to its gradient. */
-        static final List<Fusion> ADDITIONS = List.of(values()).subList(ADDED.ordinal(), values().length);
+        static final List<Fusion> ADDITIONS = List.of(values()).subList(ADDED.ordinal(), MASKED.ordinal());
+
+        /** Those where some steps take no part. */
+        static final List<Fusion> MASKS = List.of(values()).subList(MASKED.ordinal(), values().length);
 
         Fusion(String label, Activation activation, boolean residual, boolean givesY, boolean residualGradient) {
             this.label = label;
@@ -177,6 +185,10 @@ record VerifierCase(
 
         boolean hasPast() {
             return ADDITIONS.contains(this);
+        }
+
+        boolean isMasked() {
+            return MASKS.contains(this);
         }
     }
 
@@ -326,6 +338,19 @@ record VerifierCase(
     /** Which elements share x's own statistics, and which γ and β they have. */
     ReferenceNormalization groups() {
         return new ReferenceNormalization(normalization, shape, layout);
+    }
+
+    /** How many steps there are for a mask: positions of samples, or rows. */
+    int steps() {
+        return (int)
+                (normalization.grouping() instanceof Grouping.Rows rows
+                        ? rows.groups(shape, layout)
+                        : shape.batch() * shape.spatial());
+    }
+
+    /** Of how many steps a mask says the number: of each sample, where those have statistics of their own. */
+    boolean countsBySample() {
+        return mode.training && normalization.grouping() instanceof Grouping.Channels;
     }
 
     /** Whether statistics and sums go by way of the host, as those of several devices do; a few cases' do. */

@@ -144,6 +144,11 @@ final class VerifierCases {
     /** Rows of few elements and many, whole vectors and not. */
     private static final List<Placed> ADDED_ROWS = placed(CHANNELS_FIRST, "9x13 6x16 5x64 3x129 7x208 3x5000 257x33");
 
+    /** Likewise, with sequences longer than a tile and planes smaller than a vector. */
+    private static final List<Placed> MASKED_CHANNELS = join(
+            placed(CHANNELS_FIRST, "5x6x16 9x4x15 3x8x207 17x6x3x5 33x24 2x4x4097"),
+            placed(CHANNELS_LAST, "5x12x16 3x6x7x7 9x34x5"));
+
     /** Runs and columns, whole vectors and not. */
     private static final List<Placed> PAST_CHANNELS =
             join(placed(CHANNELS_FIRST, "3x5x16 3x7x15 33x64 31x5"), placed(CHANNELS_LAST, "3x16x7x7"));
@@ -187,6 +192,7 @@ final class VerifierCases {
         addShortColumns(cases, mostElements);
         addActivations(cases, mostElements);
         addAdditions(cases, mostElements);
+        addMasks(cases, mostElements);
         return cases;
     }
 
@@ -216,6 +222,56 @@ final class VerifierCases {
                 cases.add(added(cases.size(), placed, 3 * i % ROWS, fusion));
             }
         }
+    }
+
+    /** Masks of channels of each kind over runs and columns, and of rows. */
+    private static void addMasks(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 3 * MASKED_CHANNELS.size(); i++) {
+            Placed placed = MASKED_CHANNELS.get(i % MASKED_CHANNELS.size());
+            if (placed.shape.elements() <= mostElements) {
+                int channels = (int) placed.shape.channels();
+                List<Normalization> kinds = List.of(
+                        Normalization.BATCH,
+                        centered(new Grouping.Channels(few(channels)), false, null),
+                        Normalization.BATCH,
+                        centered(new Grouping.Channels(placed.shape.spatial() > 1 ? channels : 1), false, null),
+                        centered(Grouping.batch(), true, null),
+                        Normalization.BATCH,
+                        centered(Grouping.batch(), false, new Renormalization(1.1, 0.2)));
+                cases.add(masked(cases.size(), placed, 3 * i % ROWS, kinds.get((i + i / 7) % kinds.size()), i));
+            }
+        }
+        for (int i = 0; i < ADDED_ROWS.size(); i++) {
+            Placed placed = ADDED_ROWS.get(i);
+            if (placed.shape.elements() <= mostElements) {
+                Normalization rows = new Normalization(new Grouping.Rows(1, true), FORMS.get(i % 2).statistic);
+                cases.add(masked(cases.size(), placed, 3 * i % ROWS, rows, i));
+            }
+        }
+    }
+
+    private static VerifierCase masked(int seed, Placed placed, int row, Normalization normalization, int i) {
+        boolean given = normalization.equals(Normalization.BATCH) && i % 5 == 4;
+        Running running = RUNNING.get(normalization.renormalization() != null ? 1 : i % RUNNING.size());
+        boolean tracks = normalization.grouping() instanceof Grouping.Batch
+                || normalization.grouping() instanceof Grouping.Channels run && run.groups() == placed.shape.channels();
+        Running its = tracks ? running : RUNNING.get(0);
+        Fusion fusion = pick(Fusion.MASKS, i + i / 7, 1);
+        return new VerifierCase(
+                seed,
+                normalization,
+                placed.shape,
+                placed.layout,
+                pick(MODE, row, 3).with(!given),
+                i % 3 == 2 ? Data.MEAN_1E3 : Data.NORMAL,
+                normalization.grouping() instanceof Grouping.Rows ? FORMS.get(i % 2).affine : pick(AFFINE, row, 4),
+                fusion,
+                its.average,
+                its.estimate,
+                NonFinitePolicy.PROPAGATE,
+                InPlace.NOTHING,
+                pick(PLACEMENT, row, 7),
+                DataType.FLOAT32);
     }
 
     private static VerifierCase added(int seed, Placed placed, int row, Fusion fusion) {

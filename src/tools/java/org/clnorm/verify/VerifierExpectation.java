@@ -5,14 +5,15 @@ import java.util.LinkedHashMap;
 import java.util.Map;
 import org.clnorm.Activation;
 import org.clnorm.NonFinitePolicy;
+import org.clnorm.backend.Grouping;
 import org.clnorm.reference.ReferenceActivation;
 import org.clnorm.reference.ReferenceBatchNorm;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
 import org.clnorm.reference.ReferenceBatchNorm.Running;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
+import org.clnorm.reference.StepMask;
 import org.clnorm.verify.VerifierCase.Data;
-import org.clnorm.verify.VerifierCase.Fusion;
 
 /**
  * What a case's arrays are to be, by the reference in double precision, and how near to it they must come.
@@ -56,19 +57,21 @@ final class VerifierExpectation {
     private final Statistics statistics;
     private final double[] variance;
     private final double bound;
+    private final StepMask mask;
 
     VerifierExpectation(VerifierCase c, VerifierInputs inputs) {
         this.c = c;
         this.inputs = inputs;
         this.x = widen(inputs.normalized(c));
+        this.mask = VerifierInputs.mask(c);
         this.gamma = c.affine().gamma ? widen(inputs.gamma()) : null;
         this.beta = c.affine().beta ? widen(inputs.beta()) : null;
         if (c.mode().training) {
-            this.reference = c.groups();
+            this.reference = new ReferenceNormalization(c.normalization(), c.shape(), c.layout(), mask);
             this.statistics = reference.statistics(x, c.epsilon(), c.updatesRunning() ? running() : null);
             this.variance = statistics.variance();
         } else {
-            this.reference = ReferenceNormalization.ofGivenStatistics(c.normalization(), c.shape(), c.layout());
+            this.reference = ReferenceNormalization.ofGivenStatistics(c.normalization(), c.shape(), c.layout(), mask);
             this.variance = widen(inputs.runningVariance());
             this.statistics = reference.given(
                     widen(inputs.runningMean()), ReferenceBatchNorm.inverseStandardDeviation(variance, c.epsilon()));
@@ -108,10 +111,11 @@ final class VerifierExpectation {
         if (c.fusion().addsBefore()) {
             expected.put("sum", exactly(x));
         }
-        expected.put("y", new Expected(activated(preActivation, y), ArrayError.largestMagnitude(preActivation), bound));
+        double[] values = written(activated(preActivation, y));
+        expected.put("y", new Expected(values, ArrayError.largestMagnitude(zeroed(preActivation)), bound));
         double sigma = Math.sqrt(ArrayError.largestMagnitude(variance));
         double[] mean = statistics.mean();
-        if (c.shownGroups() > 0) {
+        if (c.shownGroups() > 0 && !(mask != null && c.normalization().grouping() instanceof Grouping.Rows)) {
             boolean exact = !c.mode().training || c.data() == Data.EXACT;
             expected.put("save_mean", exact ? exactly(mean) : new Expected(mean, sigma, bound));
             expected.put("save_invstd", new Expected(statistics.inverseStandardDeviation(), 0, bound));
@@ -131,6 +135,16 @@ final class VerifierExpectation {
             expected.put("absorbed", exactly(running.absorbed()));
         }
         return expected;
+    }
+
+    /** What an output comes to be: with a mask, not all of it is written. */
+    private double[] written(double[] values) {
+        return mask == null ? values : mask.written(values, widen(inputs.there()), null);
+    }
+
+    /** The same with 0 where nothing is computed. */
+    private double[] zeroed(double[] values) {
+        return mask == null ? values : mask.written(values, new double[values.length], null);
     }
 
     private double[] preActivation() {
@@ -167,7 +181,7 @@ final class VerifierExpectation {
         double[] normalized = reference.normalize(x, null, Activation.NONE, null, null, statistics);
         double[] dy = gradients.dresidual();
         double[] terms = new double[dy.length];
-        Arrays.setAll(terms, i -> dy[i] * normalized[i]);
+        Arrays.setAll(terms, i -> dy[i] == 0 ? 0 : dy[i] * normalized[i]);
 
         Map<String, Expected> expected = new LinkedHashMap<>();
         double[] dx = gradients.dx();
@@ -177,13 +191,13 @@ final class VerifierExpectation {
             Arrays.setAll(dx, i -> dx[i] + past[i]);
             largest = Math.max(largest, ArrayError.largestMagnitude(past));
         }
-        expected.put("grad_x", new Expected(dx, largest, bound));
+        expected.put("grad_x", new Expected(written(dx), largest, bound));
         if (c.fusion().residualGradient) {
             expected.put(
                     "grad_residual",
-                    Fusion.USUAL.contains(c.fusion())
-                            ? exactly(dy)
-                            : new Expected(dy, ArrayError.largestMagnitude(dy), bound));
+                    c.fusion().activation == Activation.RELU || c.fusion().activation == Activation.NONE
+                            ? exactly(written(dy))
+                            : new Expected(written(dy), ArrayError.largestMagnitude(dy), bound));
         }
         if (c.affine().gamma) {
             expected.put(

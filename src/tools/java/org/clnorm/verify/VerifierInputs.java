@@ -8,6 +8,7 @@ import org.clnorm.DataType;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.reference.ReferenceNormalization;
+import org.clnorm.reference.StepMask;
 import org.clnorm.verify.VerifierCase.Data;
 
 /**
@@ -50,6 +51,60 @@ record VerifierInputs(
             }
         }
         return inputs;
+    }
+
+    /**
+     * The state of each step of a masked case: it takes part, or not, and then outputs are 0 or stay as they are. In some
+     * samples one step takes part, or none.
+     */
+    static float[] states(VerifierCase c) {
+        SplittableRandom random = new SplittableRandom(~c.seed());
+        float[] states = new float[c.steps() + 16];
+        int ofSample = Math.max(1, c.steps() / (int) c.shape().batch());
+        for (int i = 0; i < c.steps(); i++) {
+            int sample = i / ofSample;
+            int valid = sample % 4 == 1 && i > ofSample ? sample % 8 / 4 : -1; // none, one, or some
+            boolean part = valid < 0 ? random.nextInt(5) > 0 : i % ofSample < valid;
+            states[i] = part || i < 2 ? 1 : random.nextBoolean() ? 0 : 2;
+        }
+        return states;
+    }
+
+    static StepMask mask(VerifierCase c) {
+        if (!c.fusion().isMasked()) {
+            return null;
+        }
+        float[] states = states(c);
+        double[] wide = new double[states.length];
+        Arrays.setAll(wide, i -> states[i]);
+        return new StepMask(wide, c.normalization().grouping(), c.shape(), c.layout());
+    }
+
+    /** Values with NaN where no step takes part, and so nobody looks. */
+    static float[] hidden(VerifierCase c, float[] values) {
+        StepMask mask = mask(c);
+        float[] hidden = values.clone();
+        for (int i = 0; mask != null && i < hidden.length; i++) {
+            hidden[i] = mask.takesPart(i) ? hidden[i] : Float.NaN;
+        }
+        return hidden;
+    }
+
+    /** How many steps take part: of each sample, and last of all. */
+    static float[] counts(VerifierCase c) {
+        float[] states = states(c);
+        int samples = (int) c.shape().batch();
+        float[] counts = new float[samples + 1];
+        for (int i = 0; i < c.steps(); i++) {
+            counts[i / (c.steps() / samples)] += states[i] == 1 ? 1 : 0;
+            counts[samples] += states[i] == 1 ? 1 : 0;
+        }
+        return counts;
+    }
+
+    /** What outputs of x's shape have before a pass that leaves some of it. */
+    float[] there() {
+        return residual;
     }
 
     /** What is normalized: x, or its sum with the residual as it is stored. */

@@ -19,6 +19,7 @@ import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.OperandTypes;
 import org.clnorm.backend.Operands;
@@ -148,9 +149,9 @@ final class VerifierTrial implements AutoCloseable {
         } else {
             Operand y = inPlace.yIsX
                     ? updated("y", inputs.x())
-                    : onResidual ? updated("y", inputs.residual()) : output("y", c.elements());
+                    : onResidual ? updated("y", inputs.residual()) : tensor("y");
             forward.put(Role.Y, y)
-                    .put(Role.X, inPlace.yIsX ? y : input("x", inputs.x()))
+                    .put(Role.X, inPlace.yIsX ? y : input("x", VerifierInputs.hidden(c, inputs.x())))
                     .put(
                             Role.RESIDUAL,
                             !c.fusion().residual ? null : onResidual ? y : input("residual", inputs.residual()));
@@ -168,6 +169,16 @@ final class VerifierTrial implements AutoCloseable {
             forward.put(Role.RUNNING_MEAN, updated("running_mean", inputs.runningMean()))
                     .put(Role.RUNNING_VARIANCE, updated("running_var", inputs.runningVariance()))
                     .put(Role.ABSORBED, updated("absorbed", inputs.absorbed()));
+        }
+        if (c.fusion().isMasked()) {
+            Operand counts = input("counts", VerifierInputs.counts(c));
+            int at = c.countsBySample() ? 0 : (int) c.shape().batch();
+            forward.put(Role.VALID, input("valid", VerifierInputs.states(c)))
+                    .put(
+                            Role.COUNTS,
+                            c.normalization().grouping() instanceof Grouping.Rows
+                                    ? null
+                                    : new Operand(counts.memory(), counts.offset() + at));
         }
         if (c.isCombined()) {
             combineMoments();
@@ -209,12 +220,12 @@ final class VerifierTrial implements AutoCloseable {
 
     /** The first step by way of the host, as of a batch that this is all of. */
     private void combineMoments() {
-        Operands x = new Operands().put(Role.X, forward.get(Role.X));
+        Operands x = new Operands().put(Role.X, forward.get(Role.X)).put(Role.VALID, forward.get(Role.VALID));
         try (Coefficients room = backend.newCoefficients(c.channels())) {
             backend.run(new ReduceForward(c.shape(), c.layout(), x.types()), x, room);
             // Without running statistics there may be one value, which has no unbiased variance.
             coefficients.writeMoments(
-                    room.readMoments(c.valuesPerChannel()), c.updatesRunning() ? c.estimate() : RunningVariance.BIASED);
+                    room.readMoments(valuesPerChannel()), c.updatesRunning() ? c.estimate() : RunningVariance.BIASED);
         }
     }
 
@@ -222,21 +233,24 @@ final class VerifierTrial implements AutoCloseable {
         InPlace inPlace = c.inPlace();
         boolean wantsResidual = c.fusion().residualGradient;
         boolean onDy = inPlace.dresidualIsDy && wantsResidual;
-        Operand dx = inPlace.dxIsDy ? updated("grad_x", inputs.dy()) : output("grad_x", c.elements());
-        Operand dresidual = !wantsResidual
-                ? null
-                : onDy ? updated("grad_residual", inputs.dy()) : output("grad_residual", c.elements());
+        Operand dx = inPlace.dxIsDy ? updated("grad_x", inputs.dy()) : tensor("grad_x");
+        Operand dresidual =
+                !wantsResidual ? null : onDy ? updated("grad_residual", inputs.dy()) : tensor("grad_residual");
         Operands operands = new Operands()
-                .put(Role.DY, inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", inputs.dy()))
+                .put(
+                        Role.DY,
+                        inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", VerifierInputs.hidden(c, inputs.dy())))
                 .put(Role.X, inPlace.yIsX && !c.fusion().addsBefore() ? input("x", inputs.x()) : forward.get(Role.X))
                 .put(
                         Role.Y,
                         c.fusion().givesY
                                 ? forward.get(Role.Y)
                                 : c.fusion().givesResidual() ? forward.get(Role.RESIDUAL) : null);
+        operands.put(Role.VALID, forward.get(Role.VALID));
         if (c.isCombined()) {
             combineSums(operands);
         }
+        operands.put(Role.COUNTS, forward.get(Role.COUNTS));
         operands.put(Role.PAST, c.fusion().hasPast() ? input("grad_sum", inputs.past()) : null)
                 .put(Role.DX, dx)
                 .put(Role.DRESIDUAL, dresidual)
@@ -268,8 +282,19 @@ final class VerifierTrial implements AutoCloseable {
     private void combineSums(Operands read) {
         ReduceBackward reduce = new ReduceBackward(c.shape(), c.layout(), read.types(), c.fusion().activation);
         backend.run(reduce, read, coefficients);
-        GradientSums sums = coefficients.readSums(c.valuesPerChannel());
+        GradientSums sums = coefficients.readSums(valuesPerChannel());
         coefficients.writeSums(sums, sums);
+    }
+
+    private long valuesPerChannel() {
+        return c.fusion().isMasked()
+                ? (long) VerifierInputs.counts(c)[(int) c.shape().batch()]
+                : c.valuesPerChannel();
+    }
+
+    /** An output of x's shape; where a mask leaves some of it as it is, there is something. */
+    private Operand tensor(String name) {
+        return c.fusion().isMasked() ? updated(name, inputs.there()) : output(name, c.elements());
     }
 
     private Operand gradient(String name, float[] there) {
@@ -290,7 +315,7 @@ final class VerifierTrial implements AutoCloseable {
     }
 
     private DataType typeOf(String name) {
-        return TENSORS.contains(name) ? c.type() : DataType.FLOAT32;
+        return name.equals("valid") ? DataType.FLOAT16 : TENSORS.contains(name) ? c.type() : DataType.FLOAT32;
     }
 
     private int shift(boolean aligned) {
