@@ -73,7 +73,20 @@ public final class LayerNorm extends Normalizer {
          * @throws IllegalStateException when the device is closed
          */
         public LayerNorm build(Device device) {
-            return new LayerNorm(this, Objects.requireNonNull(device, "device"));
+            return new LayerNorm(this, options, Objects.requireNonNull(device, "device"));
+        }
+
+        /**
+         * Makes a layer that has the γ and β of another: the same {@link Parameter}s, on the same device, and all else
+         * of its own. {@link Layer} says what that means.
+         *
+         * @param owner the layer that the parameters are of, which accumulates gradients, as this must
+         * @throws IllegalArgumentException when one of the two does not accumulate gradients, when the owner has no γ or β
+         *     of this layer's shape, and when this layer has none to share
+         * @throws IllegalStateException when the owner or its device is closed
+         */
+        public LayerNorm buildSharing(Layer owner) {
+            return new LayerNorm(this, options.sharing(Objects.requireNonNull(owner, "owner")), owner.device());
         }
     }
 
@@ -81,8 +94,8 @@ public final class LayerNorm extends Normalizer {
     private final RowShape row;
     private final Normalization own;
 
-    private LayerNorm(Builder builder, Device device) {
-        super(device, builder.options, builder.row.shape(), "layer normalization over " + builder.row);
+    private LayerNorm(Builder builder, Options options, Device device) {
+        super(device, options, builder.row.shape(), "layer normalization over " + builder.row);
         this.builder = builder;
         this.row = builder.row;
         this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.CENTERED);
@@ -90,7 +103,7 @@ public final class LayerNorm extends Normalizer {
 
     @Override
     Normalizer twin() {
-        return new LayerNorm(builder, device());
+        return new LayerNorm(builder, builder.options, device());
     }
 
     /**
