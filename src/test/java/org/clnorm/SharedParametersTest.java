@@ -504,7 +504,9 @@ final class SharedParametersTest {
                     Tensor gamma = owner.gamma().orElseThrow().value();
                     closing.set(new Thread(owner::close));
                     closing.get().start();
+                    long end = System.nanoTime() + 10_000_000_000L;
                     while (closing.get().getState() != Thread.State.WAITING) {
+                        assertThat(System.nanoTime()).as("it waits").isLessThan(end);
                         Thread.onSpinWait();
                     }
                     assertThat(gamma.isClosed()).as("while the call goes on").isFalse();
