@@ -12,8 +12,8 @@ import org.clnorm.backend.Normalization.Statistic;
  *
  * with one mean and variance for each row, that is over the last dimensions in the order of memory, and one γ and β for
  * each element of a row. A channels-last tensor of shape (N, C, H, W) lies as (N, H, W, C), so that the one dimension
- * (C) normalizes over the channels of each pixel. All dimensions may be those of a row. Training and evaluation are the
- * same.
+ * (C) normalizes over the channels of each pixel; one of {@link Device#rows(long...)} lies as it was made, its features
+ * last. All dimensions may be those of a row. Training and evaluation are the same.
  */
 public final class LayerNorm extends Normalizer {
     private static final Options DEFAULTS = new Options();
