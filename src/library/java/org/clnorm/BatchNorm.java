@@ -143,7 +143,24 @@ public final class BatchNorm extends RunningNormalizer {
          *     when the device is closed
          */
         public BatchNorm build(Device device) {
-            Objects.requireNonNull(device, "device");
+            return make(options, Objects.requireNonNull(device, "device"));
+        }
+
+        /**
+         * Makes a layer in training mode that has the γ and β of another: the same {@link Parameter}s, on the same
+         * device, and all else of its own. {@link Layer} says what that means.
+         *
+         * @param owner the layer that the parameters are of, which accumulates gradients, as this must
+         * @throws IllegalArgumentException when one of the two does not accumulate gradients, when the owner has no γ or β
+         *     of this layer's shape, and when this layer has none to share
+         * @throws IllegalStateException for renormalization without running statistics or with virtual batches, and
+         *     when the owner or its device is closed
+         */
+        public BatchNorm buildSharing(Layer owner) {
+            return make(options.sharing(Objects.requireNonNull(owner, "owner")), owner.device());
+        }
+
+        private BatchNorm make(Options options, Device device) {
             if (renormalization != null && !options.runningAverage.isTracked()) {
                 throw new IllegalStateException(
                         "Batch renormalization needs running statistics, but runningAverage was "
@@ -153,7 +170,7 @@ public final class BatchNorm extends RunningNormalizer {
                 throw new IllegalStateException(
                         "Batch renormalization has no virtual batches, but virtualBatch was " + virtualBatch);
             }
-            return new BatchNorm(this, device);
+            return new BatchNorm(this, options, device);
         }
     }
 
@@ -164,8 +181,8 @@ public final class BatchNorm extends RunningNormalizer {
     /** The last normalization with renormalization, by the bounds that were the schedule's then. */
     private Normalization renormalized;
 
-    private BatchNorm(Builder builder, Device device) {
-        super(device, builder.options, builder.channels, "batch normalization of " + builder.channels + " channels");
+    private BatchNorm(Builder builder, Options options, Device device) {
+        super(device, options, builder.channels, "batch normalization of " + builder.channels + " channels");
         this.builder = builder;
         this.virtualBatch = builder.virtualBatch;
         this.virtual = new Normalization(new Grouping.Batch(virtualBatch), Statistic.CENTERED);
@@ -175,7 +192,7 @@ public final class BatchNorm extends RunningNormalizer {
 
     @Override
     Normalizer twin() {
-        return new BatchNorm(builder, device());
+        return new BatchNorm(builder, builder.options, device());
     }
 
     /**

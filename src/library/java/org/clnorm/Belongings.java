@@ -18,6 +18,9 @@ final class Belongings implements AutoCloseable {
 
     private final Device device;
     private final Lease lease;
+    /** Of the layer that owns the parameters that this one's layer shares, to be entered too; null for none. */
+    private final Belongings root;
+
     private final Gate gate = new Gate(this::release);
     private final List<Tensor> vectors = new ArrayList<>();
     private final List<Lease> parts = new ArrayList<>();
@@ -33,9 +36,15 @@ final class Belongings implements AutoCloseable {
     /** The thread that is in. One that reads this by itself finds itself, or others of whom it is not to know. */
     private Thread user;
 
-    /** @param what the layer is, for messages */
-    Belongings(Object layer, Device device, Options options, String what) {
+    /**
+     * Those of a new layer.
+     *
+     * @param what what the layer is, for messages
+     * @param owner of the layer whose parameters this one shares; null for none
+     */
+    Belongings(Object layer, Device device, Options options, String what, Belongings owner) {
         this.device = device;
+        this.root = owner == null || owner.root == null ? owner : owner.root;
         this.passes = new PreparedPasses(device.backend(), options);
         this.lease = device.lease().of(layer, what, true, this::close);
     }
@@ -46,23 +55,57 @@ final class Belongings implements AutoCloseable {
     }
 
     /**
-     * Enters, to be alone until {@link #leave}.
+     * Enters, to be alone until {@link #leave}, and alone with the parameters too.
      *
      * @throws IllegalStateException when the layer is closed, or another call is in
      */
     void enter() {
         if (!gate.enterAlone()) {
-            lease.check();
-            throw new IllegalStateException(lease.described() + ", is in the middle of another call"
-                    + (user == Thread.currentThread() ? "" : ", by another thread")
-                    + ": a layer is for one call at a time");
+            checkOpen();
+            throw new IllegalStateException(inUse() + ": a layer is for one call at a time");
+        }
+        if (root != null) {
+            if (!root.gate.enterAlone()) {
+                gate.leave();
+                checkOpen();
+                throw new IllegalStateException(
+                        root.inUse() + ": layers that share parameters are for one call at a time all together");
+            }
+            root.user = Thread.currentThread();
         }
         user = Thread.currentThread();
     }
 
+    private String inUse() {
+        return lease.described() + ", is in the middle of another call"
+                + (user == Thread.currentThread() ? "" : ", by another thread");
+    }
+
     void leave() {
         user = null;
+        if (root != null) {
+            root.user = null;
+            root.gate.leave();
+        }
         gate.leave();
+    }
+
+    /** Whether neither this nor what it shares is closed. */
+    boolean isOpen() {
+        return lease.isOpen() && (root == null || root.lease.isOpen());
+    }
+
+    /**
+     * Refuses to go on when it is closed.
+     *
+     * @throws IllegalStateException when the layer, or the owner of its parameters, is closed
+     */
+    void checkOpen() {
+        lease.check();
+        if (!isOpen()) {
+            throw new IllegalStateException(
+                    lease.described() + ", shares the parameters of " + root.lease.what() + ", which is closed");
+        }
     }
 
     /** Makes a call while no other is in. */
@@ -95,6 +138,13 @@ final class Belongings implements AutoCloseable {
 
     Parameter parameter(String name, Shape shape) {
         return new Parameter(name, vector(name, shape), vector("gradient of " + name, shape));
+    }
+
+    /** Another layer's parameter, which is not written as an output of this one's either. */
+    Parameter share(Parameter parameter) {
+        vectors.add(parameter.value());
+        vectors.add(parameter.gradient());
+        return parameter;
     }
 
     Running running(Shape shape) {

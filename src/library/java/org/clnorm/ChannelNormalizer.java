@@ -121,7 +121,12 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         if (rank < 2 || rank > 5 || x.shape().channels() != channels) {
             throw new IllegalArgumentException(
                     "x must have shape (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) with C = " + channels
-                            + ", but given was " + x.shape());
+                            + ", but given was " + x.shape()
+                            + (x.layout() == Layout.CHANNELS_FIRST
+                                            && rank > 2
+                                            && x.shape().dimension(rank - 1) == channels
+                                    ? ": Device.rows makes a tensor whose last dimension is that of C"
+                                    : ""));
         }
     }
 }

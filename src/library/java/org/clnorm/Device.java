@@ -296,6 +296,75 @@ public final class Device implements AutoCloseable {
         return filled(allocate(shape, layout, type), tensor -> tensor.upload(from));
     }
 
+    /**
+     * Makes a float32 tensor of zeros that is of rows: its last dimension is that of the features, as in a transformer's
+     * activations of dimensions (batch, time, features).
+     *
+     * <p>Such a tensor needs no word on its layout, since its dimensions are given in the order of memory. It is the one
+     * of {@link Shape} (batch, features, time) that lies {@linkplain Layout#CHANNELS_LAST channels-last}: its features are
+     * the channels where a layer has a γ for each channel, and the row where a layer normalizes rows. So {@code
+     * BatchNorm.builder(features)}, {@code LayerNorm.builder(features)} and {@code RmsNorm.builder(features)} all take it.
+     *
+     * @param dimensions in the order of memory, slowest first, the features last: 2 to 8, of which layers take up to 5
+     * @throws IllegalArgumentException for fewer than two dimensions, for those that {@link Shape#of} refuses, and when
+     *     the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
+     */
+    public Tensor rows(long... dimensions) {
+        return rows(DataType.FLOAT32, dimensions);
+    }
+
+    /**
+     * Makes a tensor of zeros that is of rows; see {@link #rows(long...)}.
+     *
+     * @param type how its elements are stored
+     * @param dimensions in the order of memory, slowest first, the features last: 2 to 8, of which layers take up to 5
+     * @throws IllegalArgumentException for fewer than two dimensions, for those that {@link Shape#of} refuses, and when
+     *     the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
+     */
+    public Tensor rows(DataType type, long... dimensions) {
+        return tensor(shapeOfRows(dimensions), Layout.CHANNELS_LAST, type);
+    }
+
+    /**
+     * Makes a float32 tensor of the given elements that is of rows; see {@link #rows(long...)}.
+     *
+     * @param from the elements, one row after the other; the array may be changed at once
+     * @param dimensions in the order of memory, slowest first, the features last: 2 to 8, of which layers take up to 5
+     * @throws IllegalArgumentException for fewer than two dimensions, for those that {@link Shape#of} refuses, when the
+     *     length is not their product, and when the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
+     */
+    public Tensor rows(float[] from, long... dimensions) {
+        return rows(from, DataType.FLOAT32, dimensions);
+    }
+
+    /**
+     * Makes a tensor of the given elements that is of rows, rounded to nearest even where they are stored in 16 bits; see
+     * {@link #rows(long...)}.
+     *
+     * @param from the elements, one row after the other; the array may be changed at once
+     * @param type how its elements are stored
+     * @param dimensions in the order of memory, slowest first, the features last: 2 to 8, of which layers take up to 5
+     * @throws IllegalArgumentException for fewer than two dimensions, for those that {@link Shape#of} refuses, when the
+     *     length is not their product, and when the tensor is larger than the device allows
+     * @throws IllegalStateException when the device is closed
+     */
+    public Tensor rows(float[] from, DataType type, long... dimensions) {
+        Objects.requireNonNull(from, "from");
+        return upload(from, shapeOfRows(dimensions), Layout.CHANNELS_LAST, type);
+    }
+
+    private static Shape shapeOfRows(long... dimensions) {
+        Shape shape = Layout.CHANNELS_LAST.fromMemoryOrder(dimensions);
+        if (shape.rank() < 2) {
+            throw new IllegalArgumentException(
+                    "A tensor of rows has 2 or more dimensions, the last of them a row's, but given was " + shape);
+        }
+        return shape;
+    }
+
     private static Tensor filled(Tensor tensor, Consumer<Tensor> how) {
         try {
             how.accept(tensor);

@@ -73,7 +73,20 @@ public final class GroupNorm extends ChannelNormalizer {
          * @throws IllegalStateException when the device is closed
          */
         public GroupNorm build(Device device) {
-            return new GroupNorm(this, Objects.requireNonNull(device, "device"));
+            return new GroupNorm(this, options, Objects.requireNonNull(device, "device"));
+        }
+
+        /**
+         * Makes a layer that has the γ and β of another: the same {@link Parameter}s, on the same device, and all else
+         * of its own. {@link Layer} says what that means.
+         *
+         * @param owner the layer that the parameters are of, which accumulates gradients, as this must
+         * @throws IllegalArgumentException when one of the two does not accumulate gradients, when the owner has no γ or β
+         *     of this layer's shape, and when this layer has none to share
+         * @throws IllegalStateException when the owner or its device is closed
+         */
+        public GroupNorm buildSharing(Layer owner) {
+            return new GroupNorm(this, options.sharing(Objects.requireNonNull(owner, "owner")), owner.device());
         }
     }
 
@@ -82,10 +95,10 @@ public final class GroupNorm extends ChannelNormalizer {
     private final Normalization own;
     private final Normalization conditional;
 
-    private GroupNorm(Builder builder, Device device) {
+    private GroupNorm(Builder builder, Options options, Device device) {
         super(
                 device,
-                builder.options,
+                options,
                 builder.channels,
                 "group normalization of " + builder.channels + " channels in " + builder.groups + " groups");
         this.builder = builder;
@@ -97,7 +110,7 @@ public final class GroupNorm extends ChannelNormalizer {
 
     @Override
     Normalizer twin() {
-        return new GroupNorm(builder, device());
+        return new GroupNorm(builder, builder.options, device());
     }
 
     /**

@@ -101,7 +101,20 @@ public final class InstanceNorm extends RunningNormalizer {
          * @throws IllegalStateException when the device is closed
          */
         public InstanceNorm build(Device device) {
-            return new InstanceNorm(this, Objects.requireNonNull(device, "device"));
+            return new InstanceNorm(this, options, Objects.requireNonNull(device, "device"));
+        }
+
+        /**
+         * Makes a layer in training mode that has the γ and β of another: the same {@link Parameter}s, on the same
+         * device, and all else of its own. {@link Layer} says what that means.
+         *
+         * @param owner the layer that the parameters are of, which accumulates gradients, as this must
+         * @throws IllegalArgumentException when one of the two does not accumulate gradients, when the owner has no γ or β
+         *     of this layer's shape, and when this layer has none to share
+         * @throws IllegalStateException when the owner or its device is closed
+         */
+        public InstanceNorm buildSharing(Layer owner) {
+            return new InstanceNorm(this, options.sharing(Objects.requireNonNull(owner, "owner")), owner.device());
         }
     }
 
@@ -109,8 +122,8 @@ public final class InstanceNorm extends RunningNormalizer {
     private final Normalization own;
     private final Normalization conditional;
 
-    private InstanceNorm(Builder builder, Device device) {
-        super(device, builder.options, builder.channels, "instance normalization of " + builder.channels + " channels");
+    private InstanceNorm(Builder builder, Options options, Device device) {
+        super(device, options, builder.channels, "instance normalization of " + builder.channels + " channels");
         this.builder = builder;
         Grouping grouping = new Grouping.Channels(builder.channels);
         this.own = new Normalization(grouping, Statistic.CENTERED);
@@ -119,7 +132,7 @@ public final class InstanceNorm extends RunningNormalizer {
 
     @Override
     Normalizer twin() {
-        return new InstanceNorm(builder, device());
+        return new InstanceNorm(builder, builder.options, device());
     }
 
     /**

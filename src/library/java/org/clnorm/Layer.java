@@ -13,18 +13,28 @@ import org.clnorm.state.StateDict;
  * <p>A layer is for one call at a time: a call that comes in the middle of another, such as from another thread, throws
  * {@link IllegalStateException} and does nothing. Any thread may {@link #close} a layer: the call that is under way is
  * waited for, and every call that comes later throws {@link IllegalStateException}.
+ *
+ * <p>Layers may share γ and β: one that was built by {@code buildSharing} has another's, the owner's, and running
+ * statistics and passes of its own. Backward passes of both add to the same gradients, which must be set to 0 before a
+ * step. What is done to a parameter is done for both: to freeze it, to load a state into one of the layers, to
+ * {@link #reset} one. An {@link Optimizer} that both were added to updates it once. Such layers are for one call at a
+ * time all together. The owner alone closes the parameters: after that, every call on a layer that shares them throws
+ * {@link IllegalStateException}; to close the other one leaves them as they are.
  */
 public abstract sealed class Layer implements AutoCloseable permits Normalizer {
     private final Options options;
     private final Device device;
     private final String what;
     private final Belongings own;
+    /** The layer whose γ and β it has, which must not be dropped before; null where they are its own. */
+    private final Layer owner;
+
     private final Parameter gamma;
     private final Parameter beta;
     private final Running running;
 
     /**
-     * Makes a layer with γ = 1 and β = 0.
+     * Makes a layer with γ = 1 and β = 0, or with those that it shares.
      *
      * @param device the device that the layer works on
      * @param options the settings that the builder gathered
@@ -36,15 +46,53 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         this.what = what;
         this.device = device;
         this.options = options;
-        this.own = new Belongings(this, device, options, what);
+        this.owner = options.sharing;
+        if (owner != null) {
+            checkSharing(affine);
+        }
+        this.own = new Belongings(this, device, options.sharing(null), what, owner == null ? null : owner.own);
         try {
-            this.gamma = options.gamma ? own.parameter("weight", affine) : null;
-            this.beta = options.beta ? own.parameter("bias", affine) : null;
+            this.gamma = options.gamma ? parameter("weight", affine, owner == null ? null : owner.gamma) : null;
+            this.beta = options.beta ? parameter("bias", affine, owner == null ? null : owner.beta) : null;
             this.running = options.runningAverage.isTracked() ? own.running(affine) : null;
-            initialize();
+            if (owner == null) {
+                initializeParameters();
+            }
+            if (running != null) {
+                running.reset();
+            }
         } catch (RuntimeException e) {
             own.lease().close();
             throw e;
+        }
+    }
+
+    private Parameter parameter(String name, Shape affine, Parameter shared) {
+        return shared == null ? own.parameter(name, affine) : own.share(shared);
+    }
+
+    /** Refuses an owner whose parameters cannot be this layer's. */
+    private void checkSharing(Shape affine) {
+        owner.checkOpen();
+        if (!options.accumulateGradients || !owner.options.accumulateGradients) {
+            throw new IllegalArgumentException("Layers that share parameters must accumulate gradients, or the last"
+                    + " backward pass would overwrite what the others found, but "
+                    + (owner.options.accumulateGradients ? "this " + what : "the owner, " + owner.what + ",")
+                    + " does not");
+        }
+        if (!options.gamma && !options.beta) {
+            throw new IllegalArgumentException(
+                    "This " + what + " has neither gamma nor beta to share with the owner, " + owner.what);
+        }
+        checkShared(options.gamma, "gamma", owner.gamma, affine);
+        checkShared(options.beta, "beta", owner.beta, affine);
+    }
+
+    private void checkShared(boolean wanted, String name, Parameter shared, Shape affine) {
+        if (wanted && (shared == null || !shared.value().shape().equals(affine))) {
+            throw new IllegalArgumentException("This " + what + " needs a " + name + " of shape " + affine
+                    + ", but the owner, " + owner.what + ", has "
+                    + (shared == null ? "none" : "one of " + shared.value().shape()));
         }
     }
 
@@ -152,19 +200,22 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
 
     /**
      * Sets γ = 1, β = 0, their gradients to 0, the running mean to 0, the running variance to 1 and the number of
-     * batches to 0. The mode stays. No forward pass from before can be gone back through afterwards, recorded ones
-     * included.
+     * batches to 0; parameters that layers share, for all of them. The mode stays. No forward pass from before can be
+     * gone back through afterwards, recorded ones included.
      *
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void reset() {
         alone(() -> {
-            initialize();
+            initializeParameters();
+            if (running != null) {
+                running.reset();
+            }
             own.forgetPasses();
         });
     }
 
-    private void initialize() {
+    private void initializeParameters() {
         if (gamma != null) {
             gamma.value().fill(1);
             gamma.zeroGradient();
@@ -172,9 +223,6 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         if (beta != null) {
             beta.value().fill(0);
             beta.zeroGradient();
-        }
-        if (running != null) {
-            running.reset();
         }
     }
 
@@ -211,18 +259,18 @@ public abstract sealed class Layer implements AutoCloseable permits Normalizer {
         own.lease().close();
     }
 
-    /** Whether neither the layer nor its device is closed. */
+    /** Whether neither the layer, nor the owner of its parameters, nor its device is closed. */
     final boolean isOpen() {
-        return own.lease().isOpen() && !device.isClosed();
+        return own.isOpen() && !device.isClosed();
     }
 
     /**
-     * Refuses to go on with a layer that is closed.
+     * Refuses to go on with a layer that is closed, or whose parameters are.
      *
-     * @throws IllegalStateException when the layer is closed
+     * @throws IllegalStateException when the layer, or the owner of its parameters, is closed
      */
     final void checkOpen() {
-        own.lease().check();
+        own.checkOpen();
     }
 
     /**

@@ -12,8 +12,8 @@ import org.clnorm.backend.Normalization.Statistic;
  *
  * with one mean and variance for each row, that is over the last dimensions in the order of memory, and one γ and β for
  * each element of a row. A channels-last tensor of shape (N, C, H, W) lies as (N, H, W, C), so that the one dimension
- * (C) normalizes over the channels of each pixel. All dimensions may be those of a row. Training and evaluation are the
- * same.
+ * (C) normalizes over the channels of each pixel; one of {@link Device#rows(long...)} lies as it was made, its features
+ * last. All dimensions may be those of a row. Training and evaluation are the same.
  */
 public final class LayerNorm extends RowNormalizer {
     private static final Options DEFAULTS = new Options();
@@ -73,7 +73,20 @@ public final class LayerNorm extends RowNormalizer {
          * @throws IllegalStateException when the device is closed
          */
         public LayerNorm build(Device device) {
-            return new LayerNorm(this, Objects.requireNonNull(device, "device"));
+            return new LayerNorm(this, options, Objects.requireNonNull(device, "device"));
+        }
+
+        /**
+         * Makes a layer that has the γ and β of another: the same {@link Parameter}s, on the same device, and all else
+         * of its own. {@link Layer} says what that means.
+         *
+         * @param owner the layer that the parameters are of, which accumulates gradients, as this must
+         * @throws IllegalArgumentException when one of the two does not accumulate gradients, when the owner has no γ or β
+         *     of this layer's shape, and when this layer has none to share
+         * @throws IllegalStateException when the owner or its device is closed
+         */
+        public LayerNorm buildSharing(Layer owner) {
+            return new LayerNorm(this, options.sharing(Objects.requireNonNull(owner, "owner")), owner.device());
         }
     }
 
@@ -81,8 +94,8 @@ public final class LayerNorm extends RowNormalizer {
     private final RowShape row;
     private final Normalization own;
 
-    private LayerNorm(Builder builder, Device device) {
-        super(device, builder.options, builder.row.shape(), "layer normalization over " + builder.row);
+    private LayerNorm(Builder builder, Options options, Device device) {
+        super(device, options, builder.row.shape(), "layer normalization over " + builder.row);
         this.builder = builder;
         this.row = builder.row;
         this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.CENTERED);
@@ -90,7 +103,7 @@ public final class LayerNorm extends RowNormalizer {
 
     @Override
     Normalizer twin() {
-        return new LayerNorm(builder, device());
+        return new LayerNorm(builder, builder.options, device());
     }
 
     /**

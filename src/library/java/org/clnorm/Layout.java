@@ -8,7 +8,10 @@ import java.util.Objects;
 public enum Layout {
     /** N, C, spatial from slowest to fastest: PyTorch's default, NCHW. */
     CHANNELS_FIRST("channels-first"),
-    /** N, spatial, C from slowest to fastest: TensorFlow's default, NHWC. */
+    /**
+     * N, spatial, C from slowest to fastest: TensorFlow's default, NHWC. A transformer's rows of features lie so too;
+     * {@link Device#rows(long...)} makes them without a word on it.
+     */
     CHANNELS_LAST("channels-last");
 
     private final String label;

@@ -1,7 +1,9 @@
 package org.clnorm;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -89,7 +91,8 @@ public final class NetworkState {
     }
 
     /**
-     * The state of all layers as it is now, each under its name; see {@link Layer#stateDict}. Waits for the device.
+     * The state of all layers as it is now, each under its name; see {@link Layer#stateDict}. A parameter that layers
+     * share is there under the names of all of them. Waits for the device.
      *
      * @throws IllegalStateException when a layer is closed, or in the middle of another call
      */
@@ -105,7 +108,8 @@ public final class NetworkState {
      * Loads a state that has PyTorch's names; see {@link #load(StateDict, StateNames)}.
      *
      * @param state arrays of the layers, each under its name, and any others
-     * @throws IllegalArgumentException when a layer's arrays do not fit it; nothing was changed
+     * @throws IllegalArgumentException when a layer's arrays do not fit it, or a shared parameter's are not the same;
+     *     nothing was changed
      * @throws IllegalStateException when a layer is closed, or in the middle of another call
      */
     public void load(StateDict state) {
@@ -114,12 +118,13 @@ public final class NetworkState {
 
     /**
      * Loads all layers from a state, each as {@link Layer#loadState} does from what is under its name. What is under no
-     * layer's name is left alone.
+     * layer's name is left alone. A parameter that layers share is under the names of all of them, and must be the same
+     * there.
      *
      * @param state arrays of the layers, each under its name, and any others
      * @param names whose names the arrays of the layers have, after the prefix
-     * @throws IllegalArgumentException when a layer's arrays do not fit it; the message has what is wrong with each such
-     *     layer, and no layer was changed
+     * @throws IllegalArgumentException when a layer's arrays do not fit it, or a shared parameter's are not the same; the
+     *     message has what is wrong with each such layer, and no layer was changed
      * @throws IllegalStateException when a layer is closed, or in the middle of another call
      */
     public void load(StateDict state, StateNames names) {
@@ -143,6 +148,9 @@ public final class NetworkState {
                 wrong.add(name + ": " + String.join("; ", problems));
             }
         });
+        if (wrong.isEmpty()) {
+            wrong.addAll(contradictions(states));
+        }
         if (!wrong.isEmpty()) {
             throw new IllegalArgumentException("The state does not fit " + wrong.size() + " of " + layers.size()
                     + " layers, and nothing of it was loaded: "
@@ -150,6 +158,27 @@ public final class NetworkState {
                     + (wrong.size() > MOST ? ". " + (wrong.size() - MOST) + " more" : ""));
         }
         states.forEach(Layer::loadState);
+    }
+
+    /** What states that fit have of parameters that layers share, where it is not the same. */
+    private List<String> contradictions(Map<Layer, StateDict> states) {
+        Map<Parameter, String> found = new HashMap<>();
+        List<String> wrong = new ArrayList<>();
+        layers.forEach((name, layer) -> layer.parameters().forEach(parameter -> {
+            String other = found.putIfAbsent(parameter, name);
+            if (other != null
+                    && !Arrays.equals(
+                            valuesOf(parameter, states.get(layers.get(other))),
+                            valuesOf(parameter, states.get(layer)))) {
+                wrong.add(name + ": " + parameter.name() + " must be that of " + other
+                        + ", since the layers share it, but has other values");
+            }
+        }));
+        return wrong;
+    }
+
+    private static float[] valuesOf(Parameter parameter, StateDict state) {
+        return state.get(parameter.name()).orElseThrow().toFloats();
     }
 
     /** The names of the layers and what they are. */

@@ -14,6 +14,8 @@ final class Options {
     RunningVariance runningVariance = RunningVariance.UNBIASED;
     NonFinitePolicy nonFinite = NonFinitePolicy.PROPAGATE;
     boolean accumulateGradients;
+    /** The layer whose γ and β are this one's too; null for its own. */
+    Layer sharing;
 
     private Options with(Consumer<Options> change) {
         Options copy = new Options();
@@ -25,6 +27,7 @@ final class Options {
         copy.runningVariance = runningVariance;
         copy.nonFinite = nonFinite;
         copy.accumulateGradients = accumulateGradients;
+        copy.sharing = sharing;
         change.accept(copy);
         return copy;
     }
@@ -70,6 +73,11 @@ final class Options {
 
     Options accumulateGradients(boolean accumulateGradients) {
         return with(copy -> copy.accumulateGradients = accumulateGradients);
+    }
+
+    /** The options of a layer that has another's γ and β, or, of null, its own. */
+    Options sharing(Layer owner) {
+        return with(copy -> copy.sharing = owner);
     }
 
     /** What a layer has so many of; at least one. */

@@ -4,7 +4,8 @@ import org.clnorm.state.StateDict;
 
 /**
  * What an optimizer updates: a value and its gradient, on the layer's device. The layer owns both; closing the layer
- * closes them. A parameter is used by the thread that uses its layer.
+ * closes them. Layers may share a parameter, whose owner one of them is then. It is used by the thread that uses its
+ * layers.
  */
 public final class Parameter {
     private final String name;

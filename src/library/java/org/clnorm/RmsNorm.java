@@ -68,7 +68,20 @@ public final class RmsNorm extends RowNormalizer {
          * @throws IllegalStateException when the device is closed
          */
         public RmsNorm build(Device device) {
-            return new RmsNorm(this, Objects.requireNonNull(device, "device"));
+            return new RmsNorm(this, options, Objects.requireNonNull(device, "device"));
+        }
+
+        /**
+         * Makes a layer that has the γ of another: the same {@link Parameter}, on the same device, and all else of its
+         * own. {@link Layer} says what that means.
+         *
+         * @param owner the layer that the parameter is of, which accumulates gradients, as this must
+         * @throws IllegalArgumentException when one of the two does not accumulate gradients, when the owner has no γ
+         *     of this layer's shape, and when this layer has none to share
+         * @throws IllegalStateException when the owner or its device is closed
+         */
+        public RmsNorm buildSharing(Layer owner) {
+            return new RmsNorm(this, options.sharing(Objects.requireNonNull(owner, "owner")), owner.device());
         }
     }
 
@@ -76,8 +89,8 @@ public final class RmsNorm extends RowNormalizer {
     private final RowShape row;
     private final Normalization own;
 
-    private RmsNorm(Builder builder, Device device) {
-        super(device, builder.options, builder.row.shape(), "root mean square normalization over " + builder.row);
+    private RmsNorm(Builder builder, Options options, Device device) {
+        super(device, options, builder.row.shape(), "root mean square normalization over " + builder.row);
         this.builder = builder;
         this.row = builder.row;
         this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.ROOT_MEAN_SQUARE);
@@ -85,7 +98,7 @@ public final class RmsNorm extends RowNormalizer {
 
     @Override
     Normalizer twin() {
-        return new RmsNorm(builder, device());
+        return new RmsNorm(builder, builder.options, device());
     }
 
     /**

@@ -378,9 +378,13 @@ public final class Tensor implements AutoCloseable {
         }
     }
 
+    /** Its shape, how it lies, in dimensions too where that is another order, and its device. */
     @Override
     public String toString() {
+        boolean isTurned = layout == Layout.CHANNELS_LAST && shape.rank() > 2;
         return (name == null ? "" : name + ", ") + "Tensor" + shape + " " + layout
-                + (type() == DataType.FLOAT32 ? "" : " " + type()) + " on " + device.label();
+                + (type() == DataType.FLOAT32 ? "" : " " + type())
+                + (isTurned ? ", which lies as " + Shape.of(layout.memoryOrder(shape)) + "," : "") + " on "
+                + device.label();
     }
 }

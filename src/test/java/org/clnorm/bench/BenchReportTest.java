@@ -152,6 +152,23 @@ final class BenchReportTest {
     }
 
     @Test
+    void toHtml_optimizers_haveAPanelWithAGroupForEachSize() throws Exception {
+        List<OptimizerStep> steps = OptimizerStep.all(OptimizerStep.TENSORS);
+        Document page = page(report(
+                "a device",
+                steps.stream()
+                        .map(step -> new Measurement(step, 2.5, 2.75, 2.25, 1, 12.5, 30, 40, 60, 0.9, 0.6))
+                        .toList()));
+
+        assertThat(elements(page, "section", "panel")).hasSize(1);
+        assertThat(charted(page, "rect", "bar")).hasSize(steps.size());
+        assertThat(elements(page, "text", "group")).hasSize(2);
+        assertThat(page.getElementsByTagName("tr").getLength()).isEqualTo(1 + steps.size());
+        assertThat(page.getElementsByTagName("h1").item(0).getTextContent())
+                .isEqualTo("Optimizers against the device’s own copy");
+    }
+
+    @Test
     void toHtml_oneMeasurement_showsAllThreeTimes() throws Exception {
         Document page = page(report("a device", ALL.subList(0, 1)));
 

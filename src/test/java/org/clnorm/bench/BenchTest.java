@@ -100,4 +100,20 @@ final class BenchTest {
         assertThat(Bench.median(new double[] {9, 1, 5})).isEqualTo(5);
         assertThat(Bench.median(new double[] {4, 9, 1, 2})).isEqualTo(3);
     }
+
+    @Test
+    void words_ofEachStep_meanItAgain() {
+        List<OptimizerStep> all = OptimizerStep.all(OptimizerStep.TENSORS);
+
+        assertThat(all).hasSize(16);
+        for (OptimizerStep step : all) {
+            assertThat(Timed.of(step.words())).isEqualTo(step);
+        }
+        List<Long> small = OptimizerStep.TENSORS.get(1);
+        assertThat(small).as("gamma and beta of 53 layers").hasSize(2 * 53);
+        assertThat(small.stream().mapToLong(Long::longValue).sum()).isEqualTo(2 * 26_560);
+        assertThatThrownBy(() -> Timed.of(Map.of("optimizer", "lion", "tensors", "3", "operation", "step")))
+                .isInstanceOf(UnsupportedOperationException.class)
+                .hasMessage("it has no optimizer 'lion'");
+    }
 }

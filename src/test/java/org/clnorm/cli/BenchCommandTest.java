@@ -3,6 +3,7 @@ package org.clnorm.cli;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.clnorm.cli.Commands.clnorm;
 
+import com.google.gson.JsonArray;
 import com.google.gson.JsonElement;
 import com.google.gson.JsonObject;
 import com.google.gson.JsonParser;
@@ -10,7 +11,9 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import org.clnorm.Device;
 import org.clnorm.cli.Commands.Result;
 import org.junit.jupiter.api.Test;
@@ -171,6 +174,9 @@ final class BenchCommandTest {
                 "--json none/f         | --json none/f cannot be written: there is no folder",
                 "--html src            | --html src cannot be written: it is a folder",
                 "--rows nonesuch       | No row has all the words of --rows 'nonesuch'; one of the 144 rows has batch",
+                "--optimizers --direction forward           | --optimizers has no --direction",
+                "--optimizers --shape 3,0                   | --shape must be like 64,64,256 with --optimizers",
+                "--optimizers --rows lion                   | one of the 16 rows has sgd 1 step",
                 "--fail-slower         | --fail-slower needs --against",
                 "--against opencl-kernels --html f          | --against has no --html",
                 "--against none        | --against: There is no folder of kernels and no jar at none",
@@ -183,6 +189,61 @@ final class BenchCommandTest {
         assertThat(result.exitCode()).as(result.err()).isEqualTo(2);
         assertThat(result.err()).startsWith("clnorm: ").contains(message);
         assertThat(result.out()).as("nothing is measured").doesNotContain("forward");
+    }
+
+    @Test
+    void bench_optimizers_timesEachRuleWithoutAndWithClipping() throws IOException {
+        Path json = folder.resolve("bench.json");
+        Path html = folder.resolve("bench.html");
+
+        Result result = clnorm("bench", "--optimizers", "--shape", "64,3,2049", "--json", json, "--html", html);
+
+        assertThat(result.exitCode()).as(result.err()).isZero();
+        JsonArray rows =
+                JsonParser.parseString(Files.readString(json)).getAsJsonObject().getAsJsonArray("measurements");
+        Map<String, Integer> tensors = new LinkedHashMap<>();
+        for (JsonElement each : rows) {
+            JsonObject row = each.getAsJsonObject();
+            assertThat(row.getAsJsonArray("tensors")).hasToString("[64,3,2049]");
+            assertThat(row.get("of_streamed_copy").getAsDouble()).isPositive();
+            tensors.put(
+                    row.get("optimizer").getAsString() + " " + row.get("pass").getAsString(),
+                    (int) (row.get("minimal_bytes").getAsLong() / (4 * 2116)));
+        }
+        assertThat(tensors)
+                .as("how often as many bytes as the parameters have are moved")
+                .isEqualTo(Map.of(
+                        "sgd step", 5,
+                        "sgd step+clip", 6,
+                        "adam step", 7,
+                        "adam step+clip", 8,
+                        "adamw step", 7,
+                        "adamw step+clip", 8,
+                        "rmsprop step", 5,
+                        "rmsprop step+clip", 6));
+        assertThat(result.out())
+                .containsPattern("\nadamw +3 of 2116 +- +float32 +step +\\d")
+                .containsPattern("\nrmsprop +3 of 2116 +- +float32 +step\\+clip +\\d")
+                .doesNotContain("batch", "forward");
+        assertThat(Files.readString(html)).contains("Optimizers against", "adamw, step+clip");
+    }
+
+    @Test
+    void bench_optimizersAgainstTheSameKernels_comparesTheStepThatRowsChooses() {
+        Result result = clnorm(
+                "bench",
+                "--optimizers",
+                "--shape",
+                "64,300",
+                "--rows",
+                "adam step+clip",
+                "--against",
+                "opencl-kernels");
+
+        assertThat(result.exitCode()).as(result.out() + result.err()).isZero();
+        assertThat(result.out())
+                .containsPattern("\nadam +2 of 364 +- +float32 +step\\+clip +0.01 ")
+                .contains("1 rows: ");
     }
 
     @Test

@@ -10,13 +10,13 @@ import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.Strategy;
 
 /**
- * Times passes on a device against copies of the same device.
+ * Times passes, and optimizers' steps, on a device against copies of the same device.
  *
- * <p>Copies and pass alternate in short blocks within one run, and the ratio is the median over the rounds of the ratio
+ * <p>Copies and calls alternate in short blocks within one run, and the ratio is the median over the rounds of the ratio
  * in a round: machines that others use too get slower and faster over seconds, and both sides see the same. Buffers
  * rotate through more memory than a cache holds, so that every call reads from memory.
  *
- * <p>A call is the backend's, below a layer's checks of its arguments.
+ * <p>A call is the backend's, below a layer's or an optimizer's checks of its arguments.
  */
 public final class Bench {
     /** How often each is measured; what is reported is the median. */
@@ -34,7 +34,7 @@ public final class Bench {
     /** Who is told how far it is. */
     public interface Progress {
         /** A workload's turn has come. */
-        void starting(Workload workload);
+        void starting(Timed workload);
 
         /** It is measured. */
         void measured(Measurement measurement);
@@ -50,12 +50,12 @@ public final class Bench {
     }
 
     /** Measures all, telling each result as it comes. */
-    public List<Measurement> run(List<Workload> workloads, Progress progress) {
+    public List<Measurement> run(List<? extends Timed> workloads, Progress progress) {
         List<Measurement> all = new ArrayList<>();
         // Two, since a queue that times kernels may be a slower one.
         try (OpenClBackend timing = device.openForTiming(strategy);
                 OpenClBackend backend = (OpenClBackend) device.open(strategy)) {
-            for (Workload workload : workloads) {
+            for (Timed workload : workloads) {
                 progress.starting(workload);
                 Measurement measurement = measure(timing, backend, workload);
                 all.add(measurement);
@@ -78,7 +78,7 @@ public final class Bench {
         return rotationBytes(facts.cacheBytes(), facts.globalBytes());
     }
 
-    private Measurement measure(OpenClBackend timing, OpenClBackend backend, Workload workload) {
+    private Measurement measure(OpenClBackend timing, OpenClBackend backend, Timed workload) {
         try (Buffers timed = new Buffers(timing, workload, rotationBytes(device.facts()));
                 Buffers buffers = new Buffers(backend, workload, rotationBytes(device.facts()))) {
             KernelBlock kernels = new KernelBlock(timing, timed);
@@ -206,17 +206,17 @@ public final class Bench {
     /** A workload's calls, and copies of its tensors, in as many sets as the rotation takes. */
     private static final class Buffers implements AutoCloseable {
         private final OpenClBackend backend;
-        private final Workload workload;
+        private final Timed workload;
         private final TimedOperands operands;
         private final Tensors tensors;
         private final Calls calls;
 
-        Buffers(OpenClBackend backend, Workload workload, long rotation) {
+        Buffers(OpenClBackend backend, Timed workload, long rotation) {
             this.backend = backend;
             this.workload = workload;
             operands = new TimedOperands(backend, workload.room());
-            tensors = Tensors.of(workload, Tensors.sets(workload, rotation, MOST_SETS), operands);
-            calls = new Calls(backend, workload, tensors);
+            tensors = workload.tensors(Tensors.sets(workload, rotation, MOST_SETS), operands);
+            calls = workload.calls(backend, tensors);
         }
 
         void call(int i) {

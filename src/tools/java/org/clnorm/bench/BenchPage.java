@@ -53,11 +53,7 @@ final class BenchPage {
 
     static String html(BenchReport report) {
         List<Markup> body = new ArrayList<>();
-        body.add(element("h1")
-                .text(
-                        isBatchAlone(report)
-                                ? "Batch normalization against the device’s own copy"
-                                : "Normalizations against the device’s own copy"));
+        body.add(element("h1").text(subject(report) + " against the device’s own copy"));
         body.add(
                 element("p")
                         .text(
@@ -73,8 +69,20 @@ final class BenchPage {
         return Page.html("clnorm bench", STYLE, body);
     }
 
-    private static boolean isBatchAlone(BenchReport report) {
-        return report.measurements().stream().allMatch(m -> m.workload().norm() == Norm.BATCH);
+    private static String subject(BenchReport report) {
+        List<Norm> norms =
+                passes(report.measurements()).map(m -> pass(m).norm()).toList();
+        return norms.isEmpty()
+                ? "Optimizers"
+                : norms.stream().allMatch(norm -> norm == Norm.BATCH) ? "Batch normalization" : "Normalizations";
+    }
+
+    private static Stream<Measurement> passes(List<Measurement> measurements) {
+        return measurements.stream().filter(m -> m.workload() instanceof Workload);
+    }
+
+    private static Workload pass(Measurement m) {
+        return (Workload) m.workload();
     }
 
     private static Map<String, String> facts(BenchReport report) {
@@ -134,11 +142,11 @@ final class BenchPage {
                         title(direction) + ", " + layout,
                         highest,
                         BenchPage::shape,
-                        m -> label(m.workload().fusion()),
-                        measurements.stream()
-                                .filter(m -> m.workload().norm() == Norm.BATCH
-                                        && m.workload().direction() == direction
-                                        && m.workload().layout() == layout));
+                        m -> label(pass(m).fusion()),
+                        passes(measurements)
+                                .filter(m -> pass(m).norm() == Norm.BATCH
+                                        && pass(m).direction() == direction
+                                        && pass(m).layout() == layout));
             }
         }
         for (Norm norm : Norm.values()) {
@@ -147,19 +155,23 @@ final class BenchPage {
                         panels,
                         norm.title(),
                         highest,
-                        m -> shape(m)
-                                + (norm.layouts(m.workload().shape()).size() > 1
-                                        ? ", " + m.workload().layout()
-                                        : ""),
-                        m -> m.workload().operation(),
-                        measurements.stream().filter(m -> m.workload().norm() == norm));
+                        m -> shape(m) + (norm.layouts(pass(m).shape()).size() > 1 ? ", " + pass(m).layout() : ""),
+                        m -> m.workload().row().operation(),
+                        passes(measurements).filter(m -> pass(m).norm() == norm));
             }
         }
+        panel(
+                panels,
+                "Optimizers, tensors of elements",
+                highest,
+                BenchPage::shape,
+                m -> m.workload().row().name() + ", " + m.workload().row().operation(),
+                measurements.stream().filter(m -> m.workload() instanceof OptimizerStep));
         return panels;
     }
 
     private static String shape(Measurement m) {
-        return m.workload().shape()
+        return m.workload().row().size()
                 + (m.workload().type() == DataType.FLOAT32
                         ? ""
                         : " " + m.workload().type());
@@ -215,8 +227,8 @@ final class BenchPage {
                 m.ofCeiling() / m.ofCopy(),
                 m.ofCeiling() / m.ofStreamedCopy(),
                 rate(m.gigabytesPerSecond()),
-                m.workload().norm() + " " + m.workload().operation() + " "
-                        + m.workload().shape() + " " + m.workload().layout() + " "
+                m.workload().row().name() + " " + m.workload().row().operation() + " "
+                        + m.workload().row().size() + " " + m.workload().row().layout() + " "
                         + m.workload().type() + ": "
                         + milliseconds(m.queuedMilliseconds()) + " ms queued, " + milliseconds(m.waitedMilliseconds())
                         + " ms waited for, " + milliseconds(m.kernelMilliseconds()) + " ms of kernels; "
@@ -238,11 +250,11 @@ final class BenchPage {
     private record Column(String name, Function<Measurement, String> cell) {}
 
     private static final List<Column> COLUMNS = List.of(
-            new Column("norm", m -> m.workload().norm().toString()),
-            new Column("shape", m -> m.workload().shape().toString()),
-            new Column("layout", m -> m.workload().layout().toString()),
-            new Column("type", m -> m.workload().type().toString()),
-            new Column("pass", m -> m.workload().operation()),
+            new Column("norm", m -> m.workload().row().name()),
+            new Column("shape", m -> m.workload().row().size()),
+            new Column("layout", m -> m.workload().row().layout()),
+            new Column("type", m -> m.workload().row().type()),
+            new Column("pass", m -> m.workload().row().operation()),
             new Column("queued, ms", m -> milliseconds(m.queuedMilliseconds())),
             new Column("waited, ms", m -> milliseconds(m.waitedMilliseconds())),
             new Column("kernels, ms", m -> milliseconds(m.kernelMilliseconds())),
@@ -260,7 +272,7 @@ final class BenchPage {
         Markup table = element("table", "class", "all").add(head);
         String above = null;
         for (Measurement m : measurements) {
-            String block = m.workload().norm() + shape(m);
+            String block = m.workload().row().name() + shape(m);
             boolean first = above != null && !above.equals(block);
             above = block;
             table.add((first ? element("tr", "class", "first") : element("tr"))
@@ -294,7 +306,8 @@ final class BenchPage {
                         "GB/s counts each input read once and each output written once, in 10⁹ bytes: training forward"
                                 + " and inference read x and write y; backward reads x and dy and writes dx. A residual"
                                 + " is one tensor more to read in a forward pass; in a backward pass y is one more to"
-                                + " read, and the residual’s gradient one to write. γ, β and statistics do not count.",
+                                + " read, and the residual’s gradient one to write. γ, β and statistics do not count. An optimizer’s step reads and writes the parameters and each"
+                                + " moment and reads the gradients, twice where it clips by their norm.",
                         "Calls go round through " + (rotation >> 20) + " MiB of such inputs and outputs, but at most "
                                 + Bench.MOST_SETS + " sets. So large shapes are read from memory each time; the"
                                 + " smallest may stay in a cache, and their times are those of launches.",

@@ -60,12 +60,7 @@ public record BenchReport(
     public String toJson() {
         List<Map<String, Object>> rows = new ArrayList<>();
         for (Measurement m : measurements) {
-            Map<String, Object> row = new LinkedHashMap<>();
-            row.put("norm", m.workload().norm().toString());
-            row.put("shape", m.workload().shape().toArray());
-            row.put("layout", m.workload().layout().toString());
-            row.put("type", m.workload().type().toString());
-            row.put("pass", m.workload().operation());
+            Map<String, Object> row = m.workload().fields();
             row.put("ms", m.queuedMilliseconds());
             row.put("waited_ms", m.waitedMilliseconds());
             row.put("kernel_ms", m.kernelMilliseconds());

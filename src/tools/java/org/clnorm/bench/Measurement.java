@@ -1,7 +1,7 @@
 package org.clnorm.bench;
 
 /**
- * What was measured for one workload, medians over the rounds of one run.
+ * What was measured, medians over the rounds of one run.
  *
  * @param queuedMilliseconds a call, by the wall clock, many queued at a time
  * @param waitedMilliseconds a call, by the wall clock, each waited for before the next
@@ -15,7 +15,7 @@ package org.clnorm.bench;
  * @param ofStreamedCopy that, against the streamed copy's
  */
 public record Measurement(
-        Workload workload,
+        Timed workload,
         double queuedMilliseconds,
         double waitedMilliseconds,
         double kernelMilliseconds,

@@ -12,7 +12,7 @@ import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 
 /**
- * The tensors of a workload by what they are for. Those of elements come in sets, so that calls may rotate through more
+ * The tensors of what is timed by what they are for. Those of elements come in sets, so that calls may rotate through more
  * memory than a cache holds; of γ and what else goes by channel or row there is one.
  */
 public final class Tensors {
@@ -30,6 +30,16 @@ public final class Tensors {
         DY,
         /** Gradient of the input. */
         DX,
+        /** Parameters that an optimizer updates. */
+        VALUE,
+        /** Their gradients. */
+        GRADIENT,
+        /** First moments of all of them. */
+        FIRST,
+        /** Second moments of all of them. */
+        SECOND,
+        /** What the norm of their gradients is written to. */
+        NORM,
         /** Scale. */
         GAMMA,
         /** Shift. */
@@ -50,9 +60,9 @@ public final class Tensors {
             return name().toLowerCase(Locale.ROOT);
         }
 
-        /** Whether there is one for each set. */
+        /** Whether each set has its own. */
         boolean isOfSet() {
-            return ordinal() <= DX.ordinal();
+            return ordinal() <= NORM.ordinal();
         }
     }
 
@@ -63,7 +73,7 @@ public final class Tensors {
     }
 
     /** How many sets of a workload's tensors take so many bytes together: at least 2, at most {@code most}. */
-    public static int sets(Workload workload, long bytes, int most) {
+    public static int sets(Timed workload, long bytes, int most) {
         return (int) Math.max(2, Math.min(most, bytes / Math.max(1, workload.minimalBytes())));
     }
 
@@ -107,12 +117,36 @@ public final class Tensors {
         return new Tensors(operands);
     }
 
+    /** Those of an optimizer's step, the gradients of normally distributed elements. */
+    static Tensors of(OptimizerStep step, int sets, TimedOperands from) {
+        Map<Part, List<Operand>> operands = new EnumMap<>(Part.class);
+        for (int set = 0; set < sets; set++) {
+            for (long elements : step.tensors()) {
+                add(operands, Part.VALUE, from.filled(elements, 1));
+                add(operands, Part.GRADIENT, from.normal(elements));
+            }
+            if (step.rule().firstMoment() != null) {
+                add(operands, Part.FIRST, from.filled(step.elements(), 0));
+            }
+            if (step.rule().secondMoment() != null) {
+                add(operands, Part.SECOND, from.filled(step.elements(), 0));
+            }
+            if (step.clips()) {
+                add(operands, Part.NORM, from.filled(2, 0));
+            }
+            // What copies go over, so that they spoil nothing.
+            add(operands, Part.X, from.normal(step.elements()));
+            add(operands, Part.Y, from.filled(step.elements(), 0));
+        }
+        return new Tensors(operands);
+    }
+
     private static void add(Map<Part, List<Operand>> operands, Part part, Operand operand) {
         operands.computeIfAbsent(part, absent -> new ArrayList<>()).add(operand);
     }
 
     /** Those that {@link #map} was told of, somewhere else perhaps. */
-    public static <T> Tensors of(Map<String, List<T>> words, Workload workload, OperandOf<T> operand) {
+    public static <T> Tensors of(Map<String, List<T>> words, Timed workload, OperandOf<T> operand) {
         Map<Part, List<Operand>> operands = new EnumMap<>(Part.class);
         for (Part part : Part.values()) {
             List<T> given = words.get(part.word());
@@ -145,9 +179,16 @@ public final class Tensors {
         return operands.get(Part.X).size();
     }
 
-    /** A tensor; null where the workload has none. */
+    /** A tensor, the first of a set's; null where the workload has none. */
     public Operand get(Part part, int set) {
-        List<Operand> of = operands.get(part);
-        return of == null ? null : of.get(part.isOfSet() ? set : 0);
+        List<Operand> all = all(part, set);
+        return all.isEmpty() ? null : all.get(0);
+    }
+
+    /** All that a set has: many where an optimizer has many parameters, and none where there is no such part. */
+    public List<Operand> all(Part part, int set) {
+        List<Operand> of = operands.getOrDefault(part, List.of());
+        int each = part.isOfSet() ? of.size() / sets() : of.size();
+        return part.isOfSet() ? of.subList(set * each, (set + 1) * each) : of;
     }
 }

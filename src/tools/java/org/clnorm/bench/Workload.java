@@ -13,14 +13,17 @@ import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.backend.Backend;
+import org.clnorm.bench.Tensors.Part;
 
 /**
- * One thing to time.
+ * A pass of a normalization.
  *
  * @param fusion what is fused with the normalization
  * @param type of the elements of all its tensors
  */
-public record Workload(Norm norm, Direction direction, Shape shape, Layout layout, Fusion fusion, DataType type) {
+public record Workload(Norm norm, Direction direction, Shape shape, Layout layout, Fusion fusion, DataType type)
+        implements Timed {
     /**
      * The shapes at which batch normalization is timed unless others are asked for; from the file {@code shapes}, which
      * ci/gpu-kit takes too.
@@ -142,7 +145,7 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         }
     }
 
-    /** Itself in words, those of the command, which other builds know too. */
+    @Override
     public Map<String, String> words() {
         Map<String, String> words = new LinkedHashMap<>();
         words.put("norm", norm.toString());
@@ -155,12 +158,28 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         return words;
     }
 
-    /**
-     * The workload that the {@link #words} of some build mean here.
-     *
-     * @throws UnsupportedOperationException when one has no meaning here; the message says which
-     */
-    public static Workload of(Map<String, String> words) {
+    @Override
+    public Map<String, Object> fields() {
+        Map<String, Object> fields = new LinkedHashMap<>();
+        fields.put("norm", norm.toString());
+        fields.put("shape", shape.toArray());
+        fields.put("layout", layout.toString());
+        fields.put("type", type.toString());
+        fields.put("pass", operation());
+        return fields;
+    }
+
+    @Override
+    public Row row() {
+        return new Row(norm.toString(), shape.toString(), layout.toString(), type.toString(), operation());
+    }
+
+    @Override
+    public List<String> rowWords() {
+        return List.of(norm.toString(), words().get("shape"), layout.toString(), operation());
+    }
+
+    static Workload of(Map<String, String> words) {
         return new Workload(
                 meaning(words, "norm", Norm.values()),
                 meaning(words, "direction", Direction.values()),
@@ -195,7 +214,13 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         return fusion.adds();
     }
 
-    /** The bytes that any implementation must move: each input read once, each output written once; not γ, β. */
+    @Override
+    public long elements() {
+        return shape.elements();
+    }
+
+    /** Each input read once, each output written once; not γ, β. */
+    @Override
     public long minimalBytes() {
         boolean two = fusion.addsBefore() != (direction == Direction.BACKWARD);
         int more = !hasResidual() ? 0 : two ? 2 : 1;
@@ -207,14 +232,31 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         return shape.elements() * type.bytes();
     }
 
-    /** The float32 elements of as many bytes as a tensor, the last perhaps in part. */
-    long copied() {
+    /** As many bytes as a tensor has, the last element perhaps in part. */
+    @Override
+    public long copied() {
         return (tensorBytes() + Float.BYTES - 1) / Float.BYTES;
     }
 
-    /** The elements that a tensor has room for: a copy moves whole float32 elements. */
+    /** A copy moves whole float32 elements. */
+    @Override
     public long room() {
         return copied() * Float.BYTES / type.bytes();
+    }
+
+    @Override
+    public List<Part> written() {
+        return direction == Direction.BACKWARD ? List.of(Part.DX, Part.DGAMMA, Part.DBETA) : List.of(Part.Y);
+    }
+
+    @Override
+    public Tensors tensors(int sets, TimedOperands from) {
+        return Tensors.of(this, sets, from);
+    }
+
+    @Override
+    public Calls calls(Backend backend, Tensors tensors) {
+        return new PassCalls(backend, this, tensors);
     }
 
     /** Pass, fusion. */

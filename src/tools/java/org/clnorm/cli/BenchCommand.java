@@ -6,8 +6,8 @@ import java.nio.file.Path;
 import java.time.Duration;
 import java.time.Instant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.Callable;
 import org.clnorm.DataType;
@@ -17,6 +17,8 @@ import org.clnorm.bench.Bench;
 import org.clnorm.bench.BenchReport;
 import org.clnorm.bench.Measurement;
 import org.clnorm.bench.Norm;
+import org.clnorm.bench.OptimizerStep;
+import org.clnorm.bench.Timed;
 import org.clnorm.bench.Workload;
 import org.clnorm.bench.against.Build;
 import org.clnorm.bench.against.ComparedRow;
@@ -37,7 +39,7 @@ import picocli.CommandLine.Spec;
 @Command(
         name = "bench",
         description = {
-            "Times the passes of batch normalization, or of others, on an OpenCL device: queued, with a wait after each"
+            "Times the passes of batch normalization, or of others, or optimizers' steps, on an OpenCL device: queued, with a wait after each"
                     + " call, and the kernels alone.",
             "GB/s counts each input read once and each output written once. The ratios are to copies of a tensor of the"
                     + " same shape, by plain stores and by stores that bypass the cache, measured in alternation in the"
@@ -70,7 +72,22 @@ final class BenchCommand implements Callable<Integer> {
             completionCandidates = Norms.class)
     private List<String> norms = List.of(Norm.BATCH.toString());
 
-    @Option(names = "--shape", paramLabel = "<n,c,...>", description = "Only this shape, such as 32,64,56,56.")
+    @Option(
+            names = "--optimizers",
+            description = {
+                "Time optimizers' steps instead of passes: of SGD with momentum, Adam, AdamW and RMSprop, without and with"
+                        + " clipping by the gradients' norm (step+clip), over one tensor of 16 Mi elements and over the 106"
+                        + " tensors of a ResNet-50's batch normalizations; or over those of --shape.",
+                "Bytes are those of parameters and moments, read and written, and of gradients, read once, with"
+                        + " clipping twice. The copies have as many elements as all parameters."
+            })
+    private boolean optimizers;
+
+    @Option(
+            names = "--shape",
+            paramLabel = "<n,c,...>",
+            description =
+                    "Only this shape, such as 32,64,56,56; with --optimizers the elements of each tensor, such as 64,64,256.")
     private String shape;
 
     @Option(names = "--layout", paramLabel = "<layout>", description = "Only channels-first or channels-last.")
@@ -107,7 +124,8 @@ final class BenchCommand implements Callable<Integer> {
             description = {
                 "Only rows that have all of these words, such as 'channels-last backward' or '32,64,56,56 forward+relu'."
                         + " May be given several times.",
-                "A word is a norm, a shape as in --shape, a layout, or a pass as the table has it."
+                "A word is a norm, a shape as in --shape, a layout, or a pass as the table has it; with --optimizers a"
+                        + " rule, how many tensors there are, or a step as the table has it."
             })
     private List<String> rows = List.of();
 
@@ -167,7 +185,7 @@ final class BenchCommand implements Callable<Integer> {
     @Override
     public Integer call() throws IOException {
         OpenCl.Candidate candidate = device.candidate();
-        List<Workload> workloads = workloads();
+        List<? extends Timed> workloads = chosen(optimizers ? steps() : workloads());
         if (json != null
                 && html != null
                 && json.toAbsolutePath()
@@ -227,7 +245,7 @@ final class BenchCommand implements Callable<Integer> {
     }
 
     private int compare(
-            OpenCl.Candidate candidate, Build other, List<Workload> workloads, Instant start, WholeFile jsonFile)
+            OpenCl.Candidate candidate, Build other, List<? extends Timed> workloads, Instant start, WholeFile jsonFile)
             throws IOException {
         PrintWriter out = spec.commandLine().getOut();
         out.printf("On %s, strategy %s, against %s%n%n", candidate.describe(), strategy(), other);
@@ -296,31 +314,36 @@ final class BenchCommand implements Callable<Integer> {
                     "Nothing is left to time: --norm " + String.join(",", norms) + " has no --direction " + direction
                             + " of its own");
         }
-        return rows.isEmpty() ? workloads : chosen(workloads);
+        return workloads;
     }
 
-    /** Those that {@code --rows} asks for. */
-    private List<Workload> chosen(List<Workload> workloads) {
-        List<Workload> chosen = new ArrayList<>();
+    private List<OptimizerStep> steps() {
+        for (String option : List.of("--norm", "--layout", "--direction", "--fusion", "--type")) {
+            if (spec.commandLine().getParseResult().hasMatchedOption(option)) {
+                throw new ParameterException(
+                        spec.commandLine(), "--optimizers has no " + option + "; --rows chooses some of its rows");
+            }
+        }
+        return OptimizerStep.all(shape == null ? OptimizerStep.TENSORS : List.of(parseTensors(shape)));
+    }
+
+    /** Those that {@code --rows} asks for, or all. */
+    private List<? extends Timed> chosen(List<? extends Timed> all) {
+        List<Timed> chosen = new ArrayList<>();
         for (String wanted : rows) {
             List<String> words = List.of(wanted.strip().split("\\s+"));
-            List<Workload> found = workloads.stream()
-                    .filter(workload -> wordsOf(workload).containsAll(words))
+            List<? extends Timed> found = all.stream()
+                    .filter(each -> each.rowWords().containsAll(words))
                     .toList();
             if (found.isEmpty()) {
                 throw new ParameterException(
                         spec.commandLine(),
-                        "No row has all the words of --rows '" + wanted + "'; one of the " + workloads.size()
-                                + " rows has " + String.join(" ", wordsOf(workloads.get(0))));
+                        "No row has all the words of --rows '" + wanted + "'; one of the " + all.size() + " rows has "
+                                + String.join(" ", all.get(0).rowWords()));
             }
             chosen.addAll(found);
         }
-        return chosen.stream().distinct().toList();
-    }
-
-    private static List<String> wordsOf(Workload workload) {
-        Map<String, String> words = workload.words();
-        return List.of(words.get("norm"), words.get("shape"), words.get("layout"), workload.operation());
+        return rows.isEmpty() ? all : chosen.stream().distinct().toList();
     }
 
     private void add(List<Workload> workloads, Norm norm, Shape shape) {
@@ -370,14 +393,32 @@ final class BenchCommand implements Callable<Integer> {
                 spec.commandLine(), option + " must be one of " + List.of(values) + ", but is '" + given + "'");
     }
 
+    private List<Long> parseTensors(String text) {
+        try {
+            List<Long> elements = Arrays.stream(numbers(text)).boxed().toList();
+            for (long each : elements) {
+                if (each < 1) {
+                    throw new IllegalArgumentException("each tensor needs an element");
+                }
+            }
+            return elements;
+        } catch (IllegalArgumentException e) {
+            throw new ParameterException(
+                    spec.commandLine(),
+                    "--shape must be like 64,64,256 with --optimizers, but is '" + text + "': " + e.getMessage());
+        }
+    }
+
+    private static long[] numbers(String text) {
+        return Arrays.stream(text.split(","))
+                .map(String::strip)
+                .mapToLong(Long::parseLong)
+                .toArray();
+    }
+
     private Shape parseShape(String text) {
         try {
-            String[] parts = text.split(",");
-            long[] dimensions = new long[parts.length];
-            for (int i = 0; i < parts.length; i++) {
-                dimensions[i] = Long.parseLong(parts[i].strip());
-            }
-            Shape parsed = Shape.of(dimensions);
+            Shape parsed = Shape.of(numbers(text));
             if (parsed.rank() < 2 || parsed.rank() > 5 || parsed.elements() < 1) {
                 throw new IllegalArgumentException("it needs 2 to 5 dimensions, a channel and an element");
             }

@@ -5,7 +5,7 @@ import java.io.PrintWriter;
 import java.util.Locale;
 import org.clnorm.bench.Bench;
 import org.clnorm.bench.Measurement;
-import org.clnorm.bench.Workload;
+import org.clnorm.bench.Timed;
 
 /** A line for each measurement as it comes, and on a terminal a bar below for what is still to come. */
 final class BenchTable implements Bench.Progress, AutoCloseable {
@@ -17,25 +17,13 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         this.out = out;
         this.bars = new WorkloadBars(terminal, total);
         out.printf(
-                "%-9s %-20s %-14s %-8s %-18s %9s %9s %9s %8s %8s %7s %8s %9s%n",
-                "norm",
-                "shape",
-                "layout",
-                "type",
-                "pass",
-                "ms",
-                "waited ms",
-                "kernel ms",
-                "launches",
-                "host us",
-                "GB/s",
-                "of copy",
-                "of stream");
+                "%s %9s %9s %9s %8s %8s %7s %8s %9s%n",
+                Timed.Row.HEAD, "ms", "waited ms", "kernel ms", "launches", "host us", "GB/s", "of copy", "of stream");
         out.flush();
     }
 
     @Override
-    public void starting(Workload workload) {
+    public void starting(Timed workload) {
         bars.starting(workload);
     }
 
@@ -44,12 +32,8 @@ final class BenchTable implements Bench.Progress, AutoCloseable {
         bars.done();
         out.printf(
                 Locale.ROOT,
-                "%-9s %-20s %-14s %-8s %-18s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
-                m.workload().norm(),
-                m.workload().shape(),
-                m.workload().layout(),
-                m.workload().type(),
-                m.workload().operation(),
+                "%s %9.3f %9.3f %9.3f %8d %8.1f %7.1f %8.2f %9.2f%n",
+                m.workload().row(),
                 m.queuedMilliseconds(),
                 m.waitedMilliseconds(),
                 m.kernelMilliseconds(),

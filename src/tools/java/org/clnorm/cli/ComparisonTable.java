@@ -3,7 +3,7 @@ package org.clnorm.cli;
 import java.io.PrintStream;
 import java.io.PrintWriter;
 import java.util.Locale;
-import org.clnorm.bench.Workload;
+import org.clnorm.bench.Timed;
 import org.clnorm.bench.against.ComparedRow;
 import org.clnorm.bench.against.Comparison;
 import org.clnorm.bench.against.Spread;
@@ -11,7 +11,7 @@ import org.clnorm.bench.against.Verdict;
 
 /** A line for each row as it comes, and on a terminal a bar below for what is still to come. */
 final class ComparisonTable implements Comparison.Progress, AutoCloseable {
-    private static final String ROW = "%-9s %-20s %-14s %-8s %-18s %8s %9s %9s %19s %19s  %s%n";
+    private static final String ROW = "%s %8s %9s %9s %19s %19s  %s%n";
 
     private final PrintWriter out;
     private final WorkloadBars bars;
@@ -20,13 +20,12 @@ final class ComparisonTable implements Comparison.Progress, AutoCloseable {
     ComparisonTable(PrintWriter out, PrintStream terminal, int total) {
         this.out = out;
         this.bars = new WorkloadBars(terminal, total);
-        out.printf(
-                ROW, "norm", "shape", "layout", "type", "pass", "MB", "ms", "other ms", "ratio", "control", "verdict");
+        out.printf(ROW, Timed.Row.HEAD, "MB", "ms", "other ms", "ratio", "control", "verdict");
         out.flush();
     }
 
     @Override
-    public void starting(Workload workload) {
+    public void starting(Timed workload) {
         bars.starting(workload);
     }
 
@@ -36,11 +35,7 @@ final class ComparisonTable implements Comparison.Progress, AutoCloseable {
         boolean absent = row.verdict() == Verdict.ABSENT;
         out.printf(
                 ROW,
-                row.workload().norm(),
-                row.workload().shape(),
-                row.workload().layout(),
-                row.workload().type(),
-                row.workload().operation(),
+                row.workload().row(),
                 String.format(Locale.ROOT, "%.2f", row.workload().minimalBytes() * 1e-6),
                 absent ? "" : String.format(Locale.ROOT, "%.3f", row.milliseconds()),
                 absent ? "" : String.format(Locale.ROOT, "%.3f", row.otherMilliseconds()),

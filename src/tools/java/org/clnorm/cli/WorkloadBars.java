@@ -2,7 +2,7 @@ package org.clnorm.cli;
 
 import java.io.PrintStream;
 import java.time.Duration;
-import org.clnorm.bench.Workload;
+import org.clnorm.bench.Timed;
 
 /** On a terminal, a bar for the workload that is timed, below the lines of those that were. */
 final class WorkloadBars implements AutoCloseable {
@@ -18,11 +18,12 @@ final class WorkloadBars implements AutoCloseable {
         this.total = total;
     }
 
-    void starting(Workload workload) {
+    void starting(Timed workload) {
         if (terminal != null) {
             // A bar for each, since the line of the one before is where the last bar was.
             Duration elapsed = Duration.ofNanos(System.nanoTime() - start);
-            bar = new ProgressLine(terminal, workload.norm() + " " + workload.operation(), done, total, elapsed);
+            bar = new ProgressLine(
+                    terminal, workload.row().name() + " " + workload.row().operation(), done, total, elapsed);
         }
     }
 

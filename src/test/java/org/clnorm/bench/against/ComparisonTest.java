@@ -22,6 +22,7 @@ import org.clnorm.Device;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.bench.Tensors.Part;
+import org.clnorm.bench.Timed;
 import org.clnorm.bench.Workload;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
@@ -100,7 +101,7 @@ final class ComparisonTest {
         List<ComparedRow> rows = new Comparison(device, STRATEGY, Build.at(other), ROUNDS)
                 .run(List.of(WORKLOAD), new Comparison.Progress() {
                     @Override
-                    public void starting(Workload workload) {}
+                    public void starting(Timed workload) {}
 
                     @Override
                     public void compared(ComparedRow row) {}
@@ -191,7 +192,7 @@ final class ComparisonTest {
     }
 
     private static Results results(float[] y) {
-        return new Results(DataType.FLOAT32, Map.of(Part.Y, y));
+        return new Results(DataType.FLOAT32, Map.of(Part.Y, List.of(y)));
     }
 
     /** Or a build from before a change could not be compared with one from after it. */

@@ -7,7 +7,7 @@ import org.clnorm.backend.Memory;
 import org.clnorm.backend.Operand;
 import org.clnorm.bench.Calls;
 import org.clnorm.bench.Tensors;
-import org.clnorm.bench.Workload;
+import org.clnorm.bench.Timed;
 import org.clnorm.opencl.Handles;
 import org.clnorm.opencl.OpenClBackend;
 
@@ -22,14 +22,14 @@ public final class BackendContender implements Contender {
 
     @Override
     public Work prepare(Map<String, String> words, Map<String, List<Object>> buffers) {
-        Workload workload = Workload.of(words);
+        Timed workload = Timed.of(words);
         List<Memory> borrowed = new ArrayList<>();
         Tensors tensors = Tensors.of(buffers, workload, (handle, type) -> {
             Memory memory = Handles.memory(backend, handle, type);
             borrowed.add(memory);
             return new Operand(memory, 0, type);
         });
-        Calls calls = new Calls(backend, workload, tensors);
+        Calls calls = workload.calls(backend, tensors);
         return new Work() {
             @Override
             public void call(int i) {

@@ -1,6 +1,6 @@
 package org.clnorm.bench.against;
 
-import org.clnorm.bench.Workload;
+import org.clnorm.bench.Timed;
 
 /**
  * What came of one workload.
@@ -11,14 +11,9 @@ import org.clnorm.bench.Workload;
  * @param control one copy's time over the other copy's
  */
 public record ComparedRow(
-        Workload workload,
-        double milliseconds,
-        double otherMilliseconds,
-        Spread ratio,
-        Spread control,
-        Verdict verdict) {
+        Timed workload, double milliseconds, double otherMilliseconds, Spread ratio, Spread control, Verdict verdict) {
     /** From seconds of a call in each round: of two copies of this build, and of the other build */
-    static ComparedRow of(Workload workload, double[] copy, double[] control, double[] other) {
+    static ComparedRow of(Timed workload, double[] copy, double[] control, double[] other) {
         int rounds = copy.length;
         double[] mine = new double[rounds];
         double[] ratios = new double[rounds];
@@ -52,7 +47,7 @@ public record ComparedRow(
                         Verdict.SAME);
     }
 
-    static ComparedRow absent(Workload workload) {
+    static ComparedRow absent(Timed workload) {
         Spread none = new Spread(Double.NaN, Double.NaN, Double.NaN);
         return new ComparedRow(workload, Double.NaN, Double.NaN, none, none, Verdict.ABSENT);
     }

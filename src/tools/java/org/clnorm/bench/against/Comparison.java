@@ -7,8 +7,8 @@ import java.util.Optional;
 import java.util.function.Supplier;
 import org.clnorm.bench.Bench;
 import org.clnorm.bench.Tensors;
+import org.clnorm.bench.Timed;
 import org.clnorm.bench.TimedOperands;
-import org.clnorm.bench.Workload;
 import org.clnorm.opencl.Handles;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
@@ -50,7 +50,7 @@ public final class Comparison {
     /** Who is told how far it is. */
     public interface Progress {
         /** A workload's turn has come. */
-        void starting(Workload workload);
+        void starting(Timed workload);
 
         /** It is compared. */
         void compared(ComparedRow row);
@@ -79,13 +79,13 @@ public final class Comparison {
      * @throws IllegalArgumentException when the other build cannot be loaded, its kernels do not build or are called with
      *     other arguments than theirs, or its results are others; the message says what happened
      */
-    public List<ComparedRow> run(List<Workload> workloads, Progress progress) {
+    public List<ComparedRow> run(List<? extends Timed> workloads, Progress progress) {
         List<ComparedRow> rows = new ArrayList<>();
         try (OpenClBackend owner = (OpenClBackend) device.open(strategy);
                 Contender copy = Build.thisOne().open(Handles.of(owner), strategy);
                 Contender control = Build.thisOne().open(Handles.of(owner), strategy);
                 Contender opponent = other.open(Handles.of(owner), strategy)) {
-            for (Workload workload : workloads) {
+            for (Timed workload : workloads) {
                 progress.starting(workload);
                 ComparedRow row = twice(owner, List.of(copy, control, opponent), workload);
                 rows.add(row);
@@ -99,12 +99,12 @@ public final class Comparison {
      * Of many rows that are the same one is different by chance, and one copy may lie well for as long as it lies: what is
      * slower or quicker must be so again, with everything new but the programs.
      */
-    private ComparedRow twice(OpenClBackend owner, List<Contender> contenders, Workload workload) {
+    private ComparedRow twice(OpenClBackend owner, List<Contender> contenders, Timed workload) {
         ComparedRow first = row(owner, contenders, workload);
         return first.verdict().isDifference() ? first.confirmedBy(row(owner, contenders, workload)) : first;
     }
 
-    private ComparedRow row(OpenClBackend owner, List<Contender> contenders, Workload workload) {
+    private ComparedRow row(OpenClBackend owner, List<Contender> contenders, Timed workload) {
         long rotation = Bench.rotationBytes(device.facts());
         int sets = Integer.highestOneBit(Tensors.sets(workload, rotation, 2 * ROUNDS));
         List<Turns> turns = new ArrayList<>();
@@ -112,7 +112,7 @@ public final class Comparison {
             turns.add(new Turns(owner, i * sets / contenders.size()));
         }
         try (TimedOperands operands = new TimedOperands(owner, workload.room())) {
-            Tensors tensors = Tensors.of(workload, sets, operands);
+            Tensors tensors = workload.tensors(sets, operands);
             Map<String, List<Object>> buffers = tensors.map(operand -> Handles.of(operand.memory()));
             double[][] seconds = new double[turns.size()][rounds];
             int calls = 0;
@@ -148,7 +148,7 @@ public final class Comparison {
             OpenClBackend owner,
             List<Contender> contenders,
             List<Turns> turns,
-            Workload workload,
+            Timed workload,
             Map<String, List<Object>> buffers,
             int round) {
         owner.finish();
@@ -175,11 +175,11 @@ public final class Comparison {
         }
     }
 
-    private void checkResults(Results expected, Results given, Workload workload) {
+    private void checkResults(Results expected, Results given, Timed workload) {
         expected.differenceTo(given).ifPresent(difference -> {
-            throw other.misfit(new IllegalStateException("its " + workload.norm() + " " + workload.operation() + " of "
-                    + workload.shape() + " " + workload.layout() + " gives other results than this build's, "
-                    + difference + "; kernels whose arguments differ from this build's do that"));
+            throw other.misfit(new IllegalStateException(
+                    "its " + String.join(" ", workload.rowWords()) + " gives other results than this build's, "
+                            + difference + "; kernels whose arguments differ from this build's do that"));
         });
     }
 

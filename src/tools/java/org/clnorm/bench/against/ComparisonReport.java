@@ -79,12 +79,7 @@ public record ComparisonReport(
     public String toJson() {
         List<Map<String, Object>> measured = new ArrayList<>();
         for (ComparedRow row : rows) {
-            Map<String, Object> fields = new LinkedHashMap<>();
-            fields.put("norm", row.workload().norm().toString());
-            fields.put("shape", row.workload().shape().toArray());
-            fields.put("layout", row.workload().layout().toString());
-            fields.put("type", row.workload().type().toString());
-            fields.put("pass", row.workload().operation());
+            Map<String, Object> fields = row.workload().fields();
             fields.put("minimal_bytes", row.workload().minimalBytes());
             if (row.verdict() != Verdict.ABSENT) {
                 fields.put("ms", row.milliseconds());
