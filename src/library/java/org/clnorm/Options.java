@@ -14,6 +14,7 @@ final class Options {
     RunningVariance runningVariance = RunningVariance.UNBIASED;
     NonFinitePolicy nonFinite = NonFinitePolicy.PROPAGATE;
     boolean accumulateGradients;
+    boolean inPlace;
 
     private Options with(Consumer<Options> change) {
         Options copy = new Options();
@@ -25,6 +26,7 @@ final class Options {
         copy.runningVariance = runningVariance;
         copy.nonFinite = nonFinite;
         copy.accumulateGradients = accumulateGradients;
+        copy.inPlace = inPlace;
         change.accept(copy);
         return copy;
     }
@@ -70,6 +72,10 @@ final class Options {
 
     Options accumulateGradients(boolean accumulateGradients) {
         return with(copy -> copy.accumulateGradients = accumulateGradients);
+    }
+
+    Options inPlace(boolean inPlace) {
+        return with(copy -> copy.inPlace = inPlace);
     }
 
     /** What a layer has so many of; at least one. */

@@ -257,6 +257,29 @@ public final class ReferenceNormalization {
     }
 
     /**
+     * The x of which {@link #normalize} made y, without a residual: mean + (v − β)/(γ·inverseStandardDeviation), y being
+     * act(v).
+     *
+     * @param activation one that can be undone
+     * @param gamma null for 1
+     * @param beta null for 0
+     */
+    public double[] undo(double[] y, Activation activation, double[] gamma, double[] beta, Statistics statistics) {
+        checkTensor("y", y);
+        checkAffine("gamma", gamma);
+        checkAffine("beta", beta);
+        checkStatistics(statistics);
+        double[] x = new double[y.length];
+        for (int i = 0; i < y.length; i++) {
+            double shift = beta == null ? 0 : beta[affineOf[i]];
+            double corrected =
+                    (ReferenceActivation.undo(activation, y[i]) - shift) / (gamma == null ? 1 : gamma[affineOf[i]]);
+            x[i] = statistics.mean[groupOf[i]] + corrected / statistics.inverseStandardDeviation[groupOf[i]];
+        }
+        return x;
+    }
+
+    /**
      * The backward pass. With dy' = dy but 0 where the activation's input was 0 or less (NaN lets it through), h = dy'·γ·r
      * and sums over the m elements of a group, except for those of dγ and dβ, which are over all elements that have them:
      *
