@@ -36,7 +36,7 @@ public final class CaseFile {
         BATCH_NORM(
                 "batch-norm",
                 1e-5,
-                "update_rate running_variance activation negative_slope virtual_batch",
+                "update_rate running_variance activation negative_slope virtual_batch in_place",
                 "",
                 CHANNELS),
         /** Layer normalization. */

@@ -44,7 +44,7 @@ public final class CaseRunner {
         CaseRunner runner = new CaseRunner(file, device);
         try (Normalizer layer = runner.layer()) {
             runner.run(layer);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | IllegalStateException e) {
             throw new IllegalArgumentException(file.name() + ": " + e.getMessage(), e);
         }
         return runner.outputs;
@@ -54,7 +54,7 @@ public final class CaseRunner {
         return switch (file.op()) {
             case BATCH_NORM -> {
                 Long samples = file.options().virtualBatch();
-                BatchNorm.Builder builder = batchNorm();
+                BatchNorm.Builder builder = batchNorm().inPlace(file.options().inPlace());
                 yield (samples == null ? builder : builder.virtualBatch(samples)).build(device);
             }
             case BATCH_RENORM ->
@@ -138,8 +138,9 @@ public final class CaseRunner {
         }
         try (Tensor x = upload("x");
                 Tensor residual = upload("residual");
-                Tensor y = empty();
+                Tensor beside = file.options().inPlace() ? null : empty();
                 Tensor dy = upload("grad_y")) {
+            Tensor y = beside == null ? x : beside;
             layer.forward(x, residual, y);
             put("y", y);
             if (!file.isFrozen() && file.shape().elements() > 0) {
