@@ -113,25 +113,25 @@ public final class BatchNorm extends RunningNormalizer {
 
         /**
          * Says whether y may be x in training too, without a residual; it may not unless said. A forward pass then writes
-         * y over x, and its backward pass has x again from y, as Rota Bulò, Porzi and Kontschieder, "In-place activated
-         * BatchNorm", 2018: y is the one tensor that is kept, and what must be unchanged until then. Whether it is done
-         * is up to each call. {@link #bytesSaved} reports what it saves.
+         * y over x, and its backward pass has x again from y, as in Rota Bulò, Porzi and Kontschieder, "In-place activated
+         * BatchNorm", 2018: y is what must be unchanged until then, and x is not kept. Each call is in place or not as its
+         * arguments are. {@link #bytesSaved} reports what that saves.
          *
          * <p>The activation is one that can be undone: none, or a leaky ReLU with a slope from 1/1024 to 1024. No |γ| may
-         * be below {@link #LEAST_GAMMA_IN_PLACE}: {@code forward} refuses it with the channel's number before anything is
-         * changed. For that it reads γ, and waits for the device, whenever γ was written since the last look, as by an
-         * optimizer's step.
+         * be below {@link #LEAST_GAMMA_IN_PLACE}, nor be infinite or NaN: a forward pass in place refuses it by an {@link
+         * IllegalStateException} with the channel's number, before anything is changed. For that it reads γ, and waits for
+         * the device, when γ was written since it was last looked at, as by an optimizer's step.
          *
          * <p>What y's rounding took from x is lost. With u = 2⁻²⁴ for a y of float32, 2⁻¹¹ of float16 and 2⁻⁸ of bfloat16,
          * the x̂ that the gradients are made of is off by at most
          *
-         * <pre>(2u + 2⁻²¹)·(|x̂| + |β|/|γ|)</pre>
+         * <pre>δ = (2u + 2⁻²¹)·(|x̂| + |β|/|γ|)</pre>
          *
-         * as long as y is a normal number of its type: the error grows with 1/|γ| where there is a β. So against a y beside x, dγ is
-         * off by at most Σ|dy'| times the largest such error, and dx by at most |γ|/σ·(|x̂| + 1) times it times the mean of
-         * |dy'|·(1 + |x̂|).
+         * where y is a normal number of its type: the error grows with 1/|γ| as soon as there is a β. By the largest δ of a
+         * channel of m values, its dγ is off by at most δ·Σ|dy'|, and a dx by |γ|·invstd·δ·(1 + |x̂|)·Σ|dy'|·(1 + |x̂|)/m,
+         * dy' being dy by the activation's derivative.
          *
-         * <p>Where {@link NonFinitePolicy#THROW} refuses a batch, x is lost; nothing else is.
+         * <p>Where {@link NonFinitePolicy#THROW} refuses a batch, its x is overwritten all the same.
          */
         public Builder inPlace(boolean inPlace) {
             return with(options.inPlace(inPlace));
@@ -249,7 +249,8 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
-     * The bytes that the last forward pass did without, because y took x's place: those of a y beside x; else 0.
+     * The bytes that the last forward pass in training did without, because y took x's place: those of a y beside x; else
+     * 0.
      *
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */

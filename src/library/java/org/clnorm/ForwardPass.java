@@ -174,7 +174,7 @@ public final class ForwardPass implements AutoCloseable {
     }
 
     /**
-     * The bytes that this pass did without, because y took x's place: those of a y beside x; else 0.
+     * The bytes that this pass did without, because in training y took x's place: those of a y beside x; else 0.
      *
      * @throws IllegalStateException when this pass or the layer is closed, or the layer is in the middle of another call
      */

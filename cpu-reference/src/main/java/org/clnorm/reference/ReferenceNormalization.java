@@ -257,8 +257,8 @@ public final class ReferenceNormalization {
     }
 
     /**
-     * The x of which {@link #normalize} made y, without a residual: mean + (v − β)/(γ·inverseStandardDeviation), y being
-     * act(v).
+     * The x of which {@link #normalize} made y = act(v) without a residual: x̂·r + d = (v − β)/γ, and x = mean +
+     * x̂/inverseStandardDeviation.
      *
      * @param activation one that can be undone
      * @param gamma null for 1
@@ -274,7 +274,10 @@ public final class ReferenceNormalization {
             double shift = beta == null ? 0 : beta[affineOf[i]];
             double corrected =
                     (ReferenceActivation.undo(activation, y[i]) - shift) / (gamma == null ? 1 : gamma[affineOf[i]]);
-            x[i] = statistics.mean[groupOf[i]] + corrected / statistics.inverseStandardDeviation[groupOf[i]];
+            int g = groupOf[i];
+            double normalized = (corrected - (statistics.d == null ? 0 : statistics.d[g]))
+                    / (statistics.r == null ? 1 : statistics.r[g]);
+            x[i] = statistics.mean[g] + normalized / statistics.inverseStandardDeviation[g];
         }
         return x;
     }
