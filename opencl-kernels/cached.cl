@@ -216,7 +216,7 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, const share *own, cons
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
-            in[i].x = load_as(X, from.x + s.at[i]);
+            in[i].x = vector_undone(load_as(X, from.x + s.at[i]), from.mask, from.slope);
             in[i].y = READS_Y(from.mask) ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
         } else {
             in[i].dy = in[i].x = in[i].y = (vec)(0.0f);

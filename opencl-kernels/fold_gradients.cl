@@ -4,6 +4,7 @@
 //   fold_gradients           1         slices * groups * 8     backward in three launches
 //   fold_joined_gradients    1         slices * groups * 8     the same, groups sharing statistics
 //   sum_parts                1         parts * groups * 8      several blocks or slices have parts of dgamma and dbeta
+//   fold_inverse             1         groups * 40             y took x's place, once after the forward pass
 //
 // Where a batch lies on several devices, its sums leave each device, are put together by the host, which leaves those of all in
 // the coefficients, and come back:
@@ -234,6 +235,32 @@ __kernel void fold_combined_gradients(
         vec scaled_dyx = scale * times_far_power(taken(u, GRAD_DY + 3, group, valid), power);
         vec lo = taken(u, MEAN_LO, group, valid);
         fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, lo, scale, group, valid);
+    }
+}
+
+// Where y took x's place, it gives v = (x unit - mean_hi) scale + shift again, and v stands for x from here on: what the
+// forward pass left of x is put in terms of v. The mean of v is shift + mean_lo scale, and its deviation is gamma, so that
+// this is what its unit goes by. The backward pass is the same as ever: unit scale, which is gamma invstd, does not change.
+__kernel void fold_inverse(FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
+    const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
+    coefficients = OF_BLOCK(coefficients);
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
+    int valid = min(groups - group, VW);
+    if (valid > 0) {
+        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+        vec norm = take(coefficients + NORM * pitch, group, valid, 1.0f);
+        vec scale = take(coefficients + SCALE * pitch, group, valid, 1.0f);
+        vec shift = take(coefficients + SHIFT * pitch, group, valid, 0.0f);
+        ivec from = exponent_of(take(coefficients + UNIT * pitch, group, valid, 1.0f));
+        ivec power = clamp(-exponent_of(scale / norm), (ivec)(-126), (ivec)(126));
+        vec mean = fma(lo, scale, shift);
+        vec rest = fma(lo, scale, shift - mean); // what the shift's rounding, and the mean's, left
+        vec means[] = {times_power(mean, power), times_power(rest, power)}; // MEAN_HI, MEAN_LO
+        vec scales[] = {norm / times_power(scale, power), times_far_power(scale, from - power)}; // NORM, SCALE
+        vec units[] = {power_of_two(power)};
+        put_in_rows(coefficients + MEAN_HI * (long)pitch, pitch, groups, group, valid, means, 2);
+        put_in_rows(coefficients + NORM * (long)pitch, pitch, groups, group, valid, scales, 2);
+        put_in_rows(coefficients + UNIT * (long)pitch, pitch, groups, group, valid, units, 1);
     }
 }
 

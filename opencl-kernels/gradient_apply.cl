@@ -99,7 +99,7 @@ INLINE int reads_x(backward_arrays a) { return (FINDS_V(a.mask)) | !a.frozen; }
 
 INLINE void backward_element(backward_arrays a, long at, scalar_coefficients c) {
     c = at_element(c, a.row, at);
-    float x = reads_x(a) ? get_as(X, a.x + at) : 0.0f;
+    float x = reads_x(a) ? scalar_undone(get_as(X, a.x + at), a.mask, a.slope) : 0.0f;
     float y = READS_Y(a.mask) ? get_as(Y, a.y + at) : 0.0f;
     float dy = scalar_masked(get_as(DY, a.dy + at), x, y, a.mask, a.slope, c);
     float dx = scalar_backward(dy, x, a.frozen, c);
@@ -122,7 +122,7 @@ INLINE backward_loaded backward_load(backward_arrays a, long at) {
     in.dy = load_dy(a.dy + at);
     in.x = in.y = (vec)(0.0f);
     if (reads_x(a)) {
-        in.x = load_as(X, a.x + at);
+        in.x = vector_undone(load_as(X, a.x + at), a.mask, a.slope);
     }
     if (READS_Y(a.mask)) {
         in.y = load_as(Y, a.y + at);
@@ -161,7 +161,7 @@ INLINE void backward_vector(backward_arrays a, long at, vector_coefficients c, i
             store_if_aligned_as(DRES, dy, a.dresidual + at);
         }
     } else {
-        vec x = load_as(X, a.x + at);
+        vec x = vector_undone(load_as(X, a.x + at), a.mask, a.slope);
         vec y = READS_Y(a.mask) ? load_as(Y, a.y + at) : (vec)(0.0f);
         dx = vector_backward(vector_masked(load_dy(a.dy + at), x, y, a.mask, a.slope, c), x, 0, c);
     }
@@ -187,7 +187,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
         }
     } else {
         EACH_OF(i, TILE) {
-            in[i].x = load_as(X, a.x + at[i]);
+            in[i].x = vector_undone(load_as(X, a.x + at[i]), a.mask, a.slope);
             in[i].y = READS_Y(a.mask) ? load_as(Y, a.y + at[i]) : (vec)(0.0f);
             in[i].dy = load_dy(a.dy + at[i]);
         }
@@ -204,7 +204,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, vector_coefficients
 }
 
 INLINE void backward_partial(backward_arrays a, long at, int valid, vector_coefficients c) {
-    vec x = reads_x(a) ? load_first_as(X, a.x + at, valid) : (vec)(0.0f);
+    vec x = reads_x(a) ? vector_undone(load_first_as(X, a.x + at, valid), a.mask, a.slope) : (vec)(0.0f);
     vec y = READS_Y(a.mask) ? load_first_as(Y, a.y + at, valid) : (vec)(0.0f);
     vec dy = vector_masked(load_first_as(DY, a.dy + at, valid), x, y, a.mask, a.slope, c);
     vec dx = vector_backward(dy, x, a.frozen, c);

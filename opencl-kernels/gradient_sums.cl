@@ -84,7 +84,7 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
     EACH_OF(i, TILE) {
         fetch_ahead(in.dy + at[i] + in.ahead);
         fetch_ahead(in.x + at[i] + in.ahead);
-        vec x = sums_kept(in, load_as(X, in.x + at[i]), i);
+        vec x = sums_kept(in, vector_undone(load_as(X, in.x + at[i]), in.mask, in.slope), i);
         vec y = READS_Y(in.mask) ? sums_kept(in, load_as(Y, in.y + at[i]), i) : (vec)(0.0f);
         vector_coefficients c = at_elements(in.c, in.row, at[i]);
         vec given = sums_kept(in, load_dy(in.dy + at[i]), i);
@@ -99,7 +99,7 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
     vec dy = (vec)(0.0f);
     vec dyx = (vec)(0.0f);
     for (int i = 0; i < count; i++, at += step) {
-        vec x = sums_kept(in, load_first_as(X, in.x + at, valid), i);
+        vec x = sums_kept(in, vector_undone(load_first_as(X, in.x + at, valid), in.mask, in.slope), i);
         vec y = READS_Y(in.mask) ? sums_kept(in, load_first_as(Y, in.y + at, valid), i) : (vec)(0.0f);
         vector_coefficients c = at_last_elements(in.c, in.row, at);
         vec given = sums_kept(in, load_first_as(DY, in.dy + at, valid), i);
@@ -129,7 +129,7 @@ INLINE sums sums_of_lanes(lane_sums body, lane_sums edge, run r) {
 
 // What a vector of a group of few rows adds, of which some lanes are meant.
 INLINE void add_of_few_rows(sums_inputs in, long at, int valid, ivec meant, vec *dy, vec *dyx) {
-    vec x = load_first_as(X, in.x + at, valid);
+    vec x = vector_undone(load_first_as(X, in.x + at, valid), in.mask, in.slope);
     vec y = READS_Y(in.mask) ? load_first_as(Y, in.y + at, valid) : (vec)(0.0f);
     vec masked = vector_masked(load_first_as(DY, in.dy + at, valid), x, y, in.mask, in.slope, in.c);
     *dy += lanes_of(masked, meant);
@@ -139,7 +139,7 @@ INLINE void add_of_few_rows(sums_inputs in, long at, int valid, ivec meant, vec 
 INLINE void add_whole_of_few_rows(sums_inputs in, long at, vec *dy, vec *dyx) {
     fetch_ahead(in.dy + at + in.ahead);
     fetch_ahead(in.x + at + in.ahead);
-    vec x = load_as(X, in.x + at);
+    vec x = vector_undone(load_as(X, in.x + at), in.mask, in.slope);
     vec y = READS_Y(in.mask) ? load_as(Y, in.y + at) : (vec)(0.0f);
     vec masked = vector_masked(load_dy(in.dy + at), x, y, in.mask, in.slope, in.c);
     *dy += masked;

@@ -25,8 +25,8 @@ final class Arguments {
         output(Role.Y, "y").like(Role.X, "x").mayBe(Role.RESIDUAL)
     };
 
-    /** The rules of a forward pass by given statistics: there is nothing in x that would be read again. */
-    static final Rule[] FORWARD_FROZEN = {
+    /** The rules of a forward pass by given statistics, or in place: there is nothing in x that would be read again. */
+    static final Rule[] FORWARD_OVER_X = {
         input(Role.X, "x"),
         input(Role.RESIDUAL, "residual").like(Role.X, "x"),
         input(Role.GAMMA, "gamma").perSample(),

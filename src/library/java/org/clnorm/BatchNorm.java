@@ -27,6 +27,9 @@ import org.clnorm.replicas.GradientSums;
  * <p>Who owns what, what {@link #backward} needs, and what may be in place is said at {@link Normalizer}.
  */
 public final class BatchNorm extends RunningNormalizer {
+    /** The least |γ| with which a layer trains in place: 2⁻¹⁰; see {@link Builder#inPlace}. */
+    public static final float LEAST_GAMMA_IN_PLACE = 0x1p-10f;
+
     private static final Options DEFAULTS = new Options().runningAverage(RunningAverage.exponential(0.1));
 
     /** The settings of a layer. Immutable: each setter returns a new builder. */
@@ -109,6 +112,32 @@ public final class BatchNorm extends RunningNormalizer {
         }
 
         /**
+         * Says whether y may be x in training too, without a residual; it may not unless said. A forward pass then writes
+         * y over x, and its backward pass has x again from y, as in Rota Bulò, Porzi and Kontschieder, "In-place activated
+         * BatchNorm", 2018: y is what must be unchanged until then, and x is not kept. Each call is in place or not as its
+         * arguments are. {@link #bytesSaved} reports what that saves.
+         *
+         * <p>The activation is one that can be undone: none, or a leaky ReLU with a slope from 1/1024 to 1024. No |γ| may
+         * be below {@link #LEAST_GAMMA_IN_PLACE}, nor be infinite or NaN: a forward pass in place refuses it by an {@link
+         * IllegalStateException} with the channel's number, before anything is changed. For that it reads γ, and waits for
+         * the device, when γ was written since it was last looked at, as by an optimizer's step.
+         *
+         * <p>What y's rounding took from x is lost. With u = 2⁻²⁴ for a y of float32, 2⁻¹¹ of float16 and 2⁻⁸ of bfloat16,
+         * the x̂ that the gradients are made of is off by at most
+         *
+         * <pre>δ = (2u + 2⁻²¹)·(|x̂| + |β|/|γ|)</pre>
+         *
+         * where y is a normal number of its type: the error grows with 1/|γ| as soon as there is a β. By the largest δ of a
+         * channel of m values, its dγ is off by at most δ·Σ|dy'|, and a dx by |γ|·invstd·δ·(1 + |x̂|)·Σ|dy'|·(1 + |x̂|)/m,
+         * dy' being dy by the activation's derivative.
+         *
+         * <p>Where {@link NonFinitePolicy#THROW} refuses a batch, its x is overwritten all the same.
+         */
+        public Builder inPlace(boolean inPlace) {
+            return with(options.inPlace(inPlace));
+        }
+
+        /**
          * Asks for ghost batch normalization: in training, each run of so many samples is a batch with statistics of
          * its own, the last run having what is left; they enter the running statistics one after the other. Evaluation
          * is without. The whole batch is one unless said.
@@ -139,8 +168,9 @@ public final class BatchNorm extends RunningNormalizer {
          * Makes a layer in training mode, with γ = 1, β = 0, running mean 0 and running variance 1.
          *
          * @param device the device that the layer works on
-         * @throws IllegalStateException for renormalization without running statistics or with virtual batches, and
-         *     when the device is closed
+         * @throws IllegalStateException for renormalization without running statistics or with virtual batches; for
+         *     {@link #inPlace} with either of them or with an activation that cannot be undone; and when the device is
+         *     closed
          */
         public BatchNorm build(Device device) {
             return make(options, Objects.requireNonNull(device, "device"));
@@ -169,6 +199,16 @@ public final class BatchNorm extends RunningNormalizer {
             if (renormalization != null && virtualBatch != Long.MAX_VALUE) {
                 throw new IllegalStateException(
                         "Batch renormalization has no virtual batches, but virtualBatch was " + virtualBatch);
+            }
+            if (options.inPlace) {
+                InPlace.check(options.activation);
+                if (renormalization != null || virtualBatch != Long.MAX_VALUE) {
+                    throw new IllegalStateException("Training in place has no virtual batches and no batch"
+                            + " renormalization, but "
+                            + (renormalization != null
+                                    ? "renormalization was " + renormalization
+                                    : "virtualBatch was " + virtualBatch));
+                }
             }
             return new BatchNorm(this, options, device);
         }
@@ -223,6 +263,16 @@ public final class BatchNorm extends RunningNormalizer {
      */
     public Tensor savedInverseStandardDeviation() {
         return shownInvstd();
+    }
+
+    /**
+     * The bytes that the last forward pass in training did without, because y took x's place: those of a y beside x; else
+     * 0.
+     *
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
+    public long bytesSaved() {
+        return answer(() -> own().last().bytesSaved());
     }
 
     /**

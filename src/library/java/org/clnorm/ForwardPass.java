@@ -198,6 +198,15 @@ public final class ForwardPass implements AutoCloseable {
         return layer.answer(() -> Room.shownOf(state()).invstd());
     }
 
+    /**
+     * The bytes that this pass did without, because in training y took x's place: those of a y beside x; else 0.
+     *
+     * @throws IllegalStateException when this pass or the layer is closed, or the layer is in the middle of another call
+     */
+    public long bytesSaved() {
+        return layer.answer(() -> state().bytesSaved());
+    }
+
     /** What the pass left for its backward pass; for a caller that is in the layer. */
     ForwardState state() {
         if (state == null) {

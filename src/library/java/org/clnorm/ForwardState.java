@@ -10,7 +10,7 @@ import org.clnorm.replicas.GradientSums;
  * serves one forward pass after the other, and has room for the coefficients of the last.
  */
 final class ForwardState {
-    /** Watches x, which a backward pass reads again and so must find unchanged. */
+    /** Watches x, or the y that took its place, which a backward pass reads again and so must find unchanged. */
     final Watch x = new Watch();
 
     /** Watches y, which is read again where there were both a residual and an activation whose derivative y tells. */
@@ -42,6 +42,9 @@ final class ForwardState {
     boolean hasStatistics;
 
     boolean frozen;
+    /** Whether y took x's place, and the backward pass has x from it. */
+    boolean inPlace;
+
     boolean hasResidual;
     /** Which of γ and β per sample there were; neither where the normalization has them for all samples. */
     boolean hadGamma;
@@ -63,6 +66,13 @@ final class ForwardState {
     /** The room of the last pass; null before there was one. */
     Room room() {
         return room;
+    }
+
+    /** The bytes of a y beside x; 0 where there was one. */
+    long bytesSaved() {
+        return isForwarded && inPlace
+                ? x.tensor().shape().elements() * x.tensor().type().bytes()
+                : 0;
     }
 
     Coefficients coefficients() {

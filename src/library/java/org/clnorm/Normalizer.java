@@ -20,8 +20,9 @@ import org.clnorm.backend.Normalization;
  * {@link DataType}; γ, β and their gradients are float32. The caller owns every tensor that it gives or gets. Calls do
  * not wait for the device, except under {@link NonFinitePolicy#THROW} and where it is said.
  *
- * <p>In place: y may be x in evaluation with running statistics (there is no backward pass then) and may be the
- * residual always; dx or dresidual may be dy. Any other overlap is refused.
+ * <p>In place: y may be x in evaluation with running statistics (there is no backward pass then), and in training
+ * where a {@link BatchNorm.Builder#inPlace} allows it; it may be the residual always; dx or dresidual may be dy. Any other
+ * overlap is refused.
  *
  * <p>Freezing is three switches, each on its own: {@link Parameter#freeze} of γ or β ends the computation of its
  * gradient; {@link RunningNormalizer#trackRunning} says whether batches enter the running statistics; {@link #train}
@@ -94,14 +95,15 @@ public abstract sealed class Normalizer extends Layer permits ChannelNormalizer,
         Objects.requireNonNull(shape, "shape");
         Objects.requireNonNull(layout, "layout");
         Objects.requireNonNull(type, "type");
+        boolean inPlace = options().inPlace && isTraining() && !residual;
         alone(() -> {
             try (Normalizer twin = twin();
                     Tensor x = device().tensor(shape, layout, type);
                     Tensor added = residual ? device().tensor(shape, layout, type) : null;
-                    Tensor y = device().tensor(shape, layout, type);
+                    Tensor y = inPlace ? null : device().tensor(shape, layout, type);
                     Tensor dy = device().tensor(shape, layout, type)) {
                 twin.calls().likeThoseOf(this);
-                twin.forward(x, added, y);
+                twin.forward(x, added, inPlace ? x : y);
                 if (isTraining()) {
                     twin.backward(dy, dy, added);
                 }

@@ -17,6 +17,8 @@ final class Options {
     /** The layer whose γ and β are this one's too; null for its own. */
     Layer sharing;
 
+    boolean inPlace;
+
     private Options with(Consumer<Options> change) {
         Options copy = new Options();
         copy.epsilon = epsilon;
@@ -28,6 +30,7 @@ final class Options {
         copy.nonFinite = nonFinite;
         copy.accumulateGradients = accumulateGradients;
         copy.sharing = sharing;
+        copy.inPlace = inPlace;
         change.accept(copy);
         return copy;
     }
@@ -78,6 +81,10 @@ final class Options {
     /** The options of a layer that has another's γ and β, or, of null, its own. */
     Options sharing(Layer owner) {
         return with(copy -> copy.sharing = owner);
+    }
+
+    Options inPlace(boolean inPlace) {
+        return with(copy -> copy.inPlace = inPlace);
     }
 
     /** What a layer has so many of; at least one. */

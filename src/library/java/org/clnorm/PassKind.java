@@ -5,6 +5,7 @@ import org.clnorm.backend.BackwardCombined;
 import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.InvertForward;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.OperandTypes;
 import org.clnorm.backend.PassSpec;
@@ -23,6 +24,10 @@ enum PassKind {
     /** The backward pass of a forward pass by given statistics. */
     FROZEN_BACKWARD,
     COMBINED_BACKWARD,
+    /** The backward pass of a forward pass whose y took x's place. */
+    BACKWARD_IN_PLACE,
+    /** What comes between those two. */
+    INVERSION,
     MOMENTS,
     SUMS;
 
@@ -40,7 +45,7 @@ enum PassKind {
             case INFERENCE -> new ForwardInference(normalization, shape, layout, operands, activation, epsilon);
             case COMBINED ->
                 new ForwardCombined(shape, layout, operands, activation, epsilon, running, options.nonFinite);
-            case BACKWARD, FROZEN_BACKWARD ->
+            case BACKWARD, FROZEN_BACKWARD, BACKWARD_IN_PLACE ->
                 new Backward(
                         normalization,
                         shape,
@@ -49,7 +54,9 @@ enum PassKind {
                         this == FROZEN_BACKWARD,
                         activation,
                         epsilon,
-                        options.accumulateGradients);
+                        options.accumulateGradients,
+                        this == BACKWARD_IN_PLACE);
+            case INVERSION -> new InvertForward(shape, layout, operands);
             case COMBINED_BACKWARD ->
                 new BackwardCombined(shape, layout, operands, activation, epsilon, options.accumulateGradients);
             case MOMENTS -> new ReduceForward(shape, layout, operands);

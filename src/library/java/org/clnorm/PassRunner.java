@@ -32,6 +32,8 @@ final class PassRunner {
     private final Parameter gamma;
     private final Parameter beta;
     private final Running running;
+    private final InPlace inPlace = new InPlace();
+    private final Operands none = new Operands();
     // Of the call that is in, and as they were since the last of its kind: a steady step finds them as it needs them.
     private final Arguments ofForward = new Arguments();
     private final Arguments ofBackward = new Arguments();
@@ -91,8 +93,13 @@ final class PassRunner {
                 .put(Role.Y, Objects.requireNonNull(y, "y"))
                 .put(Role.GAMMA, perSample ? affine.gamma() : null)
                 .put(Role.BETA, perSample ? affine.beta() : null);
+        boolean adds = besides.sum() != null;
+        boolean overX = !adds
+                && !frozen
+                && x.isSamePlaceAs(y)
+                && checkMayBeX(x, y, residual, perSample || given != null || mask != null);
         Arguments.Rule[] rules =
-                besides.sum() != null ? Arguments.FORWARD_ADDED : frozen ? Arguments.FORWARD_FROZEN : Arguments.FORWARD;
+                adds ? Arguments.FORWARD_ADDED : frozen || overX ? Arguments.FORWARD_OVER_X : Arguments.FORWARD;
         ofForward.check(rules, false, own);
         if (frozen && batchWeight > 0 && perSample) {
             throw new IllegalStateException(
@@ -103,6 +110,9 @@ final class PassRunner {
         }
         if (!frozen && given == null) {
             layer.checkCount(x.shape(), mask);
+        }
+        if (overX) {
+            inPlace.check(gamma);
         }
         Consumer<ChannelMoments> sees = observer;
         if (sees != null) {
@@ -121,17 +131,20 @@ final class PassRunner {
             into.normalization = now;
             into.hasStatistics = any;
             into.frozen = frozen;
-            into.hasResidual = residual != null && besides.sum() == null;
+            into.inPlace = overX;
+            into.hasResidual = residual != null && !adds;
             into.hadGamma = perSample && affine.gamma() != null;
             into.hadBeta = perSample && affine.beta() != null;
             if (room != null) {
                 into.settle(room);
                 run(into, x, given, counts);
             }
-            if (besides.sum() != null) {
+            if (adds) {
                 normalized.touch();
             }
-            into.x.begin(normalized);
+            if (!overX) {
+                into.x.begin(normalized);
+            }
             into.keep(mask);
             if (needsResidual(into)) {
                 into.residual.begin(residual);
@@ -140,6 +153,9 @@ final class PassRunner {
             }
             y.touch();
             into.y.begin(y); // which may take x's place or the residual's, whose watch sees it
+            if (overX) {
+                into.x.begin(y);
+            }
             if (now.grouping().affineByElement()) {
                 watch(into.gamma, gamma);
                 watch(into.beta, beta);
@@ -152,6 +168,22 @@ final class PassRunner {
             throw e;
         }
         return into;
+    }
+
+    /**
+     * Refuses a y that is x where the backward pass could not do without x.
+     *
+     * @param more whether there is a mask, or γ and β per sample, or moments of several parts
+     */
+    private boolean checkMayBeX(Tensor x, Tensor y, Tensor residual, boolean more) {
+        if (!options.inPlace || residual != null || more) {
+            throw new IllegalArgumentException("y may not share memory with x in training"
+                    + (options.inPlace
+                            ? " where there is a residual, a mask, gamma and beta per sample or moments of several parts"
+                            : ", unless the layer is built with BatchNorm.Builder.inPlace")
+                    + ", but given were " + y + " and " + x);
+        }
+        return true;
     }
 
     /** Does a forward pass over elements. */
@@ -173,6 +205,9 @@ final class PassRunner {
             prepared(PassKind.INFERENCE, into.normalization, x, forForward).run(forForward, into.coefficients());
         } else {
             normalize(into.normalization, x, by, into.coefficients(), counts);
+        }
+        if (into.inPlace) {
+            prepared(PassKind.INVERSION, into.normalization, x, none).run(none, into.coefficients());
         }
     }
 
@@ -347,7 +382,8 @@ final class PassRunner {
             forBackward
                     .put(Role.GAMMA, byElement ? valueOf(gamma) : null)
                     .put(Role.BETA, byElement ? valueOf(beta) : null);
-            PassKind kind = of.frozen ? PassKind.FROZEN_BACKWARD : PassKind.BACKWARD;
+            PassKind kind =
+                    of.frozen ? PassKind.FROZEN_BACKWARD : of.inPlace ? PassKind.BACKWARD_IN_PLACE : PassKind.BACKWARD;
             if (all != null) {
                 of.coefficients().writeSums(of.sums, all);
                 kind = PassKind.COMBINED_BACKWARD;
@@ -379,7 +415,7 @@ final class PassRunner {
         if (!of.isForwarded) {
             throw new IllegalStateException("backward needs a forward pass before it");
         }
-        TensorChecks.unchanged("x", of.x);
+        TensorChecks.unchanged(of.inPlace ? "y" : "x", of.x);
         TensorChecks.unchanged("mask", of.states);
         if (needsY(of)) {
             TensorChecks.unchanged("y", of.y);

@@ -29,6 +29,8 @@ import org.clnorm.Shape;
  * @param frozen whether the statistics were given to the forward pass
  * @param epsilon that of the forward pass
  * @param accumulate whether dγ and dβ are added to what is there
+ * @param inPlace whether y took x's place in the forward pass, and an {@link InvertForward} came after it: the operand x is
+ *     that y then, there is no operand y, and the activation is none or a leaky ReLU
  */
 public record Backward(
         Normalization normalization,
@@ -38,5 +40,19 @@ public record Backward(
         boolean frozen,
         Activation activation,
         double epsilon,
-        boolean accumulate)
-        implements PassSpec {}
+        boolean accumulate,
+        boolean inPlace)
+        implements PassSpec {
+    /** Of a forward pass that left x as it was. */
+    public Backward(
+            Normalization normalization,
+            Shape shape,
+            Layout layout,
+            OperandTypes operands,
+            boolean frozen,
+            Activation activation,
+            double epsilon,
+            boolean accumulate) {
+        this(normalization, shape, layout, operands, frozen, activation, epsilon, accumulate, false);
+    }
+}

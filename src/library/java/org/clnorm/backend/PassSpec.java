@@ -12,6 +12,7 @@ public sealed interface PassSpec
                 ForwardInference,
                 ForwardCombined,
                 ReduceForward,
+                InvertForward,
                 Backward,
                 BackwardCombined,
                 ReduceBackward {

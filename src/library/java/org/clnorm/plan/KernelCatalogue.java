@@ -139,6 +139,7 @@ public final class KernelCatalogue {
             new Entry("fold_joined_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("join_gradients", "fold_gradients.cl", FOLD, WORK_GROUP, NO_MACROS, SUMS),
             new Entry("fold_combined_gradients", "fold_gradients.cl", FOLD, VECTORS, NO_MACROS, union(SUMS, GRADIENTS)),
+            new Entry("fold_inverse", "fold_gradients.cl", FOLD, VECTORS, NO_MACROS, union(SUMS, GRADIENTS)),
             new Entry("sum_parts", "fold_gradients.cl", FOLD, VECTORS, NO_MACROS, SUMS),
             new Entry(
                     "gradient_rows",

@@ -19,6 +19,7 @@ import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.InvertForward;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.OperandTypes;
 import org.clnorm.backend.PassSpec;
@@ -33,6 +34,9 @@ import org.clnorm.view.View;
 public final class Passes {
     /** Bits of a mask below the activation's kind; as activations.clh has it. */
     private static final int MASK_KIND = 4;
+
+    /** The mask of y in x's place; likewise. */
+    private static final int MASK_BY_V = 4;
 
     /** A copy's lines; the last may be a part of one. */
     private static final int LINE_ELEMENTS = 16;
@@ -79,6 +83,16 @@ public final class Passes {
                     choice,
                     FORWARD,
                     over -> over.reduced(FORWARD, List.of(named("least", 0f)), ""));
+        }
+        if (pass instanceof InvertForward) {
+            Strategy strategy = choice.forPass(Pass.BACKWARD, view);
+            return plan(
+                    pass,
+                    view,
+                    strategy,
+                    choice,
+                    BACKWARD,
+                    over -> new Steps(over.foldEach("fold_inverse", List.of())));
         }
         Strategy split = choice.split(Pass.BACKWARD, view);
         return pass instanceof ReduceBackward sums
@@ -286,8 +300,18 @@ public final class Passes {
 
     /** By what dy passes the activation's derivative, as activations.clh has it. */
     private static List<Argument> mask(Activation activation, OperandTypes operands) {
-        int mask = by(activation, operands) | activation.kind().ordinal() << MASK_KIND;
+        return mask(activation, by(activation, operands));
+    }
+
+    private static List<Argument> mask(Activation activation, int by) {
+        int mask = by | activation.kind().ordinal() << MASK_KIND;
         return List.of(named("mask", mask), named("slope", activation.slope()));
+    }
+
+    private static int by(Backward pass) {
+        return pass.inPlace() && pass.activation().kind() != Activation.Kind.NONE
+                ? MASK_BY_V
+                : by(pass.activation(), pass.operands());
     }
 
     private static int by(Activation activation, OperandTypes operands) {
@@ -334,7 +358,7 @@ public final class Passes {
                 statistic(normalization),
                 named("joined", view.joined()),
                 named("renormalized", flag(normalization.renormalization() != null && !pass.frozen())));
-        List<Argument> mask = mask(pass.activation(), pass.operands());
+        List<Argument> mask = mask(pass.activation(), by(pass));
         String macro = macro(pass.activation(), pass.operands(), over);
         List<Argument> pointwise = arguments(mask, named("frozen", flag(pass.frozen())));
         Steps steps = over.all(BACKWARD, mask, fold, pointwise, macro);

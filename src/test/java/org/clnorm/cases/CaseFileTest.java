@@ -37,7 +37,8 @@ class CaseFileTest {
     void read_everyOption_isTaken() throws IOException {
         CaseFile file = read(
                 "{\"op\": \"batch-norm\", \"mode\": \"eval\", \"eps\": 1e-3, \"update_rate\": 1, \"running_variance\": \"biased\","
-                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4, \"virtual_batch\": 3}",
+                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4, \"virtual_batch\": 3,"
+                        + " \"in_place\": true}",
                 Map.of("x", zeros(2, 5, 7, 3), "running_mean", zeros(3), "running_var", zeros(3)));
 
         assertThat(file.op()).isEqualTo(Op.BATCH_NORM);
@@ -56,7 +57,8 @@ class CaseFileTest {
                         4,
                         3L,
                         null,
-                        null));
+                        null,
+                        true));
         assertThat(file.shape()).as("logical, of memory order N, H, W, C").isEqualTo(Shape.of(2, 3, 5, 7));
     }
 
@@ -79,7 +81,8 @@ class CaseFileTest {
                         null,
                         null,
                         null,
-                        null));
+                        null,
+                        false));
     }
 
     @Test
@@ -113,6 +116,7 @@ class CaseFileTest {
                 "{\"op\": \"batch-renorm\", \"d_max\": -1, \"r_max\": 2} | the option d_max must be finite and at least 0, but is -1.0",
                 "{\"op\": \"batch-renorm\", \"d_max\": 1, \"r_max\": 0.5} | the option r_max must be finite and at least 1, but is 0.5",
                 "{\"op\": \"rms-norm\", \"normalized_dims\": 3} | the option normalized_dims must be at most 2 for x, float32 (2, 3), but is 3",
+                "{\"op\": \"batch-norm\", \"in_place\": 1} | the option in_place must be true or false, but is 1",
                 "{\"op\": \"l2-norm\", \"normalized_dims\": 0} | the option normalized_dims must be at least 1, but is 0",
                 "{\"op\": \"group-norm\", \"groups\": 1.5} | the option groups must be a whole number below 2^31, but is 1.5",
                 "{\"op\": \"group-norm\", \"groups\": 1e10} | the option groups must be a whole number below 2^31, but is 1e10",
@@ -351,7 +355,8 @@ class CaseFileTest {
                 null,
                 null,
                 null,
-                null);
+                null,
+                false);
 
         assertThat(CaseFile.read(file, Op.BATCH_NORM, channelsLast).shape()).isEqualTo(Shape.of(2, 5, 3));
     }

@@ -249,6 +249,50 @@ class RunCommandTest {
     }
 
     @Test
+    void run_inPlace_givesTheSameOrSaysWhyNot() throws IOException {
+        NpyArray dy = NpyArray.of(new float[] {1, 1, 0, 2, 0.5f, 0, 3, 1}, 4, 2);
+        NpyArray x = NpyArray.of(new float[] {1, 2, 3, 4, 6, 0, 1, 9}, 4, 2);
+        Map<String, NpyArray> inputs = Map.of("x", x, "grad_y", dy, "weight", vector(2, -3), "bias", vector(1, -1));
+
+        Map<String, NpyArray> beside = run(inputs, "--activation", "leaky-relu");
+        Map<String, NpyArray> inPlace = run(inputs, "--activation", "leaky-relu", "--in-place");
+
+        assertThat(inPlace).containsOnlyKeys(beside.keySet());
+        for (String output : List.of("y", "grad_x", "grad_weight", "grad_bias")) {
+            assertThat(inPlace.get(output).toFloats())
+                    .as(output)
+                    .containsExactly(beside.get(output).toFloats(), within(1e-5f));
+        }
+        Path relu = write(inputs);
+        Path output = folder.resolve("out.npz");
+        assertThat(clnorm(
+                                "run",
+                                "batch-norm",
+                                "--input",
+                                relu,
+                                "--output",
+                                output,
+                                "--in-place",
+                                "--activation",
+                                "relu")
+                        .err()
+                        .lines())
+                .singleElement()
+                .asString()
+                .contains(relu.toString(), "it was relu");
+        Path small = write(Map.of("x", x, "grad_y", dy, "weight", vector(2, 0)));
+        assertThat(clnorm("run", "batch-norm", "--input", small, "--output", output, "--in-place")
+                        .err()
+                        .lines())
+                .singleElement()
+                .asString()
+                .contains("gamma of channel 1 is 0.0");
+        assertThat(clnorm("run", "l2-norm", "--input", small, "--output", output, "--in-place")
+                        .err())
+                .contains("The option --in-place does nothing for l2-norm");
+    }
+
+    @Test
     void run_wrongUsage_exitsWith2AndSaysWhatIsKnown() {
         assertThat(clnorm("run").exitCode()).isEqualTo(2);
         assertThat(clnorm("run", "batch-norm").err())

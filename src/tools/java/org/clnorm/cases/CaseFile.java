@@ -37,7 +37,7 @@ public final class CaseFile {
         BATCH_NORM(
                 "batch-norm",
                 1e-5,
-                "update_rate running_variance activation negative_slope mask outside virtual_batch",
+                "update_rate running_variance activation negative_slope mask outside virtual_batch in_place",
                 "",
                 CHANNELS),
         /** Layer normalization. */

@@ -41,6 +41,7 @@ import org.clnorm.RunningVariance;
  * @param virtualBatch how many samples have statistics of their own
  * @param rMax the upper bound of batch renormalization's factor
  * @param dMax the upper bound of its offset
+ * @param inPlace whether y takes x's place, from which the backward pass has x again
  */
 public record CaseOptions(
         Mode mode,
@@ -56,7 +57,8 @@ public record CaseOptions(
         Integer groups,
         Long virtualBatch,
         Double rMax,
-        Double dMax) {
+        Double dMax,
+        boolean inPlace) {
 
     /** Whose statistics normalize. */
     public enum Mode {
@@ -117,7 +119,8 @@ public record CaseOptions(
             "groups",
             "virtual_batch",
             "r_max",
-            "d_max");
+            "d_max",
+            "in_place");
 
     private static final String[] OUTSIDE = {"zero", "untouched"};
 
@@ -242,7 +245,8 @@ public record CaseOptions(
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),
                 number(json, "r_max", null),
-                number(json, "d_max", null));
+                number(json, "d_max", null),
+                flag(json, "in_place"));
     }
 
     private static Activation activation(JsonObject json) {
@@ -304,6 +308,16 @@ public record CaseOptions(
             throw new IllegalArgumentException("the option " + option + " must be a number, but is " + shown(given));
         }
         return given.getAsDouble();
+    }
+
+    /** False where it is not given. */
+    private static boolean flag(JsonObject json, String option) {
+        JsonElement given = json.get(option);
+        if (given != null && !(given instanceof JsonPrimitive primitive && primitive.isBoolean())) {
+            throw new IllegalArgumentException(
+                    "the option " + option + " must be true or false, but is " + shown(given));
+        }
+        return given != null && given.getAsBoolean();
     }
 
     /** Null where it is not given. */

@@ -40,7 +40,7 @@ import picocli.CommandLine.TypeConversionException;
             "Of layer-norm and rms-norm, weight and bias have the dimensions of a row; of weight-norm x is v, weight is g.",
             "Where an option is not given, the JSON text in the input's uint8 array 'case' is asked (op, mode, eps,"
                     + " update_rate, running_variance, layout, activation, normalized_dims, groups, virtual_batch, r_max,"
-                    + " d_max), then the default is taken."
+                    + " d_max, in_place), then the default is taken."
         })
 final class RunCommand implements Callable<Integer> {
     @Parameters(paramLabel = "OP", description = "What to compute: ${COMPLETION-CANDIDATES}.")
@@ -141,6 +141,11 @@ final class RunCommand implements Callable<Integer> {
             description = "Of batch-renorm: the offset d is between -bound and bound.")
     private Double dMax;
 
+    @Option(
+            names = "--in-place",
+            description = "Of batch-norm: y takes x's place, from which the backward pass has x again.")
+    private boolean inPlace;
+
     @Mixin
     private DeviceOptions device;
 
@@ -189,7 +194,8 @@ final class RunCommand implements Callable<Integer> {
                 orElse(groups, given.groups()),
                 orElse(virtualBatch, given.virtualBatch()),
                 orElse(rMax, given.rMax()),
-                orElse(dMax, given.dMax()));
+                orElse(dMax, given.dMax()),
+                inPlace || given.inPlace());
     }
 
     private static <T> T orElse(T option, T given) {

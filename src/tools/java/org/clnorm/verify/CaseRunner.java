@@ -50,7 +50,7 @@ public final class CaseRunner {
         CaseRunner runner = new CaseRunner(file, device);
         try (Normalizer layer = runner.layer()) {
             runner.run(layer);
-        } catch (IllegalArgumentException e) {
+        } catch (IllegalArgumentException | IllegalStateException e) {
             throw new IllegalArgumentException(file.name() + ": " + e.getMessage(), e);
         }
         return runner.outputs;
@@ -60,7 +60,7 @@ public final class CaseRunner {
         return switch (file.op()) {
             case BATCH_NORM -> {
                 Long samples = file.options().virtualBatch();
-                BatchNorm.Builder builder = batchNorm();
+                BatchNorm.Builder builder = batchNorm().inPlace(file.options().inPlace());
                 yield (samples == null ? builder : builder.virtualBatch(samples)).build(device);
             }
             case BATCH_RENORM ->
@@ -146,9 +146,10 @@ public final class CaseRunner {
                 Tensor x = upload("x");
                 Tensor residual = upload("residual");
                 Tensor sum = addsBefore() ? empty() : null;
-                Tensor y = empty();
+                Tensor beside = file.options().inPlace() ? null : empty();
                 Tensor dy = upload("grad_y");
                 Tensor past = upload("grad_sum")) {
+            Tensor y = beside == null ? x : beside;
             if (layer instanceof ChannelNormalizer channels) {
                 channels.mask(mask);
             } else if (layer instanceof RowNormalizer rows) {

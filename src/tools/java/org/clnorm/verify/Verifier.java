@@ -39,14 +39,15 @@ import org.clnorm.verify.VerifyReport.Row;
  */
 public final class Verifier {
     /**
-     * Launched under every strategy: there is nothing to fuse in inference, in an update that comes later, in a copy, nor
-     * where γ and β go by sample and statistics over all of them, or γ and β over rows and statistics by row.
+     * Launched under every strategy: there is nothing to fuse in inference, in an update that comes later, in a copy, after
+     * a pass in place, nor where γ and β go by sample and statistics over all of them, or γ and β over rows and statistics by row.
      */
     private static final Set<String> ALWAYS = Set.of(
             "join_moments",
             "fold_combined",
             "join_gradients",
             "fold_combined_gradients",
+            "fold_inverse",
             "fold_given",
             "track",
             "apply_columnar",

@@ -200,7 +200,9 @@ record VerifierCase(
         Y_IS_RESIDUAL("y in place of the residual", false, true, false, false),
         DX_IS_DY("dx in place of dy", false, false, true, false),
         DRESIDUAL_IS_DY("dresidual in place of dy", false, false, false, true),
-        Y_IS_X_AND_DX_IS_DY("y in place of x, dx of dy", true, false, true, false);
+        Y_IS_X_AND_DX_IS_DY("y in place of x, dx of dy", true, false, true, false),
+        /** Of which the backward pass has x again. */
+        Y_IS_X_FOR_GOOD("y in place of x, which is had from it", true, false, false, false);
 
         final String label;
         final boolean yIsX;
@@ -358,6 +360,7 @@ record VerifierCase(
         return seed % 8 == 3
                 && isPlain()
                 && !fusion.hasPast()
+                && inPlace != InPlace.Y_IS_X_FOR_GOOD
                 && mode.training
                 && policy != NonFinitePolicy.THROW
                 && data != Data.NON_FINITE;

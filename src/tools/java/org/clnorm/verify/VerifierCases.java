@@ -63,7 +63,8 @@ final class VerifierCases {
             Mode.TRAINING,
             Mode.TRAINING_ACCUMULATING);
     private static final List<NonFinitePolicy> POLICY = List.of(NonFinitePolicy.values());
-    private static final List<InPlace> IN_PLACE = List.of(InPlace.values());
+    private static final List<InPlace> IN_PLACE =
+            List.of(InPlace.values()).subList(0, InPlace.Y_IS_X_FOR_GOOD.ordinal());
     private static final List<Placement> PLACEMENT = List.of(Placement.values());
 
     private record Running(RunningAverage average, RunningVariance estimate) {}
@@ -126,6 +127,11 @@ final class VerifierCases {
     /** Runs and columns of whole vectors: no more than it takes, since each way to go over them is a program more. */
     private static final List<Placed> ACTIVATED =
             List.of(new Placed(Shape.of(2, 3, 8, 32), CHANNELS_FIRST), new Placed(Shape.of(33, 64), CHANNELS_FIRST));
+
+    /** For training in place: groups with edges and in slices, and with so many that a work-group has some. */
+    private static final List<Placed> IN_PLACE_OF_X = join(
+            placed(CHANNELS_FIRST, "2x3x8x32 33x64 3x17x3x5x7 1x3x1025 2x2x1023 257x15 3x65x2x8 1x2x400x401 2x4099"),
+            placed(CHANNELS_LAST, "3x16x7x7 207x17x1x1"));
 
     /** For normalizations of channels in many ways: groups of them, virtual batches with a remainder. */
     private static final List<Placed> CHANNELS = join(
@@ -192,6 +198,7 @@ final class VerifierCases {
         addShortColumns(cases, mostElements);
         addActivations(cases, mostElements);
         addAdditions(cases, mostElements);
+        addInPlace(cases, mostElements);
         addMasks(cases, mostElements);
         return cases;
     }
@@ -276,6 +283,31 @@ final class VerifierCases {
 
     private static VerifierCase added(int seed, Placed placed, int row, Fusion fusion) {
         return of(seed, placed, row, pick(MODE, row, 3).with(true), fusion, pick(PLACEMENT, row, 7));
+    }
+
+    /** A leaky ReLU where the other activations are, so that no program is more than those. */
+    private static void addInPlace(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 2 * IN_PLACE_OF_X.size(); i++) {
+            Placed placed = IN_PLACE_OF_X.get(i % IN_PLACE_OF_X.size());
+            boolean leaky = i < IN_PLACE_OF_X.size() && ACTIVATED.contains(placed);
+            if (placed.shape.elements() <= mostElements) {
+                cases.add(new VerifierCase(
+                        cases.size(),
+                        Normalization.BATCH,
+                        placed.shape,
+                        placed.layout,
+                        i % 3 == 2 ? Mode.TRAINING_ACCUMULATING : Mode.TRAINING,
+                        List.of(Data.NORMAL, Data.MEAN_1E4, Data.CONSTANT).get(i % 3),
+                        pick(AFFINE, i, 4),
+                        leaky ? Fusion.LEAKY_RELU : Fusion.PLAIN,
+                        RunningAverage.none(),
+                        RunningVariance.UNBIASED,
+                        NonFinitePolicy.PROPAGATE,
+                        InPlace.Y_IS_X_FOR_GOOD,
+                        leaky ? Placement.ALIGNED : pick(PLACEMENT, i, 7),
+                        DataType.FLOAT32));
+            }
+        }
     }
 
     /** Each of the other activations over runs and over columns, of the batch's statistics: those of given ones are no others. */

@@ -14,6 +14,7 @@ import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.ReferenceNormalization.Statistics;
 import org.clnorm.reference.StepMask;
 import org.clnorm.verify.VerifierCase.Data;
+import org.clnorm.verify.VerifierCase.InPlace;
 
 /**
  * What a case's arrays are to be, by the reference in double precision, and how near to it they must come.
@@ -191,7 +192,8 @@ final class VerifierExpectation {
             Arrays.setAll(dx, i -> dx[i] + past[i]);
             largest = Math.max(largest, ArrayError.largestMagnitude(past));
         }
-        expected.put("grad_x", new Expected(written(dx), largest, bound));
+        Lost lost = c.inPlace() == InPlace.Y_IS_X_FOR_GOOD ? lost(dy, normalized) : new Lost(0, 0);
+        expected.put("grad_x", withLost(written(dx), largest, lost.dx));
         if (c.fusion().residualGradient) {
             expected.put(
                     "grad_residual",
@@ -202,7 +204,7 @@ final class VerifierExpectation {
         if (c.affine().gamma) {
             expected.put(
                     "grad_weight",
-                    new Expected(total(gradients.dgamma(), inputs.dgamma()), rootOfSquares(terms), bound));
+                    withLost(total(gradients.dgamma(), inputs.dgamma()), rootOfSquares(terms), lost.dgamma));
         }
         if (c.affine().beta) {
             double[] dbeta = total(gradients.dbeta(), inputs.dbeta());
@@ -211,6 +213,44 @@ final class VerifierExpectation {
                     c.data() == Data.EXACT ? exactly(dbeta) : new Expected(dbeta, rootOfSquares(dy), bound));
         }
         return expected;
+    }
+
+    /** The most that dx and dγ may be off by what y's rounding took from the x whose place it took. */
+    private record Lost(double dx, double dgamma) {}
+
+    private Expected withLost(double[] values, double scale, double lost) {
+        return new Expected(values, scale, lost == 0 ? bound : bound + lost / scale);
+    }
+
+    /** As BatchNorm.Builder.inPlace documents it. */
+    private Lost lost(double[] dy, double[] normalized) {
+        double[] largest = new double[c.channels()];
+        double[] sum = new double[c.channels()];
+        double[] weighted = new double[c.channels()];
+        for (int i = 0; i < dy.length; i++) {
+            int channel = c.channelOf(i);
+            largest[channel] = Math.max(largest[channel], Math.abs(normalized[i]));
+            sum[channel] += Math.abs(dy[i]);
+            weighted[channel] += Math.abs(dy[i]) * (1 + Math.abs(normalized[i]));
+        }
+        double roundoff =
+                switch (c.type()) {
+                    case FLOAT32 -> 0x1p-24;
+                    case FLOAT16 -> 0x1p-11;
+                    case BFLOAT16 -> 0x1p-8;
+                };
+        double dx = 0;
+        double dgamma = 0;
+        for (int channel = 0; channel < c.channels(); channel++) {
+            double scale = gamma == null ? 1 : Math.abs(gamma[channel]);
+            double shift = beta == null ? 0 : Math.abs(beta[channel]);
+            double ofX = (2 * roundoff + 0x1p-21) * (largest[channel] + shift / scale);
+            double mean = weighted[channel] / c.valuesPerChannel();
+            double invstd = statistics.inverseStandardDeviation()[channel];
+            dx = Math.max(dx, scale * invstd * (largest[channel] + 1) * ofX * mean);
+            dgamma = Math.max(dgamma, ofX * sum[channel]);
+        }
+        return new Lost(dx, dgamma);
     }
 
     /** The activation's derivatives: from the given y where it tells them, else from what the reference applies it to. */

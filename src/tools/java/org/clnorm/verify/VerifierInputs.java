@@ -10,6 +10,7 @@ import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.reference.ReferenceNormalization;
 import org.clnorm.reference.StepMask;
 import org.clnorm.verify.VerifierCase.Data;
+import org.clnorm.verify.VerifierCase.InPlace;
 
 /**
  * All that a case may read, whether it does or not; the same for a case every time.
@@ -152,7 +153,14 @@ record VerifierInputs(
                 stored(c, exact ? balanced(groups, means, random) : x(c, groups, means, sigma, random)),
                 stored(c, floats(elements, exact ? integers : normal)),
                 stored(c, floats(elements, exact ? integers : i -> 0.25 + random.nextGaussian())),
-                floats(affine, exact ? powers : i -> 1 + 0.3 * random.nextGaussian()),
+                floats(
+                        affine,
+                        exact
+                                ? powers
+                                : i -> {
+                                    double gamma = 1 + 0.3 * random.nextGaussian();
+                                    return c.inPlace() == InPlace.Y_IS_X_FOR_GOOD ? Math.max(gamma, 0.25) : gamma;
+                                }),
                 floats(affine, exact ? integers : normal),
                 floats(channels, i -> {
                     double mean = means[i % means.length];

@@ -20,6 +20,7 @@ import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.InvertForward;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.OperandTypes;
 import org.clnorm.backend.Operands;
@@ -231,6 +232,10 @@ final class VerifierTrial implements AutoCloseable {
 
     private void backward() {
         InPlace inPlace = c.inPlace();
+        if (inPlace == InPlace.Y_IS_X_FOR_GOOD) {
+            Operands none = new Operands();
+            backend.run(new InvertForward(c.shape(), c.layout(), none.types()), none, coefficients);
+        }
         boolean wantsResidual = c.fusion().residualGradient;
         boolean onDy = inPlace.dresidualIsDy && wantsResidual;
         Operand dx = inPlace.dxIsDy ? updated("grad_x", inputs.dy()) : tensor("grad_x");
@@ -240,7 +245,13 @@ final class VerifierTrial implements AutoCloseable {
                 .put(
                         Role.DY,
                         inPlace.dxIsDy ? dx : onDy ? dresidual : input("grad_y", VerifierInputs.hidden(c, inputs.dy())))
-                .put(Role.X, inPlace.yIsX && !c.fusion().addsBefore() ? input("x", inputs.x()) : forward.get(Role.X))
+                .put(
+                        Role.X,
+                        inPlace.yIsX
+                                        && inPlace != InPlace.Y_IS_X_FOR_GOOD
+                                        && !c.fusion().addsBefore()
+                                ? input("x", inputs.x())
+                                : forward.get(Role.X))
                 .put(
                         Role.Y,
                         c.fusion().givesY
@@ -275,7 +286,8 @@ final class VerifierTrial implements AutoCloseable {
                         !c.mode().training,
                         activation,
                         c.epsilon(),
-                        accumulates);
+                        accumulates,
+                        c.inPlace() == InPlace.Y_IS_X_FOR_GOOD);
     }
 
     /** The first step by way of the host, as of a batch that this is all of. */

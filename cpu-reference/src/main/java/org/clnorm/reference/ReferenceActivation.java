@@ -22,6 +22,15 @@ public final class ReferenceActivation {
         };
     }
 
+    /** v of y; of those that can be undone. */
+    public static double undo(Activation activation, double y) {
+        return switch (activation.kind()) {
+            case NONE -> y;
+            case LEAKY_RELU -> y > 0 ? y : y / activation.slope();
+            default -> throw new IllegalArgumentException(activation + " cannot be undone");
+        };
+    }
+
     /** The derivative, from y; of those whose y tells it. */
     public static double slopeAtOutput(Activation activation, double y) {
         return switch (activation.kind()) {

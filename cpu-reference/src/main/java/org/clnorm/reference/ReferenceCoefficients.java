@@ -26,6 +26,9 @@ final class ReferenceCoefficients implements Coefficients {
     private final Operand roundedMean;
     private final Operand roundedInverseStandardDeviation;
     private Applied applied;
+    /** Whether a backward pass has y for x. */
+    private boolean inverted;
+
     private ChannelMoments reducedMoments;
     private CombinedMoments combinedMoments;
     private GradientSums reducedSums;
@@ -59,6 +62,17 @@ final class ReferenceCoefficients implements Coefficients {
             owner.store(statistics.inverseStandardDeviation(), roundedInverseStandardDeviation);
         }
         applied = used;
+        inverted = false;
+    }
+
+    /** From here on, a backward pass has y for x. */
+    void invert() {
+        applied();
+        inverted = true;
+    }
+
+    boolean isInverted() {
+        return inverted;
     }
 
     void keep(ChannelMoments moments) {

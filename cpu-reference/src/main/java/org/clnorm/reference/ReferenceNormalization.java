@@ -299,6 +299,32 @@ public final class ReferenceNormalization {
     }
 
     /**
+     * The x of which {@link #normalize} made y = act(v) without a residual: x̂·r + d = (v − β)/γ, and x = mean +
+     * x̂/inverseStandardDeviation.
+     *
+     * @param activation one that can be undone
+     * @param gamma null for 1
+     * @param beta null for 0
+     */
+    public double[] undo(double[] y, Activation activation, double[] gamma, double[] beta, Statistics statistics) {
+        checkTensor("y", y);
+        checkAffine("gamma", gamma);
+        checkAffine("beta", beta);
+        checkStatistics(statistics);
+        double[] x = new double[y.length];
+        for (int i = 0; i < y.length; i++) {
+            double shift = beta == null ? 0 : beta[affineOf[i]];
+            double corrected =
+                    (ReferenceActivation.undo(activation, y[i]) - shift) / (gamma == null ? 1 : gamma[affineOf[i]]);
+            int g = groupOf[i];
+            double normalized = (corrected - (statistics.d == null ? 0 : statistics.d[g]))
+                    / (statistics.r == null ? 1 : statistics.r[g]);
+            x[i] = statistics.mean[g] + normalized / statistics.inverseStandardDeviation[g];
+        }
+        return x;
+    }
+
+    /**
      * The backward pass. With dy' = dy but 0 where the activation's input was 0 or less (NaN lets it through), h = dy'·γ·r
      * and sums over the m elements of a group, except for those of dγ and dβ, which are over all elements that have them:
      *

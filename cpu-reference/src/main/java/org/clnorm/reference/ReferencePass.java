@@ -12,6 +12,7 @@ import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.InvertForward;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
@@ -86,6 +87,8 @@ final class ReferencePass implements PreparedPass {
                 kept.keep(sums(pass, operands, kept.applied()));
             } else if (spec instanceof ReduceForward) {
                 kept.keep(moments(operands));
+            } else if (spec instanceof InvertForward) {
+                kept.invert();
             } else {
                 throw new IllegalStateException("There is no such pass here: " + spec);
             }
@@ -165,10 +168,18 @@ final class ReferencePass implements PreparedPass {
 
     private void backward(Backward pass, Operands operands, ReferenceCoefficients kept) {
         Applied used = kept.applied();
+        if (kept.isInverted() != pass.inPlace()) {
+            throw new IllegalStateException("A backward pass in place comes after an inversion, and no other does, but "
+                    + (pass.inPlace() ? "there was none" : "there was one"));
+        }
         double[] x = load(operands, Role.X);
         double[] slopes = new double[x.length];
         Arrays.fill(slopes, 1);
-        if (pass.activation().kind() != Activation.Kind.NONE) {
+        if (pass.inPlace()) {
+            double[] y = x;
+            Arrays.setAll(slopes, i -> ReferenceActivation.slopeAtOutput(pass.activation(), y[i]));
+            x = normalization.undo(y, pass.activation(), used.gamma(), used.beta(), used.statistics());
+        } else if (pass.activation().kind() != Activation.Kind.NONE) {
             slopes = slopes(x, pass.activation(), operands, used);
         }
         Gradients gradients =

@@ -34,6 +34,7 @@ import org.clnorm.backend.ForwardCombined;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.InvertForward;
 import org.clnorm.backend.Memory;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
@@ -751,6 +752,42 @@ class ReferenceBackendTest {
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("coefficients");
         }
+    }
+
+    @Test
+    void backward_handWorkedBatchInPlace_hasXFromY() {
+        // As above: x̂ = −0.5, −0.5, 0.5, 0.5 and y = −1, −1, 3, 3 before a slope of 1/2. dy' = 0.5, 1, 3, 6, so that
+        // dβ = 10.5 and dγ = 3.75; dx = 1·(dy' − 10.5/4 − x̂·3.75/4).
+        Shape shape = Shape.of(4, 1);
+        Activation activation = Activation.leakyRelu(0.5);
+        Operand y = operand(0, 0, 4, 4);
+        Operand dx = operand(new float[4]);
+        Operands gradients = backward(operand(1, 2, 3, 6), y, dx)
+                .put(Role.DGAMMA, operand(0))
+                .put(Role.DBETA, operand(0));
+        run(training(shape, activation, 12), affine(forward(y, y), operand(4), operand(1)));
+        assertThat(read(y, 4)).containsExactly(-0.5f, -0.5f, 3, 3);
+
+        for (int again = 0; again < 2; again++) {
+            if (again == 0) {
+                assertThatThrownBy(() -> run(inPlace(shape, activation), gradients))
+                        .isInstanceOf(IllegalStateException.class)
+                        .hasMessageContaining("there was none");
+                run(types -> new InvertForward(shape, FIRST, types), new Operands());
+            }
+            run(inPlace(shape, activation), gradients);
+
+            assertThat(read(gradients, Role.DBETA, 1)).containsExactly(10.5f);
+            assertThat(read(gradients, Role.DGAMMA, 1)).containsExactly(3.75f);
+            assertThat(read(dx, 4)).containsExactly(-1.65625f, -1.15625f, -0.09375f, 2.90625f);
+        }
+        assertThatThrownBy(() -> run(backward(shape, false, activation, 12), gradients))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContaining("there was one");
+    }
+
+    private static Function<OperandTypes, PassSpec> inPlace(Shape shape, Activation activation) {
+        return types -> new Backward(Normalization.BATCH, shape, FIRST, types, false, activation, 12, false, true);
     }
 
     @Test

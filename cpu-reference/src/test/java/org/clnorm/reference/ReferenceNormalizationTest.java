@@ -2,6 +2,7 @@ package org.clnorm.reference;
 
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
+import static org.assertj.core.api.Assertions.within;
 import static org.clnorm.reference.Normalizations.CONDITIONAL_BATCH;
 import static org.clnorm.reference.Normalizations.ghost;
 import static org.clnorm.reference.Normalizations.group;
@@ -10,6 +11,7 @@ import static org.clnorm.reference.Normalizations.rows;
 import static org.clnorm.reference.Values.assertClose;
 
 import java.util.Arrays;
+import java.util.List;
 import java.util.stream.IntStream;
 import org.clnorm.Activation;
 import org.clnorm.Layout;
@@ -338,6 +340,28 @@ class ReferenceNormalizationTest {
 
         assertThat(statistics.r()).isNull();
         assertThat(statistics.d()).isNull();
+    }
+
+    @Test
+    void undo_yOfEachActivationThatCanBe_isX() {
+        double[] x = {1, -2, 3.5, 0.25, 7, -1, 2, 4};
+        double[] gamma = {0.5, -2};
+        double[] beta = {1, 0.25};
+        Running running = new Running(new double[] {1, 0}, new double[] {2, 9}, new double[2]);
+        for (Normalization.Renormalization bounds :
+                new Normalization.Renormalization[] {null, new Normalization.Renormalization(1.5, 0.5)}) {
+            ReferenceNormalization norm = new ReferenceNormalization(
+                    new Normalization(Grouping.batch(), Statistic.CENTERED, false, bounds), Shape.of(2, 2, 2), FIRST);
+            Statistics statistics = norm.statistics(x, 1e-3, running);
+            for (Activation activation : List.of(Activation.NONE, Activation.leakyRelu(0.125))) {
+                double[] y = norm.normalize(x, null, activation, gamma, beta, statistics);
+
+                assertThat(norm.undo(y, activation, gamma, beta, statistics)).containsExactly(x, within(1e-13));
+            }
+            assertThatThrownBy(() -> norm.undo(x, Activation.RELU, gamma, beta, statistics))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessage("relu cannot be undone");
+        }
     }
 
     @Test
