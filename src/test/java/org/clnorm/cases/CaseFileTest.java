@@ -120,7 +120,7 @@ class CaseFileTest {
                 "{\"op\": \"batch-norm\", \"eps\": \"1e-5\"}     | the option eps must be a number, but is \"1e-5\"",
                 "{\"op\": \"batch-norm\", \"eps\": -1}           | the option eps must be finite and at least 0, but is -1.0",
                 "{\"op\": \"batch-norm\", \"eps\": 1e999}        | the option eps must be finite and at least 0, but is Infinity",
-                "{\"op\": \"batch-norm\", \"update_rate\": 0}    | the option update_rate must be above 0 and at most 1, but is 0.0",
+                "{\"op\": \"batch-norm\", \"update_rate\": -1}   | the option update_rate must be from 0 to 1, but is -1.0",
                 "{\"op\": \"batch-norm\", \"update_rate\": [1]}  | the option update_rate must be a number, but is [1]",
                 "[\"batch-norm\"]                                | the array case must be a JSON object, but is [\"batch-norm\"]",
                 "{op: batch-norm}                                | the array case must be a JSON object, but it is not JSON",

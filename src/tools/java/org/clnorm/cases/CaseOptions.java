@@ -28,7 +28,8 @@ import org.clnorm.RunningVariance;
  *
  * @param mode whose statistics normalize, where there are running ones
  * @param epsilon added to the variance inside the square root; of lengths, the least that is divided by
- * @param updateRate the weight of the new batch in the running statistics: PyTorch's momentum, one minus Keras's
+ * @param updateRate the weight of the new batch in the running statistics, from 0 to 1: PyTorch's momentum, one minus
+ *     Keras's
  * @param runningVariance which variance enters the running variance
  * @param layout how the arrays of x's shape lie in the file
  * @param activation applied after the residual is added
@@ -94,9 +95,8 @@ public record CaseOptions(
         if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("the option eps must be finite and at least 0, but is " + epsilon);
         }
-        if (!(updateRate > 0 && updateRate <= 1)) {
-            throw new IllegalArgumentException(
-                    "the option update_rate must be above 0 and at most 1, but is " + updateRate);
+        if (!(updateRate >= 0 && updateRate <= 1)) {
+            throw new IllegalArgumentException("the option update_rate must be from 0 to 1, but is " + updateRate);
         }
         checkCount("normalized_dims", normalizedDims);
         checkCount("groups", groups);
