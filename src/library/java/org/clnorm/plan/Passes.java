@@ -161,11 +161,12 @@ public final class Passes {
         if (normalization.grouping() instanceof Grouping.Rows rows) {
             return View.rows(shape, shape.elements() / rows.groups(shape, layout));
         }
-        long samples = ((Grouping.Batch) normalization.grouping()).samples();
         if (normalization.perSample()) {
             return View.channels(shape, layout, View.ACROSS_BLOCKS);
         }
-        return samples < shape.batch() ? View.virtualBatches(shape, layout, samples) : View.batch(shape, layout);
+        Grouping.Batch batch = (Grouping.Batch) normalization.grouping();
+        long virtual = batch.virtualBatches(shape.batch());
+        return virtual == 1 ? View.batch(shape, layout) : View.virtualBatches(shape, layout, batch.samples(), virtual);
     }
 
     /** What a normalization with given statistics goes over: they are per channel. */
@@ -206,7 +207,7 @@ public final class Passes {
         boolean averaged = pass.normalization().grouping() instanceof Grouping.Channels;
         boolean biased = pass.running().estimate() == RunningVariance.BIASED;
         boolean across = view.joined() == View.ACROSS_BLOCKS;
-        double m = across ? view.groupSize() * view.sharing() : view.groupSize();
+        double m = across ? view.groupSize() * view.sharing() : view.usualGroupSize();
         double last = across ? m : view.lastGroupSize();
         return over.foldBlocks(
                 "track",
@@ -350,7 +351,7 @@ public final class Passes {
 
     /** How many values share statistics, and how many in the last block. */
     private static List<Argument> sharedCounts(View view) {
-        return List.of(named("count", (float) (view.groupSize() * view.sharing())), named("last_count", (float)
+        return List.of(named("count", (float) (view.usualGroupSize() * view.sharing())), named("last_count", (float)
                 (view.lastGroupSize() * view.sharing())));
     }
 
