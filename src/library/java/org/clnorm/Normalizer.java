@@ -56,6 +56,11 @@ public abstract sealed class Normalizer extends Layer
     /** Refuses an x that has too few values for statistics of its own. */
     void checkCount(Shape shape) {}
 
+    /** Whether training normalizes such an x by the running statistics, which stay as they are. */
+    boolean trainsByRunning(Shape shape) {
+        return false;
+    }
+
     /** ε, as the builder has it. */
     public final double epsilon() {
         return options().epsilon;

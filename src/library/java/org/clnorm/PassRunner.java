@@ -84,7 +84,8 @@ final class PassRunner {
             ChannelMoments given,
             boolean counts) {
         checkInput(x);
-        boolean frozen = !training && running != null;
+        boolean evaluates = !training && running != null;
+        boolean frozen = evaluates || training && layer.trainsByRunning(x.shape());
         boolean perSample = affine != null;
         ofForward
                 .put(Role.X, x)
@@ -92,8 +93,8 @@ final class PassRunner {
                 .put(Role.Y, Objects.requireNonNull(y, "y"))
                 .put(Role.GAMMA, perSample ? affine.gamma() : null)
                 .put(Role.BETA, perSample ? affine.beta() : null);
-        ofForward.check(frozen ? Arguments.FORWARD_FROZEN : Arguments.FORWARD, false, own);
-        if (frozen && batchWeight > 0 && perSample) {
+        ofForward.check(evaluates ? Arguments.FORWARD_FROZEN : Arguments.FORWARD, false, own);
+        if (evaluates && batchWeight > 0 && perSample) {
             throw new IllegalStateException(
                     "Evaluation that adapts to the batch takes no gamma and beta per sample; use eval()");
         }
@@ -148,22 +149,27 @@ final class PassRunner {
 
     /** Does a forward pass over elements. */
     private void run(ForwardState into, Tensor x, ChannelMoments given, boolean counts) {
-        boolean adapted = into.frozen && batchWeight > 0;
+        boolean adapted = !training && into.frozen && batchWeight > 0;
         ChannelMoments by = adapted ? mixed(moments(x)) : given;
         ofForward.putTo(forForward, Arguments.FORWARD);
         if (!into.normalization.perSample()) {
             forForward.put(Role.GAMMA, valueOf(gamma)).put(Role.BETA, valueOf(beta));
         }
         boolean isGiven = into.frozen && !adapted;
-        forForward
-                .put(Role.MEAN, isGiven ? running.mean.operand() : null)
-                .put(Role.VARIANCE, isGiven ? running.variance.operand() : null);
+        putGiven(isGiven);
         if (isGiven) {
             Running.putNone(forForward);
             prepared(PassKind.INFERENCE, into.normalization, x, forForward).run(forForward, into.coefficients());
         } else {
             normalize(into.normalization, x, by, into.coefficients(), counts);
         }
+    }
+
+    /** Makes the running statistics operands that a pass normalizes by, or not. */
+    private void putGiven(boolean isGiven) {
+        forForward
+                .put(Role.MEAN, isGiven ? running.mean.operand() : null)
+                .put(Role.VARIANCE, isGiven ? running.variance.operand() : null);
     }
 
     private static void watch(Watch watch, Parameter parameter) {
@@ -179,6 +185,7 @@ final class PassRunner {
             running.putTo(forForward);
         } else {
             Running.putNone(forForward);
+            putGiven(now.grouping().givenSamples(x.shape()) > 0);
         }
         if (by == null) {
             prepared(PassKind.TRAINING, now, x, forForward).run(forForward, coefficients);
