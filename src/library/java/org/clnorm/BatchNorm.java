@@ -450,8 +450,7 @@ public final class BatchNorm extends RunningNormalizer {
                 throw new IllegalArgumentException("Batch statistics need more than one value per channel, but of "
                         + shape + ", in virtual batches of " + virtualBatch + " samples, "
                         + (isRefused
-                                ? "the last has only one; LastVirtualBatch." + LastVirtualBatch.MERGE + " and "
-                                        + LastVirtualBatch.RUNNING + " are ways to normalize it"
+                                ? "the last has only one; LastVirtualBatch.MERGE and RUNNING are ways to normalize it"
                                 : "each has only one"));
             }
         }

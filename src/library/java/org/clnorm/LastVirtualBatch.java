@@ -1,5 +1,7 @@
 package org.clnorm;
 
+import java.util.Locale;
+
 /**
  * What becomes of the last virtual batch of ghost batch normalization where it has a single value per channel, too few for
  * statistics of its own: one sample is left, N modulo the virtual batch's samples, and has no spatial extent. A last virtual
@@ -21,5 +23,11 @@ public enum LastVirtualBatch {
      * <p>{@link Normalizer#recompute} gives the same again as long as the running statistics are as they were after the
      * first pass: before another batch has entered.
      */
-    RUNNING
+    RUNNING;
+
+    /** The name used in files and on the command line: {@code refuse}, {@code merge} or {@code running}. */
+    @Override
+    public String toString() {
+        return name().toLowerCase(Locale.ROOT);
+    }
 }

@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
@@ -36,7 +37,8 @@ class CaseFileTest {
     void read_everyOption_isTaken() throws IOException {
         CaseFile file = read(
                 "{\"op\": \"batch-norm\", \"mode\": \"eval\", \"eps\": 1e-3, \"update_rate\": 1, \"running_variance\": \"biased\","
-                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4, \"virtual_batch\": 3}",
+                        + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4, \"virtual_batch\": 3,"
+                        + " \"last_virtual_batch\": \"merge\"}",
                 Map.of("x", zeros(2, 5, 7, 3), "running_mean", zeros(3), "running_var", zeros(3)));
 
         assertThat(file.op()).isEqualTo(Op.BATCH_NORM);
@@ -51,6 +53,7 @@ class CaseFileTest {
                         null,
                         4,
                         3L,
+                        LastVirtualBatch.MERGE,
                         null,
                         null));
         assertThat(file.shape()).as("logical, of memory order N, H, W, C").isEqualTo(Shape.of(2, 3, 5, 7));
@@ -68,6 +71,7 @@ class CaseFileTest {
                         RunningVariance.UNBIASED,
                         Layout.CHANNELS_FIRST,
                         Activation.NONE,
+                        null,
                         null,
                         null,
                         null,
@@ -111,6 +115,9 @@ class CaseFileTest {
                 "{\"op\": \"group-norm\", \"groups\": 1e10} | the option groups must be a whole number below 2^31, but is 1e10",
                 "{\"op\": \"instance-norm\", \"groups\": 2} | the option groups of instance-norm must be the channels of x, 3, or absent, but is 2",
                 "{\"op\": \"batch-norm\", \"virtual_batch\": -2} | the option virtual_batch must be at least 1, but is -2",
+                "{\"op\": \"batch-norm\", \"virtual_batch\": 2, \"last_virtual_batch\": \"join\"} | the option last_virtual_batch must be one of [refuse, merge, running], but is \"join\"",
+                "{\"op\": \"batch-norm\", \"last_virtual_batch\": \"merge\"} | the option last_virtual_batch is of the option virtual_batch, which is not given",
+                "{\"op\": \"batch-norm\", \"virtual_batch\": 2, \"last_virtual_batch\": \"running\"} | the last_virtual_batch running normalizes with running_mean and running_var, but there are none",
                 "{\"mode\": \"train\"}                           | it does not say what it is a case of",
                 "{\"op\": \"batch-norm\", \"mode\": \"test\"}    | the option mode must be one of [train, eval], but is \"test\"",
                 "{\"op\": \"batch-norm\", \"mode\": null}        | the option mode must be one of [train, eval], but is null",
@@ -337,6 +344,7 @@ class CaseFileTest {
                 given.runningVariance(),
                 Layout.CHANNELS_LAST,
                 given.activation(),
+                null,
                 null,
                 null,
                 null,

@@ -226,7 +226,8 @@ class RunCommandTest {
                 "rms-norm --normalized-dims 1 --activation relu",
                 "group-norm --groups 1",
                 "instance-norm",
-                "batch-norm --virtual-batch 1")) {
+                "batch-norm --virtual-batch 1",
+                "batch-norm --virtual-batch 1 --last-virtual-batch merge")) {
             List<Object> all = new ArrayList<>(List.of("run"));
             all.addAll(List.of(args.split(" ")));
             all.addAll(List.of("--input", input, "--output", output));

@@ -20,6 +20,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.clnorm.Activation;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 
@@ -36,6 +37,7 @@ import org.clnorm.RunningVariance;
  * @param normalizedDims how many dimensions a row has, the last ones in memory order
  * @param groups of the channels of a sample
  * @param virtualBatch how many samples have statistics of their own
+ * @param lastVirtualBatch what becomes of a last virtual batch with one value per channel
  * @param rMax the upper bound of batch renormalization's factor
  * @param dMax the upper bound of its offset
  */
@@ -49,6 +51,7 @@ public record CaseOptions(
         Integer normalizedDims,
         Integer groups,
         Long virtualBatch,
+        LastVirtualBatch lastVirtualBatch,
         Double rMax,
         Double dMax) {
 
@@ -79,6 +82,7 @@ public record CaseOptions(
             "normalized_dims",
             "groups",
             "virtual_batch",
+            "last_virtual_batch",
             "r_max",
             "d_max");
 
@@ -195,6 +199,7 @@ public record CaseOptions(
                 dimensions == null ? null : Math.toIntExact(dimensions),
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),
+                choice(json, "last_virtual_batch", LastVirtualBatch.values(), null),
                 number(json, "r_max", null),
                 number(json, "d_max", null));
     }
@@ -226,6 +231,9 @@ public record CaseOptions(
         }
         if (virtualBatch != null) {
             given.add("virtual_batch");
+        }
+        if (lastVirtualBatch != null) {
+            given.add("last_virtual_batch");
         }
         if (rMax != null) {
             given.add("r_max");
