@@ -18,7 +18,8 @@ public enum LastVirtualBatch {
     /**
      * The sample is normalized by the running statistics, as evaluation would do it after the virtual batches before have
      * entered them. It does not enter them itself, and the backward pass takes them as constants; the gradients of γ and β
-     * are sums over all samples. If there is no virtual batch before, that is all of the pass, and no batch is counted.
+     * are sums over all samples. {@link NonFinitePolicy} is of statistics of a batch, of which the sample has none. If
+     * there is no virtual batch before, that is all of the pass, and no batch is counted.
      *
      * <p>{@link Normalizer#recompute} gives the same again as long as the running statistics are as they were after the
      * first pass: before another batch has entered.
