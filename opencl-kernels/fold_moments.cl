@@ -235,12 +235,15 @@ CALLED void track_groups(int group, int valid, vec batch_mean, vec variance, ive
         vec corrected = (vec)(a.weight) / -expm1(batches * (vec)(a.log_rest));
         w = select(corrected, (vec)(1.0f), batches == (vec)(1.0f));
     }
-    // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average. A weight of 1
-    // leaves nothing of what was there, whatever it was.
+    // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average. What has no
+    // weight leaves no trace, whatever it is: a batch of weight 0, and what was there beside one of weight 1.
     ivec replaced = w == (vec)(1.0f);
+    ivec kept = w == (vec)(0.0f);
     vec in_var = times_power(times_power(w * variance, -from), -from);
     vec new_mean = select(fma((vec)(1.0f) - w, old_mean, w * batch_mean), batch_mean, replaced);
     vec new_var = select(fma((vec)(1.0f) - w, old_var, in_var), in_var, replaced);
+    new_mean = select(new_mean, old_mean, kept);
+    new_var = select(new_var, old_var, kept);
     if (a.skip_non_finite) {
         new_mean = select(old_mean, new_mean, sound);
         new_var = select(old_var, new_var, sound);

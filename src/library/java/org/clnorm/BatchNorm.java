@@ -37,17 +37,24 @@ public final class BatchNorm extends RunningNormalizer {
         private final int channels;
         private final Options options;
         private final long virtualBatch;
+        private final LastVirtualBatch last;
         private final RenormalizationSchedule renormalization;
 
-        private Builder(int channels, Options options, long virtualBatch, RenormalizationSchedule renormalization) {
+        private Builder(
+                int channels,
+                Options options,
+                long virtualBatch,
+                LastVirtualBatch last,
+                RenormalizationSchedule renormalization) {
             this.channels = channels;
             this.options = options;
             this.virtualBatch = virtualBatch;
+            this.last = last;
             this.renormalization = renormalization;
         }
 
         private Builder with(Options changed) {
-            return new Builder(channels, changed, virtualBatch, renormalization);
+            return new Builder(channels, changed, virtualBatch, last, renormalization);
         }
 
         /**
@@ -140,17 +147,31 @@ public final class BatchNorm extends RunningNormalizer {
         /**
          * Asks for ghost batch normalization: in training, each run of so many samples is a batch with statistics of
          * its own, the last run having what is left; they enter the running statistics one after the other. Evaluation
-         * is without. The whole batch is one unless said.
+         * is without. The whole batch is one unless said. A batch whose last virtual batch has a single value per
+         * channel is refused; {@link #virtualBatch(long, LastVirtualBatch)} has other ways.
          *
          * @param samples how many samples a virtual batch has, at least 1
          * @throws IllegalArgumentException for fewer than one
          */
         public Builder virtualBatch(long samples) {
+            return virtualBatch(samples, LastVirtualBatch.REFUSE);
+        }
+
+        /**
+         * Asks for ghost batch normalization, as {@link #virtualBatch(long)} does, and says what becomes of a last
+         * virtual batch that has a single value per channel.
+         *
+         * @param samples how many samples a virtual batch has, at least 1
+         * @param last what becomes of it
+         * @throws IllegalArgumentException for fewer than one sample
+         */
+        public Builder virtualBatch(long samples, LastVirtualBatch last) {
+            Objects.requireNonNull(last, "last");
             if (samples < 1) {
                 throw new IllegalArgumentException(
                         "A virtual batch must have at least 1 sample, but given was " + samples);
             }
-            return new Builder(channels, options, samples, renormalization);
+            return new Builder(channels, options, samples, last, renormalization);
         }
 
         /**
@@ -161,7 +182,7 @@ public final class BatchNorm extends RunningNormalizer {
          * @param schedule the bounds of r and d; null for no renormalization
          */
         public Builder renormalization(RenormalizationSchedule schedule) {
-            return new Builder(channels, options, virtualBatch, schedule);
+            return new Builder(channels, options, virtualBatch, last, schedule);
         }
 
         /**
@@ -169,8 +190,8 @@ public final class BatchNorm extends RunningNormalizer {
          *
          * @param device the device that the layer works on
          * @throws IllegalStateException for renormalization without running statistics or with virtual batches; for
-         *     {@link #inPlace} with either of them or with an activation that cannot be undone; and when the device is
-         *     closed
+         *     {@link LastVirtualBatch#RUNNING} without running statistics; for {@link #inPlace} with renormalization,
+         *     virtual batches or an activation that cannot be undone; and when the device is closed
          */
         public BatchNorm build(Device device) {
             return make(options, Objects.requireNonNull(device, "device"));
@@ -210,13 +231,22 @@ public final class BatchNorm extends RunningNormalizer {
                                     : "virtualBatch was " + virtualBatch));
                 }
             }
+            if (last == LastVirtualBatch.RUNNING && !options.runningAverage.isTracked()) {
+                throw new IllegalStateException(
+                        "A last virtual batch that is normalized by the running statistics needs"
+                                + " some, but runningAverage was " + options.runningAverage);
+            }
             return new BatchNorm(this, options, device);
         }
     }
 
     private final Builder builder;
     private final long virtualBatch;
+    private final LastVirtualBatch last;
     private final Normalization virtual;
+    /** Of a batch whose last virtual batch has a single value per channel; null where that is refused. */
+    private final Normalization leavingOne;
+
     private final RenormalizationSchedule schedule;
     /** The last normalization with renormalization, by the bounds that were the schedule's then. */
     private Normalization renormalized;
@@ -225,7 +255,15 @@ public final class BatchNorm extends RunningNormalizer {
         super(device, options, builder.channels, "batch normalization of " + builder.channels + " channels");
         this.builder = builder;
         this.virtualBatch = builder.virtualBatch;
+        this.last = builder.last;
         this.virtual = new Normalization(new Grouping.Batch(virtualBatch), Statistic.CENTERED);
+        this.leavingOne = switch (last) {
+            case REFUSE -> null;
+            case MERGE ->
+                new Normalization(new Grouping.Batch(virtualBatch, Grouping.Batch.Rest.MERGED), Statistic.CENTERED);
+            case RUNNING ->
+                new Normalization(new Grouping.Batch(virtualBatch, Grouping.Batch.Rest.GIVEN), Statistic.CENTERED);
+        };
         this.schedule = builder.renormalization;
         prepare(Normalization.BATCH, Shape.of(1, builder.channels));
     }
@@ -242,7 +280,8 @@ public final class BatchNorm extends RunningNormalizer {
      * @throws IllegalArgumentException for fewer than one
      */
     public static Builder builder(int channels) {
-        return new Builder(Options.count("channels", channels), DEFAULTS, Long.MAX_VALUE, null);
+        return new Builder(
+                Options.count("channels", channels), DEFAULTS, Long.MAX_VALUE, LastVirtualBatch.REFUSE, null);
     }
 
     /**
@@ -432,11 +471,28 @@ public final class BatchNorm extends RunningNormalizer {
         if (schedule != null) {
             return renormalized(schedule.rMax(batchesTracked()), schedule.dMax(batchesTracked()));
         }
-        return hasVirtualBatches(shape) ? virtual : Normalization.BATCH;
+        if (!hasVirtualBatches(shape)) {
+            return Normalization.BATCH;
+        }
+        if (!leavesOne(shape)) {
+            return virtual;
+        }
+        boolean isAll = last == LastVirtualBatch.MERGE && shape.batch() == virtualBatch + 1;
+        return isAll ? Normalization.BATCH : leavingOne;
     }
 
     private boolean hasVirtualBatches(Shape shape) {
         return isTraining() && virtualBatch < shape.batch();
+    }
+
+    /** Whether the last of the virtual batches of such an x, each of several samples, has a single value per channel. */
+    private boolean leavesOne(Shape shape) {
+        return virtualBatch > 1 && shape.batch() % virtualBatch == 1 && shape.spatial() == 1;
+    }
+
+    @Override
+    boolean trainsByRunning(Shape shape) {
+        return last == LastVirtualBatch.RUNNING && leavesOne(shape) && shape.batch() == 1;
     }
 
     private Normalization renormalized(double rMax, double dMax) {
@@ -466,12 +522,14 @@ public final class BatchNorm extends RunningNormalizer {
             throw new IllegalArgumentException("Batch statistics need more than one value per channel, but x has shape "
                     + shape + "; use eval() to normalize with running statistics");
         }
-        if (hasVirtualBatches(shape) && shape.spatial() == 1) {
-            long last = shape.batch() % virtualBatch;
-            if (virtualBatch == 1 || last == 1) {
+        if (hasVirtualBatches(shape)) {
+            boolean isRefused = last == LastVirtualBatch.REFUSE && leavesOne(shape);
+            if (isRefused || virtualBatch == 1 && shape.spatial() == 1) {
                 throw new IllegalArgumentException("Batch statistics need more than one value per channel, but of "
                         + shape + ", in virtual batches of " + virtualBatch + " samples, "
-                        + (virtualBatch == 1 ? "each" : "the last") + " has only one");
+                        + (isRefused
+                                ? "the last has only one; LastVirtualBatch.MERGE and RUNNING are ways to normalize it"
+                                : "each has only one"));
             }
         }
     }

@@ -69,6 +69,11 @@ public abstract sealed class Normalizer extends Layer permits ChannelNormalizer,
                 : -1;
     }
 
+    /** Whether training normalizes such an x by the running statistics, which stay as they are. */
+    boolean trainsByRunning(Shape shape) {
+        return false;
+    }
+
     /** ε, as the builder has it. */
     public final double epsilon() {
         return options().epsilon;

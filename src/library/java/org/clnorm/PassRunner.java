@@ -84,7 +84,8 @@ final class PassRunner {
         SampleAffine affine = besides.affine();
         ChannelMoments given = besides.given();
         Tensor normalized = besides.sum() == null ? x : besides.sum();
-        boolean frozen = !training && running != null;
+        boolean evaluates = !training && running != null;
+        boolean frozen = evaluates || training && layer.trainsByRunning(x.shape());
         boolean perSample = affine != null;
         ofForward
                 .put(Role.X, normalized)
@@ -95,13 +96,13 @@ final class PassRunner {
                 .put(Role.BETA, perSample ? affine.beta() : null);
         boolean adds = besides.sum() != null;
         boolean overX = !adds
-                && !frozen
+                && !evaluates
                 && x.isSamePlaceAs(y)
                 && checkMayBeX(x, y, residual, perSample || given != null || mask != null);
         Arguments.Rule[] rules =
-                adds ? Arguments.FORWARD_ADDED : frozen || overX ? Arguments.FORWARD_OVER_X : Arguments.FORWARD;
+                adds ? Arguments.FORWARD_ADDED : evaluates || overX ? Arguments.FORWARD_OVER_X : Arguments.FORWARD;
         ofForward.check(rules, false, own);
-        if (frozen && batchWeight > 0 && perSample) {
+        if (evaluates && batchWeight > 0 && perSample) {
             throw new IllegalStateException(
                     "Evaluation that adapts to the batch takes no gamma and beta per sample; use eval()");
         }
@@ -188,7 +189,7 @@ final class PassRunner {
 
     /** Does a forward pass over elements. */
     private void run(ForwardState into, Tensor x, ChannelMoments given, boolean counts) {
-        boolean adapted = into.frozen && batchWeight > 0;
+        boolean adapted = !training && into.frozen && batchWeight > 0;
         ChannelMoments by = adapted ? mixed(moments(x)) : given;
         ofForward.putTo(forForward, Arguments.FORWARD);
         forForward.put(Role.ADDEND, ofForward.operand(Role.ADDEND));
@@ -197,9 +198,7 @@ final class PassRunner {
         }
         boolean isGiven = into.frozen && !adapted;
         putMask(forForward, mask, into);
-        forForward
-                .put(Role.MEAN, isGiven ? running.mean.operand() : null)
-                .put(Role.VARIANCE, isGiven ? running.variance.operand() : null);
+        putGiven(isGiven);
         if (isGiven) {
             Running.putNone(forForward);
             prepared(PassKind.INFERENCE, into.normalization, x, forForward).run(forForward, into.coefficients());
@@ -209,6 +208,13 @@ final class PassRunner {
         if (into.inPlace) {
             prepared(PassKind.INVERSION, into.normalization, x, none).run(none, into.coefficients());
         }
+    }
+
+    /** Makes the running statistics operands that a pass normalizes by, or not. */
+    private void putGiven(boolean isGiven) {
+        forForward
+                .put(Role.MEAN, isGiven ? running.mean.operand() : null)
+                .put(Role.VARIANCE, isGiven ? running.variance.operand() : null);
     }
 
     private static void watch(Watch watch, Parameter parameter) {
@@ -224,6 +230,7 @@ final class PassRunner {
             running.putTo(forForward);
         } else {
             Running.putNone(forForward);
+            putGiven(now.grouping().givenSamples(x.shape()) > 0);
         }
         if (by == null) {
             prepared(PassKind.TRAINING, now, x, forForward).run(forForward, coefficients);

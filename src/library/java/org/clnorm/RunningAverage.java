@@ -23,7 +23,8 @@ import java.util.Objects;
  * <p>{@code newBatchWeight} is PyTorch's {@code momentum}, and one minus the {@code momentum} of Keras, ONNX and DJL.
  *
  * @param kind which of the four kinds of running average it is
- * @param newBatchWeight w, above 0 and at most 1; 0 for the kinds that have none
+ * @param newBatchWeight w, from 0 to 1 of an exponential average and above 0 of a bias-corrected one; 0 for the kinds
+ *     that have none
  */
 public record RunningAverage(Kind kind, double newBatchWeight) {
     /** The kinds of running average. */
@@ -45,17 +46,30 @@ public record RunningAverage(Kind kind, double newBatchWeight) {
      */
     public RunningAverage {
         Objects.requireNonNull(kind, "kind");
-        boolean weighted = kind == Kind.EXPONENTIAL || kind == Kind.BIAS_CORRECTED_EXPONENTIAL;
-        if (weighted ? !(newBatchWeight > 0 && newBatchWeight <= 1) : newBatchWeight != 0) {
-            throw new IllegalArgumentException("newBatchWeight of a " + kind + " running average must be "
-                    + (weighted ? "above 0 and at most 1" : "0") + ", but given was " + newBatchWeight);
+        switch (kind) {
+            case EXPONENTIAL -> check(kind, newBatchWeight, newBatchWeight >= 0 && newBatchWeight <= 1, "from 0 to 1");
+            case BIAS_CORRECTED_EXPONENTIAL ->
+                check(
+                        kind,
+                        newBatchWeight,
+                        newBatchWeight > 0 && newBatchWeight <= 1,
+                        "above 0 and at most 1, for its correction of weight 0 would be 0/0");
+            case CUMULATIVE, NONE -> check(kind, newBatchWeight, newBatchWeight == 0, "0");
+        }
+    }
+
+    private static void check(Kind kind, double newBatchWeight, boolean isAllowed, String allowed) {
+        if (!isAllowed) {
+            throw new IllegalArgumentException("newBatchWeight of a " + kind + " running average must be " + allowed
+                    + ", but given was " + newBatchWeight);
         }
     }
 
     /**
-     * The average running ← (1−w)·running + w·batch, which starts from mean 0 and variance 1.
+     * The average running ← (1−w)·running + w·batch, which starts from mean 0 and variance 1. With w = 0 it keeps what it
+     * has, bit for bit, whatever a batch's statistics are, and still counts the batches.
      *
-     * @param newBatchWeight w, above 0 and at most 1
+     * @param newBatchWeight w, from 0 to 1
      * @throws IllegalArgumentException for another weight
      */
     public static RunningAverage exponential(double newBatchWeight) {

@@ -35,6 +35,7 @@ final class BatchNormRunningStatisticsTest {
 
     static Stream<Arguments> everyKind() {
         List<RunningAverage> averages = List.of(
+                RunningAverage.exponential(0),
                 RunningAverage.exponential(0.3),
                 RunningAverage.exponential(1),
                 RunningAverage.cumulative(),
@@ -194,6 +195,41 @@ final class BatchNormRunningStatisticsTest {
                     .assertSameBits(
                             Step.of(fresh, batch(2), null, dy),
                             "the count of batches behind a cumulative average starts again too");
+        }
+    }
+
+    @OnEveryDevice
+    void forward_withNewBatchWeight0_keepsTheStatisticsBitForBitAndCounts(TestDevice on) {
+        float[] mean = {-0.0f, Float.NaN, 3e38f};
+        float[] variance = {0, Float.POSITIVE_INFINITY, 1e-40f};
+        BatchNorm.Builder builder = BatchNorm.builder(CHANNELS).runningAverage(RunningAverage.exponential(0));
+        for (BatchNorm.Builder each : List.of(builder, builder.virtualBatch(2))) {
+            for (float value : new float[] {1, Float.NaN, Float.POSITIVE_INFINITY, -3e38f}) {
+                try (BatchNorm norm = each.build(on.device())) {
+                    norm.runningMean().orElseThrow().upload(mean);
+                    norm.runningVariance().orElseThrow().upload(variance);
+                    Batch bad = batch(1).with(0, 3, value).with(1, 17, value).with(2, 0, value);
+                    train(norm, bad, batch(2));
+                    assertThat(download(norm.runningMean())).as("%s", value).isEqualTo(mean);
+                    assertThat(download(norm.runningVariance())).as("%s", value).isEqualTo(variance);
+                    assertThat(norm.batchesTracked()).isEqualTo(2);
+                }
+            }
+        }
+    }
+
+    @OnEveryDevice
+    void forwardCombined_withNewBatchWeight0_keepsTheStatistics(TestDevice on) {
+        try (BatchNorm norm = BatchNorm.builder(CHANNELS)
+                        .runningAverage(RunningAverage.exponential(0))
+                        .build(on.device());
+                Tensor x = batch(1).with(0, 3, Float.POSITIVE_INFINITY).on(norm.device());
+                Tensor y = norm.device().tensor(SHAPE, Layout.CHANNELS_FIRST)) {
+            norm.runningMean().orElseThrow().fill(-0.0f);
+            norm.forwardCombined(x, null, y, norm.moments(x));
+            assertThat(download(norm.runningMean())).isEqualTo(new float[] {-0.0f, -0.0f, -0.0f});
+            assertThat(download(norm.runningVariance())).containsOnly(1);
+            assertThat(norm.batchesTracked()).isEqualTo(1);
         }
     }
 

@@ -298,6 +298,21 @@ final class NormalizerArgumentsTest {
     }
 
     @Test
+    void forward_ofOneValueThatNothingIsBefore_isRefusedWhereItIsToJoinAnother() {
+        try (Device device = new Recorder().open();
+                BatchNorm merging = BatchNorm.builder(4)
+                        .virtualBatch(3, LastVirtualBatch.MERGE)
+                        .build(device);
+                BatchNorm single = BatchNorm.builder(4)
+                        .virtualBatch(1, LastVirtualBatch.RUNNING)
+                        .build(device)) {
+            assertTooFew(merging, Shape.of(1, 4), "more than one value per channel", "use eval()");
+            assertTooFew(single, Shape.of(1, 4), "more than one value per channel", "use eval()");
+            assertTooFew(single, Shape.of(3, 4), "each has only one");
+        }
+    }
+
+    @Test
     void forward_ofVirtualBatchesWithOneValuePerChannel_isRefusedInTrainingOnly() {
         try (Device device = new Recorder().open();
                 BatchNorm three = BatchNorm.builder(4).virtualBatch(3).build(device);
@@ -306,6 +321,7 @@ final class NormalizerArgumentsTest {
                 Tensor eight = device.tensor(Shape.of(8, 4), FIRST);
                 Tensor planes = device.tensor(Shape.of(7, 4, 2), FIRST)) {
             assertTooFew(three, Shape.of(7, 4), "(7, 4), in virtual batches of 3 samples, the last has only one");
+            assertTooFew(three, Shape.of(7, 4), "LastVirtualBatch.MERGE and RUNNING are ways to normalize it");
             assertTooFew(one, Shape.of(8, 4), "in virtual batches of 1 samples, each has only one");
             assertTooFew(three, Shape.of(1, 4), "more than one value per channel");
             three.forward(eight).close();

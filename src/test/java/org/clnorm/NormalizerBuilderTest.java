@@ -122,6 +122,22 @@ final class NormalizerBuilderTest {
                 .isInstanceOf(IllegalStateException.class)
                 .hasMessageContainingAll("no virtual batches", "virtualBatch was 8");
         builder.virtualBatch(8).renormalization(null).build(device).close();
+    }
+
+    @Test
+    void lastVirtualBatch_byRunningStatisticsThatThereAreNot_isRefused() {
+        Device device = TestDevice.REFERENCE.device();
+        BatchNorm.Builder builder = BatchNorm.builder(4).runningAverage(RunningAverage.none());
+        assertThatThrownBy(
+                        () -> builder.virtualBatch(8, LastVirtualBatch.RUNNING).build(device))
+                .isInstanceOf(IllegalStateException.class)
+                .hasMessageContainingAll("last virtual batch", "running statistics", "kind=NONE");
+        refuses(() -> builder.virtualBatch(0, LastVirtualBatch.MERGE), "at least 1 sample, but given was 0");
+        builder.virtualBatch(8, LastVirtualBatch.MERGE).build(device).close();
+        builder.virtualBatch(8, LastVirtualBatch.RUNNING)
+                .virtualBatch(8)
+                .build(device)
+                .close();
         builder.build(device).close();
     }
 }

@@ -8,6 +8,7 @@ import org.clnorm.Recorder.Call;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardTraining;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Grouping.Batch.Rest;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Renormalization;
 import org.clnorm.backend.Normalization.Statistic;
@@ -385,6 +386,47 @@ final class NormalizerPassesTest {
             assertThat(recorder.training().spec().normalization())
                     .as("evaluation knows no virtual batches")
                     .isEqualTo(Normalization.BATCH);
+        }
+    }
+
+    @Test
+    void lastVirtualBatch_ofOneValuePerChannel_isTheGroupingOfWhatIsSaid() {
+        try (BatchNorm merging = BatchNorm.builder(4)
+                        .virtualBatch(2, LastVirtualBatch.MERGE)
+                        .build(device);
+                BatchNorm given = BatchNorm.builder(4)
+                        .virtualBatch(2, LastVirtualBatch.RUNNING)
+                        .build(device);
+                Tensor five = device.tensor(Shape.of(5, 4), Layout.CHANNELS_FIRST);
+                Tensor three = device.tensor(Shape.of(3, 4), Layout.CHANNELS_FIRST);
+                Tensor four = device.tensor(Shape.of(4, 4), Layout.CHANNELS_FIRST);
+                Tensor one = device.tensor(Shape.of(1, 4), Layout.CHANNELS_FIRST)) {
+            merging.forward(five).close();
+            assertThat(recorder.training().spec().normalization())
+                    .isEqualTo(plain(new Grouping.Batch(2, Rest.MERGED), Statistic.CENTERED));
+            assertThat(recorder.training().coefficients().groups()).isEqualTo(8);
+            merging.forward(three).close();
+            assertThat(recorder.training().spec().normalization()).isEqualTo(Normalization.BATCH);
+            merging.forward(four).close();
+            assertThat(recorder.training().spec().normalization())
+                    .isEqualTo(plain(new Grouping.Batch(2), Statistic.CENTERED));
+            given.forward(five).close();
+            assertThat(recorder.training().spec().normalization())
+                    .isEqualTo(plain(new Grouping.Batch(2, Rest.GIVEN), Statistic.CENTERED));
+            assertThat(recorder.training().operand(Role.MEAN))
+                    .as("the updated ones")
+                    .isNull();
+            given.trackRunning(false);
+            given.forward(five).close();
+            assertThat(recorder.training().operand(Role.MEAN))
+                    .isSameAs(given.runningMean().orElseThrow().operand());
+            given.forward(four).close();
+            assertThat(recorder.training().spec().normalization())
+                    .isEqualTo(plain(new Grouping.Batch(2), Statistic.CENTERED));
+            assertThat(recorder.training().operand(Role.MEAN)).isNull();
+            given.forward(one).close();
+            assertThat(recorder.inference().operand(Role.VARIANCE))
+                    .isSameAs(given.runningVariance().orElseThrow().operand());
         }
     }
 

@@ -94,6 +94,7 @@ class NullArgumentsTest {
             "CaseOptions <init> normalizedDims",
             "CaseOptions <init> groups",
             "CaseOptions <init> virtualBatch",
+            "CaseOptions <init> lastVirtualBatch",
             "CaseOptions <init> rMax",
             "CaseOptions <init> dMax");
 

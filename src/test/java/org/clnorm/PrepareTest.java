@@ -41,6 +41,25 @@ class PrepareTest {
     }
 
     @Test
+    void trainingStep_preparedForAGivenLastSample_buildsNothing() {
+        Shape shape = Shape.of(9, 6);
+        try (Device device = TestDevice.AUTO.open();
+                BatchNorm norm = BatchNorm.builder(6)
+                        .virtualBatch(4, LastVirtualBatch.RUNNING)
+                        .build(device);
+                Tensor x = device.tensor(shape, Layout.CHANNELS_FIRST);
+                Tensor y = device.tensor(shape, Layout.CHANNELS_FIRST)) {
+            norm.prepare(shape, Layout.CHANNELS_FIRST);
+            Builds before = ((OpenClBackend) device.backend()).builds();
+
+            norm.forward(x, y);
+            norm.backward(y, y);
+
+            assertThat(((OpenClBackend) device.backend()).builds()).isEqualTo(before);
+        }
+    }
+
+    @Test
     void evaluation_preparedWithResidual_buildsNothing() {
         try (Device device = TestDevice.AUTO.open();
                 BatchNorm norm = BatchNorm.builder(6).build(device);

@@ -13,6 +13,7 @@ final class RunningAverageTest {
     @Test
     void factories_ofEachKind_giveThatKind() {
         assertThat(RunningAverage.exponential(0.1)).isEqualTo(new RunningAverage(Kind.EXPONENTIAL, 0.1));
+        assertThat(RunningAverage.exponential(0)).isEqualTo(new RunningAverage(Kind.EXPONENTIAL, 0));
         assertThat(RunningAverage.biasCorrectedExponential(1))
                 .isEqualTo(new RunningAverage(Kind.BIAS_CORRECTED_EXPONENTIAL, 1));
         assertThat(RunningAverage.cumulative()).isEqualTo(new RunningAverage(Kind.CUMULATIVE, 0));
@@ -20,14 +21,21 @@ final class RunningAverageTest {
     }
 
     @ParameterizedTest
-    @ValueSource(doubles = {0, -0.1, 1.0000001, 10, Double.NaN, Double.POSITIVE_INFINITY})
+    @ValueSource(doubles = {-Double.MIN_VALUE, -0.1, 1.0000001, 10, Double.NaN, Double.POSITIVE_INFINITY})
     void newBatchWeight_outsideOfItsRange_isRefused(double weight) {
         assertThatThrownBy(() -> RunningAverage.exponential(weight))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContainingAll("newBatchWeight", "above 0 and at most 1", "given was " + weight);
+                .hasMessageContainingAll("newBatchWeight", "from 0 to 1", "given was " + weight);
         assertThatThrownBy(() -> RunningAverage.biasCorrectedExponential(weight))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContainingAll("newBatchWeight", "above 0 and at most 1", "given was " + weight);
+    }
+
+    @Test
+    void newBatchWeight_noneOfABiasCorrectedAverage_isRefused() {
+        assertThatThrownBy(() -> RunningAverage.biasCorrectedExponential(0))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContainingAll("above 0", "0/0", "given was 0.0");
     }
 
     @ParameterizedTest

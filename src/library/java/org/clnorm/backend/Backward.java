@@ -11,7 +11,7 @@ import org.clnorm.Shape;
  * <ul>
  *   <li>dβ = Σ dy', dγ = Σ dy'·x̂, dresidual = dy'
  *   <li>dx = γ·invstd·(dy' − dβ/m − x̂·dγ/m) when the statistics were the batch's own,
- *   <li>dx = γ·invstd·dy' when they were given (frozen).
+ *   <li>dx = γ·invstd·dy' when they were given: all (frozen), or those of the last samples.
  * </ul>
  *
  * <p>Where γ differs within a group (rows with γ by element, groups of several channels), γ·dy' takes the place of dy'

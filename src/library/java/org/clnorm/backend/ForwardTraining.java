@@ -16,12 +16,15 @@ import org.clnorm.Shape;
  * <p>Rows may be made first: with an addend, x is written as addend + residual, rounded to its type, and then normalized;
  * there is no residual after that. x may be the addend or the residual then.
  *
- * <p>Operands: x and y, which may be x; a residual or none, which y may be; an addend or none; γ and β, as the normalization says, or none
- * for 1 and 0; the running statistics, where they are updated.
+ * <p>Operands: x and y, which may be x; a residual or none, which y may be; an addend or none; γ and β, as the
+ * normalization says, or none for 1 and 0; the running statistics, where they are updated. Samples at the end whose
+ * statistics are {@linkplain Grouping#givenSamples given} are normalized as by a {@link ForwardInference}: by the running
+ * statistics as they are after this pass, where it updates them, else by the mean and the variance of each channel, which
+ * are operands then.
  *
  * @param normalization what is normalized together, and how
  * @param running how the running statistics are updated, or null for not at all. Virtual batches enter one after the
- *     other; of a channel of its own in each sample, the average over the samples enters, of the mean and of the estimate
+ *     other, without those whose statistics are given; of a channel of its own in each sample, the average over the samples enters, of the mean and of the estimate
  *     of the variance
  */
 public record ForwardTraining(
@@ -43,6 +46,16 @@ public record ForwardTraining(
         if (operands.has(Role.ADDEND) && !rows) {
             throw new IllegalArgumentException("An addend is of rows that a residual is added to, but the pass is of "
                     + normalization + " with " + operands);
+        }
+        long given = normalization.grouping().givenSamples(shape);
+        if (given > 0 && (given == shape.batch() || normalization.perSample())) {
+            throw new IllegalArgumentException(
+                    "A pass by statistics that are given to its last samples has others before"
+                            + " them, and gamma and beta for all samples, but it is " + normalization + " of " + shape);
+        }
+        if (given > 0 && running == null && !(operands.has(Role.MEAN) && operands.has(Role.VARIANCE))) {
+            throw new IllegalArgumentException("The statistics of the last samples are given, so that the mean and the"
+                    + " variance are operands where they are not the updated ones, but the operands are " + operands);
         }
     }
 }

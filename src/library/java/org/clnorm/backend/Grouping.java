@@ -1,5 +1,6 @@
 package org.clnorm.backend;
 
+import java.util.Objects;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 
@@ -7,14 +8,41 @@ import org.clnorm.Shape;
 public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grouping.Rows {
     /**
      * A group is a channel over all spatial dimensions and so many samples: the first {@code samples}, the next, and so
-     * on, the last group having what is left. γ and β go by channel.
+     * on. γ and β go by channel.
      *
      * @param samples at least 1
+     * @param rest what becomes of the samples that are left at the end, fewer than these
      */
-    record Batch(long samples) implements Grouping {
+    record Batch(long samples, Rest rest) implements Grouping {
+        /** What becomes of samples that are too few for a virtual batch like the others. */
+        public enum Rest {
+            /** They are groups of their own. */
+            OWN,
+            /** They are in the groups before, which are larger than the others then; of their own where none is before. */
+            MERGED,
+            /** They are groups of their own, whose statistics are given. */
+            GIVEN
+        }
+
+        /** Checks that nothing is missing. */
+        public Batch {
+            Objects.requireNonNull(rest, "rest");
+        }
+
+        /** The last group having what is left. */
+        public Batch(long samples) {
+            this(samples, Rest.OWN);
+        }
+
         /** Whether there may be several groups for a channel. */
         public boolean isVirtual() {
             return samples != Long.MAX_VALUE;
+        }
+
+        /** How many groups there are for a channel of a batch of so many samples, at least 1. */
+        public long virtualBatches(long batch) {
+            long whole = batch / samples;
+            return Math.max(1, rest == Rest.MERGED || batch % samples == 0 ? whole : whole + 1);
         }
     }
 
@@ -41,8 +69,7 @@ public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grou
     /** How many groups a tensor has. */
     default long groups(Shape shape, Layout layout) {
         if (this instanceof Batch batch) {
-            long virtual = batch.isVirtual() ? Math.max(0, shape.batch() - 1) / batch.samples + 1 : 1;
-            return virtual * shape.channels();
+            return batch.virtualBatches(shape.batch()) * shape.channels();
         }
         if (this instanceof Channels channels) {
             return shape.batch() * channels.groups;
@@ -57,6 +84,11 @@ public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grou
             return rows.affineByElement ? rowLength(shape, layout) : groups(shape, layout);
         }
         return shape.channels();
+    }
+
+    /** How many samples, the last ones, have statistics that are given to a training pass. */
+    default long givenSamples(Shape shape) {
+        return this instanceof Batch batch && batch.rest == Batch.Rest.GIVEN ? shape.batch() % batch.samples : 0;
     }
 
     private long rowLength(Shape shape, Layout layout) {

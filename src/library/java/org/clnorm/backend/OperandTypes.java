@@ -23,6 +23,15 @@ public record OperandTypes(long bits) {
         return bits & ~mask | (type == null ? 0 : 1L + type.ordinal()) << at;
     }
 
+    /**
+     * The same with another type in one role.
+     *
+     * @param type null for no operand
+     */
+    public OperandTypes with(Role role, DataType type) {
+        return new OperandTypes(with(bits, role, type));
+    }
+
     /** The type of the operand in a role, or null for none. */
     public DataType of(Role role) {
         int code = (int) (bits >>> role.ordinal() * BITS_OF_ROLE) & (1 << BITS_OF_ROLE) - 1;

@@ -21,7 +21,6 @@ import org.clnorm.backend.PreparedPass;
 import org.clnorm.backend.PreparedUpdate;
 import org.clnorm.backend.UpdateRoom;
 import org.clnorm.backend.Updated;
-import org.clnorm.plan.CoefficientRows;
 import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.Passes;
 import org.clnorm.plan.Strategy;
@@ -437,33 +436,22 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public Coefficients newCoefficients(int channels) {
-        return newCoefficients(channels, 1);
-    }
-
-    private Coefficients newCoefficients(int groups, int blocks) {
-        long elements = (long) CoefficientRows.ROWS * CoefficientRows.pitch(groups, blocks);
-        Operand memory = new Operand(allocate(elements), 0);
-        try {
-            // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
-            fill(memory, elements, 0);
-        } catch (RuntimeException e) {
-            memory.memory().close();
-            throw e;
-        }
-        return new OpenClCoefficients(this, groups, blocks, memory);
+        return OpenClCoefficients.of(this, channels, 1, 0);
     }
 
     @Override
     public Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout) {
-        View view = Passes.view(normalization, shape, layout);
-        return newCoefficients(view.groups(), view.blocks().count());
+        long given = normalization.grouping().givenSamples(shape);
+        View view = Passes.view(normalization, SplitPass.samples(shape, shape.batch() - given), layout);
+        return OpenClCoefficients.of(this, view.groups(), view.blocks().count(), given == 0 ? 0 : 1);
     }
 
     @Override
     public PreparedPass prepare(PassSpec pass) {
         enter();
         try {
-            return passes.prepare(Passes.plan(pass, choice));
+            List<SplitPass.Part> parts = SplitPass.parts(pass);
+            return parts.size() == 1 ? passes.prepare(Passes.plan(pass, choice)) : new SplitPass(this, pass, parts);
         } finally {
             gate.leave();
         }

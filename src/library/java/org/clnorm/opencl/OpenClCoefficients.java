@@ -15,17 +15,42 @@ final class OpenClCoefficients implements Coefficients {
     private final OpenClBackend backend;
     private final int groups;
     private final int blocks;
+    /** From the first of the first row. */
     private final Operand memory;
 
-    /**
-     * @param groups of a block
-     * @param memory from the first of the first row
-     */
-    OpenClCoefficients(OpenClBackend backend, int groups, int blocks, Operand memory) {
+    private final OpenClCoefficients rest;
+
+    private OpenClCoefficients(OpenClBackend backend, int groups, int blocks, Operand memory, OpenClCoefficients rest) {
         this.backend = backend;
         this.groups = groups;
         this.blocks = blocks;
         this.memory = memory;
+        this.rest = rest;
+    }
+
+    /**
+     * New ones, all 0.
+     *
+     * @param groups of a block
+     * @param more how many blocks more there are to be, of the {@link #rest}
+     */
+    static OpenClCoefficients of(OpenClBackend backend, int groups, int blocks, int more) {
+        long elements = (long) CoefficientRows.ROWS * CoefficientRows.pitch(groups, blocks);
+        Operand memory = new Operand(backend.allocate(elements), 0);
+        try {
+            // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
+            backend.fill(memory, elements, 0);
+            OpenClCoefficients rest = more == 0 ? null : of(backend, groups, more, 0);
+            return new OpenClCoefficients(backend, groups, blocks, memory, rest);
+        } catch (RuntimeException e) {
+            memory.memory().close();
+            throw e;
+        }
+    }
+
+    /** Those of the samples that a {@link SplitPass} goes over apart, closed with these; or null. */
+    OpenClCoefficients rest() {
+        return rest;
     }
 
     Operand memory() {
@@ -161,5 +186,8 @@ final class OpenClCoefficients implements Coefficients {
     @Override
     public void close() {
         memory.memory().close();
+        if (rest != null) {
+            rest.close();
+        }
     }
 }

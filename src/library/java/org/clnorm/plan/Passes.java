@@ -192,11 +192,12 @@ public final class Passes {
         if (normalization.grouping() instanceof Grouping.Rows rows) {
             return View.rows(shape, shape.elements() / rows.groups(shape, layout));
         }
-        long samples = ((Grouping.Batch) normalization.grouping()).samples();
         if (normalization.perSample()) {
             return View.channels(shape, layout, View.ACROSS_BLOCKS);
         }
-        return samples < shape.batch() ? View.virtualBatches(shape, layout, samples) : View.batch(shape, layout);
+        Grouping.Batch batch = (Grouping.Batch) normalization.grouping();
+        long virtual = batch.virtualBatches(shape.batch());
+        return virtual == 1 ? View.batch(shape, layout) : View.virtualBatches(shape, layout, batch.samples(), virtual);
     }
 
     /** What a normalization with given statistics goes over: they are per channel. */
@@ -239,7 +240,7 @@ public final class Passes {
         boolean biased = pass.running().estimate() == RunningVariance.BIASED;
         boolean across = view.joined() == View.ACROSS_BLOCKS;
         boolean counted = over.isMasked() && !biased;
-        double m = across ? view.groupSize() * view.sharing() : view.groupSize();
+        double m = across ? view.groupSize() * view.sharing() : view.usualGroupSize();
         double last = across ? m : view.lastGroupSize();
         return over.foldBlocks(
                 "track",
@@ -407,7 +408,7 @@ public final class Passes {
                     named("counts_stride", flag(perSample)));
         }
         return arguments(
-                named("count", (float) (view.groupSize() * view.sharing())),
+                named("count", (float) (view.usualGroupSize() * view.sharing())),
                 named("last_count", (float) (view.lastGroupSize() * view.sharing())),
                 NO_COUNTS);
     }

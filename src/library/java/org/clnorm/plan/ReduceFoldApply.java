@@ -371,7 +371,7 @@ public record ReduceFoldApply(
                 blockArguments(perBlock),
                 groups(),
                 named("width", columnar.width()),
-                named("rows", columnar.rows()),
+                named("rows", columnar.blocks().runs()),
                 named("stripe", stripe),
                 named("stripes", stripes),
                 fold);
@@ -399,12 +399,13 @@ public record ReduceFoldApply(
                 : arguments(
                         blocks,
                         groups(),
-                        named("rows", view.groupSize()),
+                        named("rows", view.blocks().runs()),
                         named("rows_per_slice", geometry.rowsPerSlice()));
     }
 
     private List<Argument> flat(long perBlock, long perSlice) {
-        return arguments(blockArguments(perBlock), groups(), named("rows", view.runs()), named("per_slice", perSlice));
+        return arguments(
+                blockArguments(perBlock), groups(), named("rows", view.blocks().runs()), named("per_slice", perSlice));
     }
 
     private List<Argument> blockArguments(long perBlock) {
@@ -418,7 +419,7 @@ public record ReduceFoldApply(
 
     private static List<Argument> runs(View.Segmented view) {
         return List.of(
-                named("segments", view.segments()),
+                named("segments", (int) view.blocks().runs()),
                 named("length", view.length()),
                 named("segment_stride", view.segmentStride()));
     }

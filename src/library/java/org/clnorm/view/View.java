@@ -12,7 +12,7 @@ public sealed interface View permits View.Segmented, View.Columnar {
     /** How many groups a block has. */
     int groups();
 
-    /** How many elements each group has, except those of the last block. */
+    /** How many elements each group has, of the blocks that have most. */
     long groupSize();
 
     /** The blocks, each with groups of its own. */
@@ -24,7 +24,7 @@ public sealed interface View permits View.Segmented, View.Columnar {
     /** Every run of contiguous elements of the pattern starts at a multiple of this, and ends at one. */
     int contiguous();
 
-    /** Segments or rows of the pattern, except in the last block. */
+    /** Segments or rows of the pattern, in the blocks that have most. */
     long runs();
 
     /** {@link #joined} where a group shares statistics with the groups of the same number in all blocks. */
@@ -35,9 +35,20 @@ public sealed interface View permits View.Segmented, View.Columnar {
      *
      * @param count how many
      * @param stride elements from one to the next
-     * @param lastRuns segments or rows of the last one, which may have fewer
+     * @param runs segments or rows of each but the last
+     * @param lastRuns segments or rows of the last one, which may have fewer or more
      */
-    record Blocks(int count, long stride, long lastRuns) {}
+    record Blocks(int count, long stride, long runs, long lastRuns) {
+        /** All alike. */
+        public Blocks(int count, long stride, long runs) {
+            this(count, stride, runs, runs);
+        }
+
+        /** Segments or rows of those that have most. */
+        long mostRuns() {
+            return Math.max(runs, lastRuns);
+        }
+    }
 
     /** How many groups there are in all blocks. */
     default long allGroups() {
@@ -47,6 +58,11 @@ public sealed interface View permits View.Segmented, View.Columnar {
     /** How many elements there are in all. */
     default long elements() {
         return (blocks().count() - 1) * blocks().stride() + groups() * lastGroupSize();
+    }
+
+    /** How many elements each group has, except those of the last block. */
+    default long usualGroupSize() {
+        return groupSize() / runs() * blocks().runs();
     }
 
     /** How many elements each group of the last block has. */
@@ -159,22 +175,25 @@ public sealed interface View permits View.Segmented, View.Columnar {
      * Virtual batches: those channels over so many samples at a time, the last block having what is left.
      *
      * @param samples at least 1, fewer than the shape has
+     * @param batches how many, the last of which has at least one sample
      */
-    static View virtualBatches(Shape shape, Layout layout, long samples) {
+    static View virtualBatches(Shape shape, Layout layout, long samples, long batches) {
         int channels = toInt("channels", shape, shape.channels());
-        int count = toInt("virtual batches", shape, (shape.batch() + samples - 1) / samples);
+        int count = toInt("virtual batches", shape, batches);
         long last = shape.batch() - (count - 1) * samples;
         long spatial = shape.spatial();
         long stride = samples * channels * spatial;
         if (spatial == 1 || layout == Layout.CHANNELS_LAST && channels > 1) {
-            return new Columnar(channels, samples * spatial, 1, new Blocks(count, stride, last * spatial), 1);
+            Blocks blocks = new Blocks(count, stride, samples * spatial, last * spatial);
+            return new Columnar(channels, blocks.mostRuns(), 1, blocks, 1);
         }
+        Blocks blocks = new Blocks(count, stride, samples, last);
         return new Segmented(
                 channels,
-                toInt("samples", shape, samples),
+                toInt("samples", shape, blocks.mostRuns()),
                 toInt("the spatial dimensions", shape, spatial),
                 channels * spatial,
-                new Blocks(count, stride, last),
+                blocks,
                 1);
     }
 

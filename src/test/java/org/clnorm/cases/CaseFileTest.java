@@ -12,6 +12,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.UnaryOperator;
 import org.clnorm.Activation;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.Layout;
 import org.clnorm.Mask;
 import org.clnorm.RunningVariance;
@@ -38,7 +39,7 @@ class CaseFileTest {
         CaseFile file = read(
                 "{\"op\": \"batch-norm\", \"mode\": \"eval\", \"eps\": 1e-3, \"update_rate\": 1, \"running_variance\": \"biased\","
                         + " \"layout\": \"channels-last\", \"activation\": \"relu\", \"groups\": 4, \"virtual_batch\": 3,"
-                        + " \"in_place\": true}",
+                        + " \"last_virtual_batch\": \"merge\", \"in_place\": true}",
                 Map.of("x", zeros(2, 5, 7, 3), "running_mean", zeros(3), "running_var", zeros(3)));
 
         assertThat(file.op()).isEqualTo(Op.BATCH_NORM);
@@ -56,6 +57,7 @@ class CaseFileTest {
                         null,
                         4,
                         3L,
+                        LastVirtualBatch.MERGE,
                         null,
                         null,
                         true));
@@ -77,6 +79,7 @@ class CaseFileTest {
                         CaseOptions.Addition.AFTER,
                         null,
                         Mask.Outside.ZERO,
+                        null,
                         null,
                         null,
                         null,
@@ -122,6 +125,9 @@ class CaseFileTest {
                 "{\"op\": \"group-norm\", \"groups\": 1e10} | the option groups must be a whole number below 2^31, but is 1e10",
                 "{\"op\": \"instance-norm\", \"groups\": 2} | the option groups of instance-norm must be the channels of x, 3, or absent, but is 2",
                 "{\"op\": \"batch-norm\", \"virtual_batch\": -2} | the option virtual_batch must be at least 1, but is -2",
+                "{\"op\": \"batch-norm\", \"virtual_batch\": 2, \"last_virtual_batch\": \"join\"} | the option last_virtual_batch must be one of [refuse, merge, running], but is \"join\"",
+                "{\"op\": \"batch-norm\", \"last_virtual_batch\": \"merge\"} | the option last_virtual_batch is of the option virtual_batch, which is not given",
+                "{\"op\": \"batch-norm\", \"virtual_batch\": 2, \"last_virtual_batch\": \"running\"} | the last_virtual_batch running normalizes with running_mean and running_var, but there are none",
                 "{\"mode\": \"train\"}                           | it does not say what it is a case of",
                 "{\"op\": \"batch-norm\", \"mode\": \"test\"}    | the option mode must be one of [train, eval], but is \"test\"",
                 "{\"op\": \"batch-norm\", \"mode\": null}        | the option mode must be one of [train, eval], but is null",
@@ -131,7 +137,7 @@ class CaseFileTest {
                 "{\"op\": \"batch-norm\", \"eps\": \"1e-5\"}     | the option eps must be a number, but is \"1e-5\"",
                 "{\"op\": \"batch-norm\", \"eps\": -1}           | the option eps must be finite and at least 0, but is -1.0",
                 "{\"op\": \"batch-norm\", \"eps\": 1e999}        | the option eps must be finite and at least 0, but is Infinity",
-                "{\"op\": \"batch-norm\", \"update_rate\": 0}    | the option update_rate must be above 0 and at most 1, but is 0.0",
+                "{\"op\": \"batch-norm\", \"update_rate\": -1}   | the option update_rate must be from 0 to 1, but is -1.0",
                 "{\"op\": \"batch-norm\", \"update_rate\": [1]}  | the option update_rate must be a number, but is [1]",
                 "[\"batch-norm\"]                                | the array case must be a JSON object, but is [\"batch-norm\"]",
                 "{op: batch-norm}                                | the array case must be a JSON object, but it is not JSON",
@@ -351,6 +357,7 @@ class CaseFileTest {
                 given.addition(),
                 given.mask(),
                 given.outside(),
+                null,
                 null,
                 null,
                 null,

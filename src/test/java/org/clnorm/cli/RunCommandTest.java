@@ -157,7 +157,7 @@ class RunCommandTest {
             delimiter = '|',
             value = {
                 "--mode eval             | : the mode eval normalizes with running_mean and running_var, but there are none",
-                "--update-rate 0         | : the option update_rate must be above 0 and at most 1, but is 0.0",
+                "--update-rate 1.5       | : the option update_rate must be from 0 to 1, but is 1.5",
                 "--eps NaN               | : the option eps must be finite and at least 0, but is NaN",
                 "--device no-such-device | No device matches 'no-such-device'",
             })
@@ -226,7 +226,8 @@ class RunCommandTest {
                 "rms-norm --normalized-dims 1 --activation relu",
                 "group-norm --groups 1",
                 "instance-norm",
-                "batch-norm --virtual-batch 1")) {
+                "batch-norm --virtual-batch 1",
+                "batch-norm --virtual-batch 1 --last-virtual-batch merge")) {
             List<Object> all = new ArrayList<>(List.of("run"));
             all.addAll(List.of(args.split(" ")));
             all.addAll(List.of("--input", input, "--output", output));

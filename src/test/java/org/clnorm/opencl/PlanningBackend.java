@@ -102,11 +102,15 @@ public final class PlanningBackend implements Backend {
 
     @Override
     public PreparedPass prepare(PassSpec pass) {
-        PassPlan plan = Passes.plan(pass, choice);
+        List<SplitPass.Part> parts = SplitPass.parts(pass);
+        List<PassPlan> plans =
+                parts.stream().map(part -> Passes.plan(part.spec(), choice)).toList();
         return new PreparedPass() {
             @Override
             public void run(Operands operands, Coefficients coefficients) {
-                plan(plan, operands);
+                for (int i = 0; i < plans.size(); i++) {
+                    plan(plans.get(i), parts.get(i).of(operands));
+                }
             }
 
             @Override

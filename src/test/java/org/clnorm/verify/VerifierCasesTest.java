@@ -14,6 +14,7 @@ import java.util.stream.Stream;
 import org.clnorm.Layout;
 import org.clnorm.NonFinitePolicy;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Grouping.Batch.Rest;
 import org.clnorm.backend.Normalization;
 import org.clnorm.verify.VerifierCase.Affine;
 import org.clnorm.verify.VerifierCase.Data;
@@ -24,6 +25,7 @@ import org.clnorm.verify.VerifierCase.Placement;
 import org.clnorm.view.View;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class VerifierCasesTest {
@@ -209,7 +211,9 @@ class VerifierCasesTest {
                             "batch, affine per sample",
                             "batch, renormalized within 1.1",
                             "batch, renormalized within 3.0",
-                            "virtual batches with a remainder",
+                            "virtual batches with a remainder OWN",
+                            "virtual batches with a remainder MERGED",
+                            "virtual batches with a remainder GIVEN",
                             "one group of channels",
                             "some groups of channels",
                             "some groups of channels, affine per sample",
@@ -232,6 +236,26 @@ class VerifierCasesTest {
                 .contains(0.0, 1e-12);
     }
 
+    @ParameterizedTest
+    @EnumSource(
+            value = Rest.class,
+            names = {"MERGED", "GIVEN"})
+    void cases_ofARestOfVirtualBatches_areOfSeveralBeforeInEveryWay(Rest rest) {
+        List<VerifierCase> cases = VerifierCases.all().stream()
+                .filter(c -> c.normalization().grouping() instanceof Grouping.Batch batch && batch.rest() == rest)
+                .toList();
+
+        assertThat(cases).allMatch(c -> c.groups().groups() > c.channels());
+        assertThat(cases).extracting(c -> c.shape().spatial() == 1).contains(true, false);
+        assertThat(cases).extracting(VerifierCase::updatesRunning).contains(true, false);
+        assertThat(cases).extracting(VerifierCase::fusion).containsAll(Fusion.COMMON);
+        assertThat(cases).extracting(c -> c.mode().accumulates).contains(true, false);
+        assertThat(cases)
+                .extracting(c ->
+                        c.shape().batch() % ((Grouping.Batch) c.normalization().grouping()).samples())
+                .contains(1L, 2L);
+    }
+
     @Test
     void all_rows_areOfOneToThousandsOfElements() {
         Set<Long> lengths = VerifierCases.all().stream()
@@ -247,7 +271,7 @@ class VerifierCasesTest {
         assertThat(VerifierCases.all())
                 .filteredOn(c -> !(c.normalization().grouping() instanceof Grouping.Rows) && c.mode().training)
                 .extracting(VerifierCase::groups)
-                .allMatch(all -> IntStream.range(0, all.groups()).allMatch(group -> all.valuesOf(group) > 1));
+                .allMatch(all -> IntStream.range(0, all.ownGroups()).allMatch(group -> all.valuesOf(group) > 1));
     }
 
     private static String kind(VerifierCase c) {
@@ -260,8 +284,9 @@ class VerifierCasesTest {
                     ? "all channels"
                     : run.groups() == 1 ? "one group of channels" : "some groups of channels";
         } else if (((Grouping.Batch) normalization.grouping()).isVirtual()) {
-            long rest = c.shape().batch() % ((Grouping.Batch) normalization.grouping()).samples();
-            kind = "virtual batches" + (rest == 0 ? "" : " with a remainder");
+            Grouping.Batch batch = (Grouping.Batch) normalization.grouping();
+            long rest = c.shape().batch() % batch.samples();
+            kind = "virtual batches" + (rest == 0 ? "" : " with a remainder " + batch.rest());
         } else {
             kind = "batch";
         }

@@ -9,6 +9,7 @@ import java.util.ArrayList;
 import java.util.List;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.view.View.Blocks;
 import org.clnorm.view.View.Columnar;
 import org.clnorm.view.View.Segmented;
 import org.junit.jupiter.api.Test;
@@ -115,6 +116,44 @@ class ViewTest {
                 .isEqualTo(35);
         assertThat(View.batch(Shape.of(4, 3, 5, 7), CHANNELS_LAST).contiguous()).isEqualTo(3);
         assertThat(new Columnar(6, 10, 49).contiguous()).isEqualTo(6 * 49);
+    }
+
+    @Test
+    void virtualBatches_ofARest_areBlocksWithAnotherLastOne() {
+        Shape flat = Shape.of(11, 6);
+        Shape planes = Shape.of(11, 6, 5);
+
+        assertThat(View.virtualBatches(flat, CHANNELS_FIRST, 4, 3))
+                .as("fewer in the last")
+                .isEqualTo(new Columnar(6, 4, 1, new Blocks(3, 24, 4, 3), 1));
+        assertThat(View.virtualBatches(flat, CHANNELS_FIRST, 4, 2))
+                .as("more in the last")
+                .isEqualTo(new Columnar(6, 7, 1, new Blocks(2, 24, 4, 7), 1));
+        assertThat(View.virtualBatches(planes, CHANNELS_LAST, 4, 2))
+                .isEqualTo(new Columnar(6, 35, 1, new Blocks(2, 120, 20, 35), 1));
+        assertThat(View.virtualBatches(planes, CHANNELS_FIRST, 4, 2))
+                .isEqualTo(new Segmented(6, 7, 5, 30, new Blocks(2, 120, 4, 7), 1));
+    }
+
+    @Test
+    void groupSizes_ofALargerLastBlock_areOfEachBlock() {
+        for (Layout layout : Layout.values()) {
+            for (int batches = 2; batches <= 3; batches++) {
+                View view = View.virtualBatches(Shape.of(11, 6, 5), layout, 4, batches);
+
+                assertThat(view.elements()).isEqualTo(11 * 6 * 5);
+                assertThat(view.usualGroupSize()).isEqualTo(20);
+                assertThat(view.lastGroupSize()).isEqualTo(batches == 2 ? 35 : 15);
+                assertThat(view.groupSize())
+                        .as("what room is made for")
+                        .isEqualTo(Math.max(view.usualGroupSize(), view.lastGroupSize()));
+            }
+        }
+        Columnar columns = ((Segmented) View.virtualBatches(Shape.of(11, 6, 5), CHANNELS_FIRST, 4, 2))
+                .asColumns()
+                .orElseThrow();
+        assertThat(columns).isEqualTo(new Columnar(6, 7, 5, new Blocks(2, 120, 4, 7), 1));
+        assertThat(columns.lastGroupSize()).isEqualTo(35);
     }
 
     @Test

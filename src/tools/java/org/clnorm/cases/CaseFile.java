@@ -15,6 +15,7 @@ import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.Shape;
 import org.clnorm.state.NpyArray;
 import org.clnorm.state.Npz;
@@ -37,7 +38,7 @@ public final class CaseFile {
         BATCH_NORM(
                 "batch-norm",
                 1e-5,
-                "update_rate running_variance activation negative_slope mask outside virtual_batch in_place",
+                "update_rate running_variance activation negative_slope mask outside virtual_batch last_virtual_batch in_place",
                 "",
                 CHANNELS),
         /** Layer normalization. */
@@ -270,6 +271,20 @@ public final class CaseFile {
             throw new IllegalArgumentException("the option groups of instance-norm must be the channels of x, "
                     + shape.channels() + ", or absent, but is " + options.groups());
         }
+        if (op == Op.BATCH_NORM && options.lastVirtualBatch() != null && options.virtualBatch() == null) {
+            throw new IllegalArgumentException(
+                    "the option last_virtual_batch is of the option virtual_batch, which is not given");
+        }
+    }
+
+    /** Whether its last virtual batch has a single value per channel, in training. */
+    public boolean leavesOne() {
+        Long samples = options.virtualBatch();
+        return samples != null
+                && samples > 1
+                && options.mode() == CaseOptions.Mode.TRAIN
+                && shape.spatial() == 1
+                && shape.batch() % samples == 1;
     }
 
     private void take(String array, NpyArray values, Described x) {
@@ -342,6 +357,10 @@ public final class CaseFile {
         if (!mean && op == Op.BATCH_RENORM) {
             throw new IllegalArgumentException(
                     "batch-renorm normalizes with running_mean and running_var too, but there are none");
+        }
+        if (!mean && op == Op.BATCH_NORM && options.lastVirtualBatch() == LastVirtualBatch.RUNNING) {
+            throw new IllegalArgumentException(
+                    "the last_virtual_batch running normalizes with running_mean and running_var, but there are none");
         }
         if (!mean && op == Op.BATCH_NORM && options.mode() == CaseOptions.Mode.EVAL) {
             throw new IllegalArgumentException(

@@ -20,6 +20,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.TreeSet;
 import org.clnorm.Activation;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.Layout;
 import org.clnorm.Mask;
 import org.clnorm.RunningVariance;
@@ -29,7 +30,8 @@ import org.clnorm.RunningVariance;
  *
  * @param mode whose statistics normalize, where there are running ones
  * @param epsilon added to the variance inside the square root; of lengths, the least that is divided by
- * @param updateRate the weight of the new batch in the running statistics: PyTorch's momentum, one minus Keras's
+ * @param updateRate the weight of the new batch in the running statistics, from 0 to 1: PyTorch's momentum, one minus
+ *     Keras's
  * @param runningVariance which variance enters the running variance
  * @param layout how the arrays of x's shape lie in the file
  * @param activation applied after the residual is added
@@ -39,6 +41,7 @@ import org.clnorm.RunningVariance;
  * @param normalizedDims how many dimensions a row has, the last ones in memory order
  * @param groups of the channels of a sample
  * @param virtualBatch how many samples have statistics of their own
+ * @param lastVirtualBatch what becomes of a last virtual batch with one value per channel
  * @param rMax the upper bound of batch renormalization's factor
  * @param dMax the upper bound of its offset
  * @param inPlace whether y takes x's place, from which the backward pass has x again
@@ -56,6 +59,7 @@ public record CaseOptions(
         Integer normalizedDims,
         Integer groups,
         Long virtualBatch,
+        LastVirtualBatch lastVirtualBatch,
         Double rMax,
         Double dMax,
         boolean inPlace) {
@@ -118,6 +122,7 @@ public record CaseOptions(
             "normalized_dims",
             "groups",
             "virtual_batch",
+            "last_virtual_batch",
             "r_max",
             "d_max",
             "in_place");
@@ -139,9 +144,8 @@ public record CaseOptions(
         if (!(epsilon >= 0 && epsilon < Float.POSITIVE_INFINITY)) {
             throw new IllegalArgumentException("the option eps must be finite and at least 0, but is " + epsilon);
         }
-        if (!(updateRate > 0 && updateRate <= 1)) {
-            throw new IllegalArgumentException(
-                    "the option update_rate must be above 0 and at most 1, but is " + updateRate);
+        if (!(updateRate >= 0 && updateRate <= 1)) {
+            throw new IllegalArgumentException("the option update_rate must be from 0 to 1, but is " + updateRate);
         }
         checkCount("normalized_dims", normalizedDims);
         checkCount("groups", groups);
@@ -244,6 +248,7 @@ public record CaseOptions(
                 dimensions == null ? null : Math.toIntExact(dimensions),
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),
+                choice(json, "last_virtual_batch", LastVirtualBatch.values(), null),
                 number(json, "r_max", null),
                 number(json, "d_max", null),
                 flag(json, "in_place"));
@@ -276,6 +281,9 @@ public record CaseOptions(
         }
         if (virtualBatch != null) {
             given.add("virtual_batch");
+        }
+        if (lastVirtualBatch != null) {
+            given.add("last_virtual_batch");
         }
         if (rMax != null) {
             given.add("r_max");

@@ -9,6 +9,7 @@ import java.util.concurrent.Callable;
 import java.util.stream.Stream;
 import org.clnorm.Activation;
 import org.clnorm.Device;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.Layout;
 import org.clnorm.RunningVariance;
 import org.clnorm.cases.CaseFile;
@@ -39,8 +40,8 @@ import picocli.CommandLine.TypeConversionException;
                     + " grad_bias, grad_residual, all float32.",
             "Of layer-norm and rms-norm, weight and bias have the dimensions of a row; of weight-norm x is v, weight is g.",
             "Where an option is not given, the JSON text in the input's uint8 array 'case' is asked (op, mode, eps,"
-                    + " update_rate, running_variance, layout, activation, normalized_dims, groups, virtual_batch, r_max,"
-                    + " d_max, in_place), then the default is taken."
+                    + " update_rate, running_variance, layout, activation, normalized_dims, groups, virtual_batch,"
+                    + " last_virtual_batch, r_max, d_max, in_place), then the default is taken."
         })
 final class RunCommand implements Callable<Integer> {
     @Parameters(paramLabel = "OP", description = "What to compute: ${COMPLETION-CANDIDATES}.")
@@ -130,6 +131,14 @@ final class RunCommand implements Callable<Integer> {
     private Long virtualBatch;
 
     @Option(
+            names = "--last-virtual-batch",
+            paramLabel = "<what>",
+            description =
+                    "Of batch-norm with --virtual-batch: what becomes of a last virtual batch of one value per channel:"
+                            + " ${COMPLETION-CANDIDATES}. Default: refuse.")
+    private LastVirtualBatch lastVirtualBatch;
+
+    @Option(
             names = "--r-max",
             paramLabel = "<bound>",
             description = "Of batch-renorm: the factor r is between 1/bound and bound.")
@@ -193,6 +202,7 @@ final class RunCommand implements Callable<Integer> {
                 orElse(normalizedDims, given.normalizedDims()),
                 orElse(groups, given.groups()),
                 orElse(virtualBatch, given.virtualBatch()),
+                orElse(lastVirtualBatch, given.lastVirtualBatch()),
                 orElse(rMax, given.rMax()),
                 orElse(dMax, given.dMax()),
                 inPlace || given.inPlace());

@@ -6,6 +6,7 @@ import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.GroupNorm;
 import org.clnorm.InstanceNorm;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.LayerNorm;
 import org.clnorm.Normalizer;
 import org.clnorm.RenormalizationSchedule;
@@ -100,7 +101,7 @@ public enum Norm {
             case GHOST ->
                 BatchNorm.builder(units)
                         .activation(activation)
-                        .virtualBatch(virtualBatch(batch))
+                        .virtualBatch(virtualBatch(batch), LastVirtualBatch.MERGE)
                         .build(device);
             case RENORM ->
                 BatchNorm.builder(units)
@@ -111,13 +112,9 @@ public enum Norm {
         };
     }
 
-    /** A quarter of a batch, or somewhat more where else a single digit would be left. */
+    /** A quarter of a batch; a single digit that is left joins the last. */
     static int virtualBatch(int batch) {
-        int size = Math.max(2, batch / VIRTUAL_BATCHES);
-        while (batch % size == 1) {
-            size++;
-        }
-        return size;
+        return Math.max(2, batch / VIRTUAL_BATCHES);
     }
 
     /** As options have it. */

@@ -6,7 +6,11 @@ import java.util.List;
 import java.util.Map;
 import java.util.function.ToDoubleFunction;
 import org.clnorm.Activation;
+import org.clnorm.LastVirtualBatch;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningAverage;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Grouping.Batch.Rest;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.cases.CaseFile;
@@ -108,7 +112,8 @@ public record CaseComparison(List<Row> rows) {
         double[] mean = doubles(file, "running_mean");
         Running running =
                 mean == null ? null : new Running(mean, doubles(file, "running_var"), new double[mean.length]);
-        Statistics statistics = reference.statistics(x, file.options().epsilon(), running);
+        Statistics own = reference.statistics(x, file.options().epsilon(), running);
+        Statistics statistics = reference.hasGiven() ? withGiven(file, reference, own, running) : own;
         double[] v = reference.normalize(
                 x, doubles(file, "residual"), Activation.NONE, gamma, doubles(file, "bias"), statistics);
         double[] slopes = new double[v.length];
@@ -118,15 +123,44 @@ public record CaseComparison(List<Row> rows) {
                 .largestTerm();
     }
 
+    /** With the last sample's, the running statistics as the samples before leave them. */
+    private static Statistics withGiven(
+            CaseFile file, ReferenceNormalization reference, Statistics own, Running running) {
+        CaseOptions options = file.options();
+        Running updated = reference.updateRunning(
+                running,
+                own,
+                RunningAverage.exponential(options.updateRate()),
+                options.runningVariance(),
+                NonFinitePolicy.PROPAGATE);
+        return reference.withGiven(own, updated.mean(), updated.variance(), options.epsilon());
+    }
+
+    /** Whether all of a case's batch shares statistics of its own. */
+    static boolean isOneBatch(CaseFile file) {
+        Grouping.Batch batch = batch(file);
+        return batch.virtualBatches(file.shape().batch()) == 1 && batch.givenSamples(file.shape()) == 0;
+    }
+
+    private static Grouping.Batch batch(CaseFile file) {
+        CaseOptions options = file.options();
+        if (options.virtualBatch() == null || options.mode() == CaseOptions.Mode.EVAL) {
+            return Grouping.batch();
+        }
+        LastVirtualBatch last = file.leavesOne() ? options.lastVirtualBatch() : null;
+        return new Grouping.Batch(
+                options.virtualBatch(),
+                last == LastVirtualBatch.MERGE
+                        ? Rest.MERGED
+                        : last == LastVirtualBatch.RUNNING ? Rest.GIVEN : Rest.OWN);
+    }
+
     /** What a case is, of x's own statistics. */
     private static Normalization normalization(CaseFile file) {
         CaseOptions options = file.options();
         Grouping rows = new Grouping.Rows(Math.max(1, file.row().length), file.op() != CaseFile.Op.WEIGHT_NORM);
         return switch (file.op()) {
-            case BATCH_NORM ->
-                options.virtualBatch() == null || options.mode() == CaseOptions.Mode.EVAL
-                        ? Normalization.BATCH
-                        : new Normalization(new Grouping.Batch(options.virtualBatch()), Statistic.CENTERED);
+            case BATCH_NORM -> new Normalization(batch(file), Statistic.CENTERED);
             case BATCH_RENORM ->
                 new Normalization(
                         Grouping.batch(),

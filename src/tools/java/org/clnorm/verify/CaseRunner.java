@@ -9,6 +9,7 @@ import org.clnorm.Device;
 import org.clnorm.GroupNorm;
 import org.clnorm.InstanceNorm;
 import org.clnorm.L2Norm;
+import org.clnorm.LastVirtualBatch;
 import org.clnorm.LayerNorm;
 import org.clnorm.Mask;
 import org.clnorm.Normalizer;
@@ -60,8 +61,12 @@ public final class CaseRunner {
         return switch (file.op()) {
             case BATCH_NORM -> {
                 Long samples = file.options().virtualBatch();
+                LastVirtualBatch last = file.options().lastVirtualBatch();
                 BatchNorm.Builder builder = batchNorm().inPlace(file.options().inPlace());
-                yield (samples == null ? builder : builder.virtualBatch(samples)).build(device);
+                yield (samples == null
+                                ? builder
+                                : builder.virtualBatch(samples, last == null ? LastVirtualBatch.REFUSE : last))
+                        .build(device);
             }
             case BATCH_RENORM ->
                 batchNorm()
@@ -176,9 +181,7 @@ public final class CaseRunner {
     }
 
     private void putStatistics(Normalizer layer) {
-        Long samples = file.options().virtualBatch();
-        if (layer instanceof BatchNorm batch
-                && (samples == null || samples >= file.shape().batch())) {
+        if (layer instanceof BatchNorm batch && CaseComparison.isOneBatch(file)) {
             put("save_mean", batch.savedMean());
             put("save_invstd", batch.savedInverseStandardDeviation());
         } else if (layer instanceof LayerNorm rows) {

@@ -384,6 +384,11 @@ record VerifierCase(
                 : normalization.grouping() instanceof Grouping.Batch batch && !batch.isVirtual() ? channels() : 0;
     }
 
+    /** Whether the forward pass is given statistics of its own that it does not update. */
+    boolean takesStatistics() {
+        return !mode.training || normalization.grouping().givenSamples(shape) > 0 && !updatesRunning();
+    }
+
     boolean updatesRunning() {
         return mode.training && average.isTracked();
     }
@@ -404,7 +409,13 @@ record VerifierCase(
         } else if (normalization.grouping() instanceof Grouping.Channels channels) {
             words.add(channels.groups() + " groups of channels");
         } else if (((Grouping.Batch) normalization.grouping()).isVirtual()) {
-            words.add("virtual batches of " + ((Grouping.Batch) normalization.grouping()).samples());
+            Grouping.Batch batch = (Grouping.Batch) normalization.grouping();
+            words.add("virtual batches of " + batch.samples()
+                    + switch (batch.rest()) {
+                        case OWN -> "";
+                        case MERGED -> " with the rest in the last";
+                        case GIVEN -> " and given statistics for the rest";
+                    });
         }
         if (normalization.statistic() != Statistic.CENTERED) {
             words.add(normalization.statistic().name().toLowerCase(Locale.ROOT).replace('_', ' '));

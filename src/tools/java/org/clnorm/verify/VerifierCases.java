@@ -13,6 +13,7 @@ import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Grouping.Batch.Rest;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Renormalization;
 import org.clnorm.backend.Normalization.Statistic;
@@ -140,6 +141,11 @@ final class VerifierCases {
                     "5x12x3 7x6x7x7 3x8x33 9x13x5 8x24 11x10 2x6x129 3x160x4x4 2x4x31x33 5x1x17 2x2x1x2x5"),
             placed(CHANNELS_LAST, "5x12x3 3x16x7x7 7x8x6x5 2x6x129 3x160x4x4 9x34x2x1x1"));
 
+    /** For virtual batches that leave something, mostly one sample: runs and columns, on both sides of a tile of rows. */
+    private static final List<Placed> LEAVING_SOME = join(
+            placed(CHANNELS_FIRST, "9x13 7x31 8x12x3 15x33 5x12x3 17x1 7x6x7x7 257x5 5x3x129"),
+            placed(CHANNELS_LAST, "7x8x6x5 9x34x1x1 5x12x3 11x3x2 15x16"));
+
     /** Rows from one element to more than a work-group keeps, few and many. */
     private static final List<Placed> ROW_SHAPES = join(
             placed(
@@ -197,6 +203,7 @@ final class VerifierCases {
         addRows(cases, mostElements);
         addShortColumns(cases, mostElements);
         addActivations(cases, mostElements);
+        addRests(cases, mostElements);
         addAdditions(cases, mostElements);
         addInPlace(cases, mostElements);
         addMasks(cases, mostElements);
@@ -306,6 +313,32 @@ final class VerifierCases {
                         InPlace.Y_IS_X_FOR_GOOD,
                         leaky ? Placement.ALIGNED : pick(PLACEMENT, i, 7),
                         DataType.FLOAT32));
+            }
+        }
+    }
+
+    /**
+     * What is left of virtual batches, by the binaries of batch normalization with the common fusions. Not of data far from
+     * 0 where running statistics that were just updated normalize: as float32, they are a rounding of the mean off.
+     */
+    private static void addRests(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 2 * LEAVING_SOME.size(); i++) {
+            Placed placed = LEAVING_SOME.get(i / 2);
+            long batch = placed.shape.batch();
+            long samples = batch % 2 == 0 ? batch / 2 - 1 : batch / 2;
+            Rest rest = i % 2 == 0 ? Rest.MERGED : Rest.GIVEN;
+            if (placed.shape.elements() <= mostElements) {
+                Normalization normalization = centered(new Grouping.Batch(samples, rest), false, null);
+                VerifierCase c = of(cases.size(), placed, 3 * cases.size() % ROWS, normalization, false);
+                boolean isFar = rest == Rest.GIVEN && c.data().mean > 0;
+                cases.add(c.with(
+                        normalization,
+                        isFar ? Data.NORMAL : c.data(),
+                        c.affine(),
+                        c.fusion(),
+                        c.average(),
+                        c.estimate(),
+                        c.policy()));
             }
         }
     }

@@ -69,7 +69,8 @@ final class VerifierExpectation {
         this.beta = c.affine().beta ? widen(inputs.beta()) : null;
         if (c.mode().training) {
             this.reference = new ReferenceNormalization(c.normalization(), c.shape(), c.layout(), mask);
-            this.statistics = reference.statistics(x, c.epsilon(), c.updatesRunning() ? running() : null);
+            Statistics own = reference.statistics(x, c.epsilon(), c.updatesRunning() ? running() : null);
+            this.statistics = reference.hasGiven() ? withGiven(own) : own;
             this.variance = statistics.variance();
         } else {
             this.reference = ReferenceNormalization.ofGivenStatistics(c.normalization(), c.shape(), c.layout(), mask);
@@ -78,6 +79,16 @@ final class VerifierExpectation {
                     widen(inputs.runningMean()), ReferenceBatchNorm.inverseStandardDeviation(variance, c.epsilon()));
         }
         this.bound = c.data() == Data.EXACT ? EXACT_BOUND : BOUND;
+    }
+
+    /** With the statistics of the last samples: the running ones, as they are stored after the pass where it updates them. */
+    private Statistics withGiven(Statistics own) {
+        Running given = c.updatesRunning() ? updated(running(), own) : running();
+        return reference.withGiven(own, stored(given.mean()), stored(given.variance()), c.epsilon());
+    }
+
+    private static double[] stored(double[] values) {
+        return Arrays.stream(values).map(value -> (float) value).toArray();
     }
 
     /** As they were before. */

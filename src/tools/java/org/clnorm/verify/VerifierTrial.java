@@ -163,7 +163,7 @@ final class VerifierTrial implements AutoCloseable {
             backend.fill(coefficients.mean(), c.shownGroups(), Float.NaN);
             backend.fill(coefficients.inverseStandardDeviation(), c.shownGroups(), Float.NaN);
         }
-        if (!c.mode().training) {
+        if (c.takesStatistics()) {
             forward.put(Role.MEAN, input("running_mean", inputs.runningMean()))
                     .put(Role.VARIANCE, input("running_var", inputs.runningVariance()));
         } else if (c.updatesRunning()) {

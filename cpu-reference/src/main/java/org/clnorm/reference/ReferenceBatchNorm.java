@@ -238,8 +238,11 @@ public final class ReferenceBatchNorm {
         return Float.isFinite((float) mean) && Float.isFinite((float) variance);
     }
 
-    /** With all weight on what is new, nothing is left of what there was, were it NaN. */
+    /** What has no weight leaves no trace, were it NaN. */
     private static double average(double old, double fresh, double weight) {
+        if (weight == 0) {
+            return old;
+        }
         return weight == 1 ? fresh : (1 - weight) * old + weight * fresh;
     }
 

@@ -126,7 +126,7 @@ public final class ReferenceNormalization {
             for (int c = 0; c < channels; c++) {
                 int group = grouping instanceof Grouping.Channels run
                         ? n * run.groups() + c / (channels / run.groups())
-                        : (int) (n / ((Grouping.Batch) grouping).samples()) * channels + c;
+                        : virtualBatch((Grouping.Batch) grouping, n) * channels + c;
                 int affine = normalization.perSample() ? n * channels + c : c;
                 for (int s = 0; s < spatial; s++) {
                     int i = layout == Layout.CHANNELS_FIRST
@@ -153,6 +153,10 @@ public final class ReferenceNormalization {
     /** How many elements of a group a step has. */
     private double valuesOfStep() {
         return normalization.grouping() instanceof Grouping.Channels run ? shape.channels() / run.groups() : 1;
+    }
+
+    private int virtualBatch(Grouping.Batch batch, int n) {
+        return (int) Math.min(n / batch.samples(), batch.virtualBatches(shape.batch()) - 1);
     }
 
     /** How many groups there are. */
@@ -263,6 +267,40 @@ public final class ReferenceNormalization {
         boolean[] constant = new boolean[groups()];
         Arrays.fill(constant, true);
         return new Statistics(mean, null, inverseStandardDeviation, null, null, constant);
+    }
+
+    /**
+     * The same, but for the samples at the end whose statistics are given.
+     *
+     * @param mean of each channel
+     * @param variance of each channel
+     */
+    public Statistics withGiven(Statistics own, double[] mean, double[] variance, double epsilon) {
+        int channels = Math.toIntExact(shape.channels());
+        checkLength("mean", mean, channels);
+        checkLength("variance", variance, channels);
+        double[] invstd = ReferenceBatchNorm.inverseStandardDeviation(variance, epsilon);
+        double[] means = own.mean.clone();
+        double[] variances = own.variance.clone();
+        double[] inverses = own.inverseStandardDeviation.clone();
+        boolean[] constant = own.constant.clone();
+        for (int g = ownGroups(), c = 0; g < groups(); g++, c++) {
+            means[g] = mean[c];
+            variances[g] = variance[c];
+            inverses[g] = invstd[c];
+            constant[g] = true;
+        }
+        return new Statistics(means, variances, inverses, own.r, own.d, constant);
+    }
+
+    /** How many groups, the first ones, have statistics of their own; the others, of samples at the end, given ones. */
+    public int ownGroups() {
+        return groups() - (normalization.grouping().givenSamples(shape) > 0 ? Math.toIntExact(shape.channels()) : 0);
+    }
+
+    /** Whether some statistics are given. */
+    public boolean hasGiven() {
+        return ownGroups() < groups();
     }
 
     /**
@@ -469,14 +507,14 @@ public final class ReferenceNormalization {
                 : normalization.grouping() instanceof Grouping.Batch;
     }
 
-    /** The statistics as those of batches that came one after the other, per channel each. */
+    /** The statistics as those of batches that came one after the other, per channel each; none that are given. */
     private List<Moments> batches(Statistics statistics) {
         if (!groupsAreChannels()) {
             return List.of(new Moments(statistics.mean, statistics.variance));
         }
         int channels = Math.toIntExact(shape.channels());
         List<Moments> batches = new ArrayList<>();
-        for (int first = 0; first < groups(); first += channels) {
+        for (int first = 0; first < ownGroups(); first += channels) {
             batches.add(new Moments(
                     Arrays.copyOfRange(statistics.mean, first, first + channels),
                     Arrays.copyOfRange(statistics.variance, first, first + channels)));

@@ -116,17 +116,32 @@ final class ReferencePass implements PreparedPass {
         double[] x = load(operands, Role.X);
         RunningUpdate update = pass.running();
         Running running = update == null ? null : loadRunning(operands);
-        Applied used = applied(normalization.statistics(x, pass.epsilon(), running), operands);
+        Statistics own = normalization.statistics(x, pass.epsilon(), running);
+        normalization.checkFinite(pass.policy(), own);
+        Running updated = update == null
+                ? null
+                : normalization.updateRunning(running, own, update.average(), update.estimate(), pass.policy());
+        Applied used = applied(withGiven(own, updated, pass.epsilon(), operands), operands);
         double[] y = normalize(x, residual, pass.activation(), used);
-        normalization.checkFinite(pass.policy(), used.statistics());
         if (update != null) {
-            storeRunning(
-                    normalization.updateRunning(
-                            running, used.statistics(), update.average(), update.estimate(), pass.policy()),
-                    operands);
+            storeRunning(updated, operands);
         }
         kept.keep(used);
         storeWhereValid(y, operands, Role.Y);
+    }
+
+    /** With those that are given to samples at the end: the updated ones, as they are stored, or operands. */
+    private Statistics withGiven(Statistics own, Running updated, double epsilon, Operands operands) {
+        if (!normalization.hasGiven()) {
+            return own;
+        }
+        return updated == null
+                ? normalization.withGiven(own, load(operands, Role.MEAN), load(operands, Role.VARIANCE), epsilon)
+                : normalization.withGiven(own, stored(updated.mean()), stored(updated.variance()), epsilon);
+    }
+
+    private static double[] stored(double[] values) {
+        return Arrays.stream(values).map(value -> (float) value).toArray();
     }
 
     private void forward(ForwardInference pass, Operands operands, ReferenceCoefficients kept) {

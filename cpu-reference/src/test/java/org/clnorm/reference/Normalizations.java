@@ -44,6 +44,11 @@ final class Normalizations {
         return new Normalization(new Grouping.Batch(samples), Statistic.CENTERED);
     }
 
+    /** @param rest what becomes of the samples that are left */
+    static Normalization ghost(long samples, Grouping.Batch.Rest rest) {
+        return new Normalization(new Grouping.Batch(samples, rest), Statistic.CENTERED);
+    }
+
     static Normalization group(int groups) {
         return new Normalization(new Grouping.Channels(groups), Statistic.CENTERED);
     }

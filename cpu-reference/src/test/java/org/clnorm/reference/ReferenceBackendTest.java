@@ -410,6 +410,47 @@ class ReferenceBackendTest {
     }
 
     @Test
+    void givenStatistics_ofTheLastSample_areTheRunningOnesAfterTheUpdate() {
+        // Mean 1 and unbiased variance 2 enter 5 and 6 by half: 3 and 4, so that 9 comes out as (9 − 3) / 2.
+        Normalization kind = Normalizations.ghost(2, Grouping.Batch.Rest.GIVEN);
+        Shape shape = Shape.of(3, 1);
+        Operand y = operand(new float[3]);
+        Operands operands = putRunning(forward(operand(0, 2, 9), y), new float[] {5}, new float[] {6});
+        run(training(kind, shape, FIRST, Activation.NONE, 0, HALF, PROPAGATE), operands);
+
+        assertThat(read(y, 3)).containsExactly(-1, 1, 3);
+        assertThat(read(operands.get(Role.RUNNING_MEAN), 1)).containsExactly(3);
+        assertThat(read(operands.get(Role.RUNNING_VARIANCE), 1)).containsExactly(4);
+    }
+
+    @Test
+    void givenStatistics_withoutAnUpdate_areOperandsOfThePass() {
+        Normalization kind = Normalizations.ghost(2, Grouping.Batch.Rest.GIVEN);
+        Shape shape = Shape.of(3, 1);
+        Operand y = operand(new float[3]);
+        Operands operands = forward(operand(0, 2, 9), y);
+        assertThatThrownBy(() -> run(training(kind, shape, FIRST, Activation.NONE, 0, null, PROPAGATE), operands))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("the mean and the variance are operands");
+        operands.put(Role.MEAN, operand(5)).put(Role.VARIANCE, operand(4));
+        run(training(kind, shape, FIRST, Activation.NONE, 0, null, PROPAGATE), operands);
+
+        assertThat(read(y, 3)).containsExactly(-1, 1, 2);
+    }
+
+    @Test
+    void givenStatistics_ofAllSamples_areNoTrainingPass() {
+        Operands operands = forward(operand(0, 2), operand(new float[2]))
+                .put(Role.MEAN, operand(5))
+                .put(Role.VARIANCE, operand(4));
+        Normalization kind = Normalizations.ghost(3, Grouping.Batch.Rest.GIVEN);
+        assertThatThrownBy(
+                        () -> run(training(kind, Shape.of(2, 1), FIRST, Activation.NONE, 0, null, PROPAGATE), operands))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("others before them");
+    }
+
+    @Test
     void renormalization_runningStatistics_areThoseBeforeTheUpdate() {
         // x̂ = −1, −1, 1, 1 and, from running mean 1 and variance 1, r = 2 and d = 1: y = x − 1. The running mean
         // becomes 1 + (2 − 1)/2, from which r and d would be others; dγ = Σ dy·(x̂·2 + 1) = −1 − 2 + 9 + 18.

@@ -21,6 +21,7 @@ import org.clnorm.RunningAverage;
 import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Grouping.Batch.Rest;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.reference.ReferenceBatchNorm.Gradients;
@@ -373,6 +374,65 @@ class ReferenceNormalizationTest {
         assertThat(groups(normalization, 6)).containsExactly(0, 1, 0, 1, 2, 3);
         assertThat(normalization.affineElements()).isEqualTo(6);
         assertThat(affine(normalization, 6)).containsExactly(0, 1, 2, 3, 4, 5);
+    }
+
+    @Test
+    void groupOf_restOfVirtualBatches_isByWhatIsSaid() {
+        ReferenceNormalization merged = new ReferenceNormalization(ghost(2, Rest.MERGED), Shape.of(5, 2), FIRST);
+        ReferenceNormalization given = new ReferenceNormalization(ghost(2, Rest.GIVEN), Shape.of(5, 2), FIRST);
+
+        assertThat(groups(merged, 10)).containsExactly(0, 1, 0, 1, 2, 3, 2, 3, 2, 3);
+        assertThat(merged.valuesOf(3)).isEqualTo(3);
+        assertThat(groups(given, 10)).containsExactly(0, 1, 0, 1, 2, 3, 2, 3, 4, 5);
+    }
+
+    @ParameterizedTest
+    @EnumSource(Rest.class)
+    void virtualBatches_ofRests_areCountedForEveryBatch(Rest rest) {
+        Grouping.Batch three = new Grouping.Batch(3, rest);
+        int more = rest == Rest.MERGED ? 0 : 1;
+
+        assertThat(three.virtualBatches(0)).isEqualTo(1);
+        assertThat(three.virtualBatches(2)).isEqualTo(1);
+        assertThat(three.virtualBatches(3)).isEqualTo(1);
+        assertThat(three.virtualBatches(4)).isEqualTo(1 + more);
+        assertThat(three.virtualBatches(6)).isEqualTo(2);
+        assertThat(three.virtualBatches(8)).isEqualTo(2 + more);
+        assertThat(three.givenSamples(Shape.of(8, 4))).isEqualTo(rest == Rest.GIVEN ? 2 : 0);
+        assertThat(three.givenSamples(Shape.of(6, 4))).isZero();
+    }
+
+    @Test
+    void updateRunning_restOfVirtualBatches_entersMergedOrNot() {
+        // Means 2, then 11 or with the last sample 8: 0 → 1 → 6 or 4.5. Unbiased variances 16/3, then 4/3 or 114/5:
+        // 1 → 19/6 → 9/4 or 779/60.
+        double[] x = {0, 0, 4, 4, 10, 12, 10, 12, 1, 3};
+        Running given = updated(ghost(2, Rest.GIVEN), Shape.of(5, 1, 2), x, NonFinitePolicy.PROPAGATE);
+        Running merged = updated(ghost(2, Rest.MERGED), Shape.of(5, 1, 2), x, NonFinitePolicy.PROPAGATE);
+
+        assertThat(given.mean()).containsExactly(6);
+        assertClose("variance", given.variance(), new double[] {9 / 4.0}, EXACT);
+        assertThat(given.absorbed()).containsExactly(2);
+        assertThat(merged.mean()).containsExactly(4.5);
+        assertClose("variance", merged.variance(), new double[] {779 / 60.0}, 10 * EXACT);
+        assertThat(merged.absorbed()).containsExactly(2);
+    }
+
+    @Test
+    void withGiven_lastSamples_areNormalizedByThem() {
+        ReferenceNormalization normalization = new ReferenceNormalization(ghost(2, Rest.GIVEN), Shape.of(3, 1), FIRST);
+        double[] x = {1, 3, 9};
+        Statistics own = normalization.statistics(x, 0, null);
+        Statistics statistics = normalization.withGiven(own, new double[] {5}, new double[] {4}, 0);
+
+        assertThat(normalization.hasGiven()).isTrue();
+        assertThat(normalization.normalize(x, null, Activation.NONE, null, null, statistics))
+                .containsExactly(-1, 1, 2);
+        Gradients gradients =
+                normalization.backward(new double[] {1, 0, 7}, x, null, Activation.NONE, null, statistics);
+        assertThat(gradients.dx()).as("0 of two values, and dy / 2").containsExactly(0, 0, 3.5);
+        assertThat(gradients.dgamma()).containsExactly(-1 + 14);
+        assertThat(gradients.dbeta()).containsExactly(8);
     }
 
     @Test

@@ -121,6 +121,24 @@ class ReferenceRunningStatisticsTest {
     }
 
     @Test
+    void updateRunning_newBatchWeight0_keepsWhatThereIsAndCounts() {
+        for (double batch : new double[] {5, Double.NaN, Double.POSITIVE_INFINITY}) {
+            Running running = ReferenceBatchNorm.updateRunning(
+                    new Running(new double[] {-0.0}, new double[] {Double.NaN}, new double[] {2}),
+                    new double[] {batch},
+                    new double[] {batch},
+                    4,
+                    RunningAverage.exponential(0),
+                    RunningVariance.UNBIASED,
+                    NonFinitePolicy.PROPAGATE);
+
+            assertThat(running.mean()).containsExactly(-0.0);
+            assertThat(running.variance()).containsExactly(Double.NaN);
+            assertThat(running.absorbed()).containsExactly(3);
+        }
+    }
+
+    @Test
     void updateRunning_noAverage_isAnError() {
         assertThatThrownBy(() -> update(start(), 1, 1, RunningAverage.none()))
                 .isInstanceOf(IllegalArgumentException.class)
