@@ -168,6 +168,28 @@ final class LastVirtualBatchTest {
         }
     }
 
+    /** The distance from nothing to such a mean has no square in float32, and the last batch alone fills all slices. */
+    @OnEveryDevice
+    void merge_ofHugeValuesWithAnEmptySlice_isTheReferences(TestDevice on) {
+        Shape shape = Shape.of(257, 6);
+        float[] values = Batch.random(shape, Layout.CHANNELS_FIRST, 8).values();
+        for (int i = 0; i < values.length; i++) {
+            values[i] = 3e19f + 1e15f * values[i];
+        }
+        Batch huge = new Batch(shape, Layout.CHANNELS_FIRST, values);
+        BatchNorm.Builder builder = BatchNorm.builder(6).virtualBatch(128, LastVirtualBatch.MERGE);
+        List<float[]> outputs = new ArrayList<>();
+        for (Device device : List.of(TestDevice.REFERENCE.device(), on.device())) {
+            try (BatchNorm norm = builder.build(device);
+                    Tensor x = huge.on(device);
+                    Tensor y = norm.forward(x)) {
+                outputs.add(y.download());
+            }
+        }
+        double[] expected = Closeness.wide(outputs.get(0));
+        Closeness.assertWithin("y", outputs.get(1), expected, BOUND * Closeness.largest(expected));
+    }
+
     /** The loss Σ w·y of a layer's output. */
     private static double loss(BatchNorm norm, Tensor x, float[] w) {
         try (Tensor y = norm.device().tensor(x.shape(), x.layout());

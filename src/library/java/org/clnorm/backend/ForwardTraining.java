@@ -24,8 +24,8 @@ import org.clnorm.Shape;
  *
  * @param normalization what is normalized together, and how
  * @param running how the running statistics are updated, or null for not at all. Virtual batches enter one after the
- *     other, without those whose statistics are given; of a channel of its own in each sample, the average over the samples enters, of the mean and of the estimate
- *     of the variance
+ *     other, without those whose statistics are given; of a channel of its own in each sample, the average over the
+ *     samples enters, of the mean and of the estimate of the variance
  */
 public record ForwardTraining(
         Normalization normalization,

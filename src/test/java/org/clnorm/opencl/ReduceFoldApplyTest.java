@@ -14,6 +14,7 @@ import org.clnorm.Shape;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.OperandTypes;
@@ -133,6 +134,45 @@ class ReduceFoldApplyTest {
                         geometry.chunk(),
                         Place.PARTIALS,
                         40);
+    }
+
+    /** Four samples, and seven in the last. */
+    @Test
+    void training_ofALargerLastVirtualBatch_countsEachOnItsOwn() {
+        DeviceFacts facts = Facts.gpu(16);
+        ForwardTraining pass = new ForwardTraining(
+                new Normalization(new Grouping.Batch(4, Grouping.Batch.Rest.MERGED), Normalization.Statistic.CENTERED),
+                Shape.of(11, 24),
+                Layout.CHANNELS_FIRST,
+                float32(Role.X, Role.Y, Role.RUNNING_MEAN, Role.RUNNING_VARIANCE, Role.ABSORBED),
+                Activation.NONE,
+                0.5,
+                new RunningUpdate(RunningAverage.cumulative(), RunningVariance.UNBIASED),
+                NonFinitePolicy.PROPAGATE);
+
+        Steps steps = steps(pass, Strategy.named("gpu-split", facts), facts);
+
+        assertThat(kernels(steps)).containsExactly("moments_columnar", "fold_moments", "apply_columnar", "track");
+        for (int elements : new int[] {0, 2}) {
+            assertThat(argument(steps, elements, "rows")).isEqualTo(4L);
+            assertThat(argument(steps, elements, "last_runs")).isEqualTo(7L);
+            assertThat(argument(steps, elements, "block_stride")).isEqualTo(4L * 24);
+        }
+        assertThat((long) argument(steps, 2, "per_slice") * (int) argument(steps, 2, "per_block"))
+                .as("elements that the apply step has work-groups for, in each block")
+                .isGreaterThanOrEqualTo(7 * 24);
+        assertThat(argument(steps, 1, "count")).isEqualTo(4f);
+        assertThat(argument(steps, 1, "last_count")).isEqualTo(7f);
+        assertThat(argument(steps, 3, "variance_factor")).isEqualTo(4f / 3);
+        assertThat(argument(steps, 3, "last_factor")).isEqualTo(7f / 6);
+    }
+
+    private static Object argument(Steps steps, int launch, String name) {
+        return steps.launches().get(launch).arguments().stream()
+                .filter(argument -> argument.name().equals(name))
+                .findFirst()
+                .orElseThrow()
+                .value();
     }
 
     @Test
