@@ -426,6 +426,33 @@ final class InPlaceTest {
         }
     }
 
+    /** The same elements by another tensor are the same place; a part of them is not. */
+    @OnBothBackends
+    void forward_yThatIsASliceOfX_isInPlaceWhereItIsAllOfIt(TestDevice on) {
+        Shape shape = Shape.of(3, 4, 5);
+        Batch values = Batch.random(shape, FIRST, 22);
+        try (BatchNorm norm = layer(on, 4, builder -> builder);
+                Tensor all = on.device().tensor(Shape.of(4, 4, 5), FIRST);
+                Tensor x = all.slice(20, shape, FIRST);
+                Tensor y = all.slice(20, shape, FIRST);
+                Tensor shifted = all.slice(0, shape, FIRST);
+                Tensor dy = Batch.gradient(shape, FIRST, 23).on(norm.device())) {
+            x.upload(values.values());
+            assertThatThrownBy(() -> norm.forward(x, shifted)).hasMessageContaining("y may not share memory with x");
+            Tensor beside = norm.forward(x);
+            float[] expected = beside.download();
+            beside.close();
+
+            norm.forward(x, y);
+            norm.backward(dy).close();
+
+            assertThat(y.download()).isEqualTo(expected);
+            norm.forward(x, y);
+            x.fill(1);
+            assertThatThrownBy(() -> norm.backward(dy)).hasMessageContaining("the forward pass's y");
+        }
+    }
+
     /** Two passes under way, the first of them gone back through twice, into gradients that add up. */
     @OnBothBackends
     void record_severalInPlace_areGoneBackThroughEachAndAgain(TestDevice on) {
