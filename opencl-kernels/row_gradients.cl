@@ -60,7 +60,7 @@ ELEMENT_LOOP void add_rows(
 }
 
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
-        GRADIENT_INPUTS MASKED_ARGS, MASK_ARGS ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
+        GRADIENT_INPUTS, TENSOR_IN(VALID, valid), MASK_ARGS ROW_ARGS, long rows, int columns, long rows_per_slice, int stripes,
         __global const float *coefficients, int pitch, __global float *partials, int parts_pitch) {
     LOCAL_COLUMN_SUMS(room);
     int left = (int)(get_group_id(0) % stripes) * STRIPE + ITEM_X * VW;
@@ -70,8 +70,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
     long last = LONG_MIN_OF(rows, first + rows_per_slice);
     sums_inputs in = INPUTS_FROM(0);
     in.row = ROW_AFFINE(0, columns);
-    const int block = 0;
-    in.states = STATES_OF_BLOCK;
+    in.states = OPTIONAL(valid);
     lane_sums mine[VECTORS];
     no_column_sums(mine, STRIPE);
     add_rows(mine, &in, columns, left, right, first + ITEM_Y, last, coefficients, pitch);

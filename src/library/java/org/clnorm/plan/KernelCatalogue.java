@@ -148,7 +148,7 @@ public final class KernelCatalogue {
                     union(ROWS_OF_VECTORS, STREAM),
                     MASKED_ROWS,
                     union(SUMS, GRADIENTS)),
-            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_VECTORS, union(MASKED_ROWS, STEPS), SUMS),
+            new Entry("affine_sums", "row_gradients.cl", REDUCE, ROWS_OF_VECTORS, MASKED_ROWS, SUMS),
             new Entry(
                     "gradient_apply_segmented",
                     "gradient_apply.cl",

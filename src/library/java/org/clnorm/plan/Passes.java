@@ -79,7 +79,7 @@ public final class Passes {
             return plan(
                     pass,
                     view,
-                    choice.split(Pass.FORWARD, view),
+                    split(choice, Pass.FORWARD, view, pass),
                     choice,
                     FORWARD,
                     over -> over.reduced(FORWARD, List.of(named("least", 0f)), ""));
@@ -94,7 +94,7 @@ public final class Passes {
                     BACKWARD,
                     over -> new Steps(over.foldEach("fold_inverse", List.of())));
         }
-        Strategy split = choice.split(Pass.BACKWARD, view);
+        Strategy split = split(choice, Pass.BACKWARD, view, pass);
         return pass instanceof ReduceBackward sums
                 ? plan(pass, view, split, choice, BACKWARD, over -> steps(sums, over))
                 : plan(pass, view, split, choice, BACKWARD, over -> steps((BackwardCombined) pass, over));
@@ -130,9 +130,17 @@ public final class Passes {
                 null);
     }
 
-    /** With a mask the steps are launches of their own, so that no more kernels know of masks. */
+    /**
+     * With a mask the steps are launches of their own, and wherever vectors lie, so that few kernels know of masks, each of
+     * one binary.
+     */
     private static Strategy strategy(StrategyChoice choice, Pass kind, View view, PassSpec pass) {
-        return pass.operands().has(Role.VALID) ? choice.split(kind, view) : choice.forPass(kind, view);
+        return pass.operands().has(Role.VALID) ? split(choice, kind, view, pass) : choice.forPass(kind, view);
+    }
+
+    private static Strategy split(StrategyChoice choice, Pass kind, View view, PassSpec pass) {
+        Strategy split = choice.split(kind, view);
+        return pass.operands().has(Role.VALID) && split.items() > 1 ? split.unaligned(choice.facts(), view) : split;
     }
 
     /** Of a pass over channels. */
@@ -229,7 +237,7 @@ public final class Passes {
                 named("r_max", renormalizes ? (float) bounds.rMax() : 0f),
                 named("d_max", renormalizes ? (float) bounds.dMax() : 0f));
         List<Argument> reduce = List.of(named("least", least(pass.normalization(), pass.epsilon(), over.view())));
-        Steps steps = over.all(FORWARD, reduce, fold, activated(pass.activation()), macro(pass.activation(), over));
+        Steps steps = over.all(FORWARD, reduce, fold, activated(pass.activation()), macro(pass.activation()));
         boolean after = pass.running() != null && !inFold && pass.policy() != NonFinitePolicy.THROW;
         return after ? steps.and(new Steps(track(pass, over))) : steps;
     }
@@ -256,7 +264,7 @@ public final class Passes {
         List<Argument> fold = arguments(affine(pass.normalization(), pass.epsilon(), over), Role.MEAN, Role.VARIANCE);
         return new Steps(
                 over.foldEach("fold_given", fold),
-                over.apply(FORWARD, activated(pass.activation()), macro(pass.activation(), over)));
+                over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
     }
 
     private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {
@@ -265,7 +273,7 @@ public final class Passes {
         Launch folding = over.foldEach("fold_combined", fold);
         return pass.shape().elements() == 0
                 ? new Steps(folding)
-                : new Steps(folding, over.apply(FORWARD, activated(pass.activation()), macro(pass.activation(), over)));
+                : new Steps(folding, over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
     }
 
     private static Steps steps(ReduceBackward pass, ReduceFoldApply over) {
@@ -327,16 +335,15 @@ public final class Passes {
         return activation.kind() == Activation.Kind.NONE || activation.kind() == Activation.Kind.RELU;
     }
 
-    /** With a mask always: so it has one binary, and not one of each. */
-    private static String macro(Activation activation, ReduceFoldApply over) {
-        return isUsual(activation) && !over.isMasked() ? "" : " -DACTIVATION=1";
+    private static String macro(Activation activation) {
+        return isUsual(activation) ? "" : " -DACTIVATION=1";
     }
 
     /** A single work-item has a binary for each mask of the usual ones. */
     private static String macro(Activation activation, OperandTypes operands, ReduceFoldApply over) {
         return isUsual(activation) && over.strategy().items() == 1 && !over.isMasked()
                 ? " -DMASK=" + by(activation, operands)
-                : macro(activation, over);
+                : over.isMasked() && over.strategy().items() == 1 ? " -DACTIVATION=1" : macro(activation);
     }
 
     private static Steps steps(Backward pass, ReduceFoldApply over) {

@@ -154,7 +154,7 @@ public record ReduceFoldApply(
         return launch(
                 direction.reduce + KernelCatalogue.patternOf(view),
                 // The moments of x ask for no activation.
-                (backward ? macros : "") + (mask.isEmpty() ? "" : MASKED),
+                backward ? masked(macros, mask) : mask.isEmpty() ? "" : MASKED,
                 perBlock(geometry.workGroups()),
                 direction.reduced,
                 backward ? List.of() : addition(view),
@@ -200,7 +200,7 @@ public record ReduceFoldApply(
         long flatSlices = segmented ? 0 : (elements + perSlice - 1) / perSlice;
         return launch(
                 direction.apply + KernelCatalogue.patternOf(view),
-                macros + (isMasked() ? MASKED : ""),
+                masked(macros, mask()),
                 perBlock(segmented ? geometry.workGroups() : flatSlices),
                 tensors,
                 mask(),
@@ -280,10 +280,10 @@ public record ReduceFoldApply(
                 List.of(
                         launch(
                                 "affine_sums",
-                                macros + (isMasked() ? MASKED : ""),
+                                macros,
                                 geometry.workGroups(),
                                 Direction.BACKWARD.reduced,
-                                mask(),
+                                named("valid", isMasked() ? VALID : Place.NONE),
                                 mask,
                                 rowAffine(rows),
                                 named("rows", matrix.rows()),
@@ -435,6 +435,11 @@ public record ReduceFoldApply(
     /** Whether some steps may take no part. */
     boolean isMasked() {
         return operands.has(VALID);
+    }
+
+    /** With a mask, the activation is always said by arguments: so there is one binary, and not one of each. */
+    private static String masked(String macros, List<Argument> mask) {
+        return mask.isEmpty() ? macros : MASKED + " -DACTIVATION=1";
     }
 
     /** Which steps take part, if that is said. */

@@ -221,8 +221,8 @@ class CaseFileTest {
                 "the array wieght is not known; did you mean weight? Known are [bias, case, grad_sum, grad_y, lengths, mask,");
         assertRefused(
                 BATCH_NORM,
-                Map.of("x", zeros(2, 3), "heights", zeros(2)),
-                "the array heights is not known. Known are [bias,");
+                Map.of("x", zeros(2, 3), "speed", zeros(2)),
+                "the array speed is not known. Known are [bias,");
     }
 
     @Test

@@ -28,7 +28,7 @@ final class KernelSignature {
 
     private static Stream<String> of(Argument argument) {
         if (argument.isBuffer()) {
-            String buffer = "float* " + argument.name();
+            String buffer = (argument.name().equals("valid") ? "ushort* " : "float* ") + argument.name();
             return argument.hasOffset()
                     ? Stream.of(buffer + "_buffer", "long " + argument.name() + "_offset")
                     : Stream.of(buffer);
@@ -41,16 +41,16 @@ final class KernelSignature {
      * As the kernels declare them, by what the driver says of their declarations: without their bodies, and all in one
      * program, since it is programs that take time.
      *
-     * @param rows whether they are those for rows
+     * @param macros the compiler's options that decide which there are
      */
-    static Map<String, List<String>> declared(Collection<String> kernels, boolean rows, DefaultDevice.Foreign device) {
+    static Map<String, List<String>> declared(Collection<String> kernels, String macros, DefaultDevice.Foreign device) {
         // The file that includes the macros of all others' parameters.
         StringBuilder source = new StringBuilder(withoutBody("normalize_segmented"));
         source.append(macrosOf("optimizer.cl"));
         kernels.stream()
                 .filter(kernel -> !kernel.equals("normalize_segmented"))
                 .forEach(kernel -> source.append(declarationOf(kernel)).append("}\n"));
-        String options = "-cl-std=CL1.2 -DSUBGROUPS=0 -cl-kernel-arg-info" + (rows ? " -DROWS=1" : "");
+        String options = "-cl-std=CL1.2 -DSUBGROUPS=0 -cl-kernel-arg-info" + macros;
         cl_program program =
                 CL.clCreateProgramWithSource(device.context, 1, new String[] {source.toString()}, null, null);
         cl_device_id[] devices = {device.device};

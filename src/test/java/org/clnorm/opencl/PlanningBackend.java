@@ -44,8 +44,7 @@ import org.clnorm.replicas.GradientSums;
 public final class PlanningBackend implements Backend {
     private final StrategyChoice choice;
     private final Set<String> programs = new TreeSet<>();
-    private final Map<String, List<String>> ofRows = new TreeMap<>();
-    private final Map<String, List<String>> ofOthers = new TreeMap<>();
+    private final Map<String, Map<String, List<String>>> parameters = new TreeMap<>();
 
     /** @param strategy a strategy's name, or "auto" */
     public PlanningBackend(DeviceFacts facts, String strategy) {
@@ -58,15 +57,18 @@ public final class PlanningBackend implements Backend {
         return programs;
     }
 
-    /** The kernels of the passes, those for rows or the others: how the host sets the parameters of each. */
-    public Map<String, List<String>> parameters(boolean rows) {
-        return rows ? ofRows : ofOthers;
+    /**
+     * How the host sets the parameters of each kernel of the passes, by those of the compiler's options that change which there
+     * are: for rows, and with a mask.
+     */
+    public Map<String, Map<String, List<String>>> parameters() {
+        return parameters;
     }
 
-    /** How kernels declare their parameters. */
-    public static Map<String, List<String>> declared(Collection<String> kernels, boolean rows) {
+    /** How kernels declare their parameters under such options. */
+    public static Map<String, List<String>> declared(Collection<String> kernels, String options) {
         try (DefaultDevice.Foreign device = new DefaultDevice.Foreign()) {
-            return KernelSignature.declared(kernels, rows, device);
+            return KernelSignature.declared(kernels, options, device);
         }
     }
 
@@ -97,7 +99,9 @@ public final class PlanningBackend implements Backend {
     private void plan(Launch launch) {
         programs.add(launch.kernel() + " " + launch.options());
         List<String> set = KernelSignature.set(launch);
-        parameters(set.contains("float* row_gamma_buffer")).put(launch.kernel(), set);
+        String options = (set.contains("float* row_gamma_buffer") ? " -DROWS=1" : "")
+                + (launch.options().contains("-DMASKED=1") ? " -DMASKED=1" : "");
+        parameters.computeIfAbsent(options, any -> new TreeMap<>()).put(launch.kernel(), set);
     }
 
     @Override

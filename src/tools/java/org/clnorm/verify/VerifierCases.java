@@ -252,25 +252,28 @@ final class VerifierCases {
                         centered(Grouping.batch(), true, null),
                         Normalization.BATCH,
                         centered(Grouping.batch(), false, new Renormalization(1.1, 0.2)));
-                cases.add(masked(cases.size(), placed, 3 * i % ROWS, kinds.get((i + i / 7) % kinds.size()), i));
+                Normalization kind = kinds.get((i + i / 7) % kinds.size());
+                cases.add(masked(cases.size(), placed, 3 * i % ROWS, kind, i, pick(Fusion.MASKS, i + i / 7, 1)));
             }
         }
         for (int i = 0; i < ADDED_ROWS.size(); i++) {
             Placed placed = ADDED_ROWS.get(i);
             if (placed.shape.elements() <= mostElements) {
                 Normalization rows = new Normalization(new Grouping.Rows(1, true), FORMS.get(i % 2).statistic);
-                cases.add(masked(cases.size(), placed, 3 * i % ROWS, rows, i));
+                // Those that most have, so that no program is more than theirs.
+                Fusion fusion = Fusion.MASKS.get(i % (Fusion.MASKS.size() - 1));
+                cases.add(masked(cases.size(), placed, 3 * i % ROWS, rows, i, fusion));
             }
         }
     }
 
-    private static VerifierCase masked(int seed, Placed placed, int row, Normalization normalization, int i) {
+    private static VerifierCase masked(
+            int seed, Placed placed, int row, Normalization normalization, int i, Fusion fusion) {
         boolean given = normalization.equals(Normalization.BATCH) && i % 5 == 4;
         Running running = RUNNING.get(normalization.renormalization() != null ? 1 : i % RUNNING.size());
         boolean tracks = normalization.grouping() instanceof Grouping.Batch
                 || normalization.grouping() instanceof Grouping.Channels run && run.groups() == placed.shape.channels();
         Running its = tracks ? running : RUNNING.get(0);
-        Fusion fusion = pick(Fusion.MASKS, i + i / 7, 1);
         return new VerifierCase(
                 seed,
                 normalization,
