@@ -43,7 +43,8 @@ final class CodeBlocks {
 
                 void fragment(Device device, BatchNorm norm, BatchNorm first, BatchNorm second, List<BatchNorm> layers,
                         Tensor x, Tensor y, Tensor dy, Tensor dx, Tensor kernel, Tensor kernelGradient,
-                        Iterable<Tensor> batches, Network network, Path path)
+                        Iterable<Tensor> batches, Network network, Path path, int samples, int steps, int channels,
+                        int[] lengths, float[] activations)
                         throws Exception {
             """;
     private static final String AFTER = "\n}\n}\n";
