@@ -44,12 +44,26 @@ final class PassCalls implements Calls {
         this.pass = backend.prepare(spec(workload.direction(), sets.get(0).types()));
         this.coefficients = backend.newCoefficients(normalization, workload.shape(), workload.layout());
         if (workload.direction() == Direction.BACKWARD) {
+            restartRunning(backend);
             OperandTypes types = operands(Direction.FORWARD, 0).types();
             try (PreparedPass forward = backend.prepare(spec(Direction.FORWARD, types))) {
                 for (int set = 0; set < tensors.sets(); set++) {
                     forward.run(operands(Direction.FORWARD, set), coefficients);
                 }
             }
+        }
+    }
+
+    /**
+     * Makes running statistics what they were at first: batch renormalization goes by them, and a build that is compared
+     * with another on the same tensors is to find what the other found.
+     */
+    private void restartRunning(Backend backend) {
+        long channels = workload.shape().channels();
+        if (workload.norm().hasRunning()) {
+            backend.fill(tensors.get(Part.RUNNING_MEAN, 0), channels, 0);
+            backend.fill(tensors.get(Part.RUNNING_VARIANCE, 0), channels, 1);
+            backend.fill(tensors.get(Part.RUNNING_COUNT, 0), channels, 0);
         }
     }
 

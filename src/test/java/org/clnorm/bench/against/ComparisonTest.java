@@ -21,6 +21,7 @@ import org.clnorm.DataType;
 import org.clnorm.Device;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.bench.Norm;
 import org.clnorm.bench.Tensors.Part;
 import org.clnorm.bench.Timed;
 import org.clnorm.bench.Workload;
@@ -97,9 +98,13 @@ final class ComparisonTest {
     }
 
     private static ComparedRow compare(Path other) throws IOException {
+        return compare(other, WORKLOAD);
+    }
+
+    private static ComparedRow compare(Path other, Timed workload) throws IOException {
         OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), Device.variable(Device.SELECTOR_VARIABLE));
         List<ComparedRow> rows = new Comparison(device, STRATEGY, Build.at(other), ROUNDS)
-                .run(List.of(WORKLOAD), new Comparison.Progress() {
+                .run(List.of(workload), new Comparison.Progress() {
                     @Override
                     public void starting(Timed workload) {}
 
@@ -124,6 +129,15 @@ final class ComparisonTest {
 
         assertThat(row.verdict()).as(row.toString()).isEqualTo(Verdict.SAME);
         assertThat(row.milliseconds()).isPositive();
+    }
+
+    /** Both are to find the running statistics that they go by as they were at first, or their results differ. */
+    @Test
+    void compare_renormalization_startsFromTheSameRunningStatistics() throws IOException {
+        Workload renorm = new Workload(
+                Norm.RENORM, Direction.BACKWARD, Shape.of(8, 16, 16, 16), Layout.CHANNELS_LAST, Fusion.NONE);
+
+        assertThat(compare(Path.of("opencl-kernels"), renorm).milliseconds()).isPositive();
     }
 
     @Test
