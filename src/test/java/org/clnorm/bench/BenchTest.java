@@ -53,8 +53,9 @@ final class BenchTest {
                 .hasValueSatisfying(why -> assertThat(why).contains("32"));
         assertThat(Norm.INSTANCE.objection(Shape.of(4096, 1024))).isPresent();
         assertThat(Norm.GHOST.objection(Shape.of(17, 4)))
-                .as("the last virtual batch has one sample")
-                .isPresent();
+                .as("a last virtual batch of one sample is merged")
+                .isEmpty();
+        assertThat(Norm.GHOST.objection(Shape.of(1, 4))).isPresent();
     }
 
     private static long bytes(Direction direction, Fusion fusion) {

@@ -23,7 +23,7 @@ public enum Norm {
     GROUP("group", "Group norm, 32 groups", Statistic.CENTERED),
     /** Instance normalization without running statistics. */
     INSTANCE("instance", "Instance norm", Statistic.CENTERED),
-    /** Batch normalization in virtual batches of {@link #VIRTUAL_BATCH} samples. */
+    /** Batch normalization in virtual batches of {@link #VIRTUAL_BATCH} samples, a last one merged into the one before. */
     GHOST("ghost", "Ghost batch norm, virtual batches of 8", Statistic.CENTERED),
     /** Batch renormalization. */
     RENORM("renorm", "Batch renorm", Statistic.CENTERED),
@@ -67,7 +67,7 @@ public enum Norm {
             case GROUP -> new Normalization(new Grouping.Channels(GROUPS), statistic);
             case INSTANCE -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic);
             case ADAPTIVE -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic, true, null);
-            case GHOST -> new Normalization(new Grouping.Batch(VIRTUAL_BATCH), statistic);
+            case GHOST -> new Normalization(new Grouping.Batch(VIRTUAL_BATCH, Grouping.Batch.Rest.MERGED), statistic);
             case RENORM -> new Normalization(Grouping.batch(), statistic, false, RENORMALIZATION);
             case WEIGHT -> new Normalization(new Grouping.Rows(shape.rank() - 1, false), statistic);
         };
@@ -127,10 +127,7 @@ public enum Norm {
             case BATCH, RENORM -> objection(values < 2, "needs two values per channel");
             case GROUP -> objection(shape.channels() % GROUPS != 0, "needs channels in " + GROUPS + " groups");
             case INSTANCE, ADAPTIVE -> objection(shape.spatial() < 2, "needs two values per sample and channel");
-            case GHOST ->
-                objection(
-                        values < 2 || shape.spatial() < 2 && shape.batch() % VIRTUAL_BATCH == 1,
-                        "needs two values per channel in each virtual batch of " + VIRTUAL_BATCH);
+            case GHOST -> objection(values < 2, "needs two values per channel");
             default -> Optional.empty();
         };
     }
