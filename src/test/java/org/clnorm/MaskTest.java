@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import java.util.Arrays;
 import java.util.List;
@@ -229,10 +230,7 @@ final class MaskTest {
             for (int i = 0; i < found.length; i++) {
                 assertThat(found[i])
                         .as("%s at %d of channel %d", what, i, c)
-                        .isCloseTo(
-                                expected[c][i],
-                                org.assertj.core.api.Assertions.within(
-                                        relative * Math.abs(expected[c][i]) + 1e-6 * largest));
+                        .isCloseTo(expected[c][i], within(relative * Math.abs(expected[c][i]) + 1e-6 * largest));
             }
         }
     }
@@ -282,7 +280,7 @@ final class MaskTest {
             assertThat(given.count()).isEqualTo(18);
             norm.forward(input, y);
             for (int i = 0; i < whole.length; i++) {
-                assertThat(y.download()[i]).isCloseTo(whole[i], org.assertj.core.api.Assertions.within(1e-6f));
+                assertThat(y.download()[i]).isCloseTo(whole[i], within(1e-6f));
             }
             given.setLengths(3, 6);
             MaskedBatch mask = MaskedBatch.ofLengths(9, 3, 6);

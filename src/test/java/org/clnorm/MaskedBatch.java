@@ -104,4 +104,9 @@ record MaskedBatch(int samples, int steps, boolean[] valid) {
         }
         return channel;
     }
+
+    @Override
+    public String toString() {
+        return count() + " of " + samples + " x " + steps + " steps";
+    }
 }
