@@ -367,7 +367,8 @@ CALLED moments join_units(
         __global const float *partials, int slices, int pitch, int count, long step, float *common_unit) {
     float unit = UNIT_OF_SMALL;
     for (int i = 0; i < slices * count; i++) {
-        unit = fmin(unit, unit_of_partial(partials + (long)(i / count) * PARTIAL_ROWS * pitch + i % count * step, pitch));
+        __global const float *partial = partials + (long)(i / count) * PARTIAL_ROWS * pitch + i % count * step;
+        unit = fmin(unit, partial[0] > 0.0f ? unit_of_partial(partial, pitch) : UNIT_OF_SMALL);
     }
     moments all = no_moments();
     for (int i = 0; i < slices * count; i++) {
@@ -546,7 +547,8 @@ __kernel void track(
         averaging a = AVERAGING;
         ivec least = (ivec)(126); // of the blocks' units, in which the sums over them are
         for (int block = 0; averaged && block < blocks; block++) {
-            least = min(least, exponent_of(load_anywhere(OF_BLOCK(coefficients) + UNIT * pitch + group)));
+            ivec unit = exponent_of(load_anywhere(OF_BLOCK(coefficients) + UNIT * pitch + group));
+            least = FEW_IN_BLOCK(block) ? least : min(least, unit);
         }
         vec mean = (vec)(0.0f), mean_lo = (vec)(0.0f), variance = (vec)(0.0f), variance_lo = (vec)(0.0f);
         int entered = 0;

@@ -377,8 +377,9 @@ public final class BatchNorm extends RunningNormalizer {
             throw new IllegalStateException(
                     "forwardCombined is for training, but the layer is in evaluation mode, which is forward");
         }
-        long own = x.shape().batch() * x.shape().spatial();
-        if (all.channels() != channels() || all.count() < own || all.count() == 1) {
+        long own = calls().count(x);
+        boolean none = all.count() == 0 && x.shape().elements() > 0; // a mask may leave none
+        if (all.channels() != channels() || all.count() < own || all.count() == 1 || none) {
             throw new IllegalArgumentException("The moments must be of all parts, x " + x.shape()
                     + " among them, and of more than one value per channel, but given were those of " + all.count()
                     + " values in each of " + all.channels() + " channels");

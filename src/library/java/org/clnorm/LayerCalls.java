@@ -1,7 +1,5 @@
 package org.clnorm;
 
-import static org.clnorm.TensorChecks.onDevice;
-
 import java.util.function.Consumer;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
@@ -20,6 +18,10 @@ final class LayerCalls {
 
     boolean isTraining() {
         return passes.training;
+    }
+
+    boolean hasMask() {
+        return passes.mask != null;
     }
 
     /**
@@ -49,7 +51,7 @@ final class LayerCalls {
         own.enter();
         try {
             if (mask != null) {
-                onDevice("mask", mask.states(), layer.device());
+                mask.checkOn(layer.device());
             }
             passes.mask = mask;
         } finally {
@@ -123,6 +125,11 @@ final class LayerCalls {
         } finally {
             own.leave();
         }
+    }
+
+    /** How many values each channel of x has that take part. */
+    long count(Tensor x) {
+        return PassRunner.perChannel(x, passes.mask);
     }
 
     /** The moments of each channel of x. Waits for the device. */

@@ -126,6 +126,7 @@ public final class Mask implements AutoCloseable {
     }
 
     private void set(float[] of) {
+        checkOpen();
         float[] each = new float[samples + 1];
         long all = 0;
         for (int n = 0; n < samples; n++) {
@@ -147,9 +148,24 @@ public final class Mask implements AutoCloseable {
         return count;
     }
 
+    private void checkOpen() {
+        if (states.isClosed()) {
+            throw new IllegalStateException("The " + this + ", is closed");
+        }
+    }
+
+    /** Refuses a layer's device that is not the mask's. */
+    void checkOn(Device layers) {
+        checkOpen();
+        if (device != layers) {
+            throw new IllegalArgumentException(
+                    "mask must be on the layer's " + layers + ", but the " + this + ", is on " + device);
+        }
+    }
+
     /** Refuses an x that has not these steps. */
     void check(Tensor x, long rows) {
-        TensorChecks.onDevice("x", x, device);
+        checkOpen();
         Shape shape = x.shape();
         boolean fits =
                 rows >= 0 ? rows == (long) samples * steps : shape.batch() == samples && shape.spatial() == steps;

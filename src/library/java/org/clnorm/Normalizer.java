@@ -100,7 +100,7 @@ public abstract sealed class Normalizer extends Layer permits ChannelNormalizer,
         Objects.requireNonNull(shape, "shape");
         Objects.requireNonNull(layout, "layout");
         Objects.requireNonNull(type, "type");
-        boolean inPlace = options().inPlace && isTraining() && !residual;
+        boolean inPlace = options().inPlace && isTraining() && !residual && !calls.hasMask();
         alone(() -> {
             try (Normalizer twin = twin();
                     Tensor x = device().tensor(shape, layout, type);

@@ -189,7 +189,7 @@ final class PassRunner {
 
     /** Does a forward pass over elements. */
     private void run(ForwardState into, Tensor x, ChannelMoments given, boolean counts) {
-        boolean adapted = !training && into.frozen && batchWeight > 0;
+        boolean adapted = !training && into.frozen && batchWeight > 0 && perChannel(x, mask) > 0;
         ChannelMoments by = adapted ? mixed(moments(x)) : given;
         ofForward.putTo(forForward, Arguments.FORWARD);
         forForward.put(Role.ADDEND, ofForward.operand(Role.ADDEND));
@@ -302,7 +302,8 @@ final class PassRunner {
         return scratch.readMoments(perChannel(x, mask));
     }
 
-    private static long perChannel(Tensor x, Mask mask) {
+    /** How many values each channel of x has that take part. */
+    static long perChannel(Tensor x, Mask mask) {
         return mask == null ? x.shape().batch() * x.shape().spatial() : mask.count();
     }
 

@@ -3,14 +3,18 @@ package org.clnorm.bench;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.nio.FloatBuffer;
+import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
+import org.clnorm.backend.Backend;
 import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
+import org.clnorm.reference.ReferenceBackend;
 import org.junit.jupiter.api.Test;
 
 final class BenchTest {
@@ -25,6 +29,73 @@ final class BenchTest {
             assertThat(bytes(direction, Fusion.named("add-before")))
                     .as("forward two reads and two writes, backward what came past")
                     .isEqualTo(4 * 4L * 120);
+            assertThat(bytes(direction, Fusion.named("masked+add+relu")))
+                    .as("with a mask, as if all steps took part")
+                    .isEqualTo(withResidual * 4L * 120);
+        }
+    }
+
+    @Test
+    void named_masked_isAnyFusionWithAMask() {
+        for (String name : List.of("none", "relu", "add", "add+gelu", "add-before", "add-before+silu")) {
+            Fusion plain = Fusion.named(name);
+            Fusion masked = Fusion.named(name.equals("none") ? "masked" : "masked+" + name);
+            assertThat(masked).isEqualTo(new Fusion(true, plain.addition(), plain.activation()));
+            assertThat(masked).hasToString("+masked" + plain);
+            Workload workload =
+                    new Workload(Norm.LAYER, Direction.FORWARD, Shape.of(4, 5), Layout.CHANNELS_FIRST, masked);
+            assertThat(Workload.of(workload.words())).isEqualTo(workload);
+        }
+        assertThat(Norm.GHOST.isFused(Fusion.named("masked"))).isFalse();
+        assertThat(Norm.L2.isFused(Fusion.named("masked"))).isFalse();
+        assertThat(Norm.INSTANCE.isFused(Fusion.named("masked+add"))).isTrue();
+        assertThat(Norm.BATCH.isFused(Fusion.named("masked+add-before"))).isFalse();
+    }
+
+    @Test
+    void padding_lengths_areSpreadFromHalfToAll() {
+        Workload sequences = masked(Norm.INSTANCE, Shape.of(3, 2, 8));
+        Padding padding = Padding.of(sequences);
+        assertThat(padding).isEqualTo(new Padding(3, 8, 24));
+        assertThat(padding.counts(Norm.INSTANCE.normalization(sequences.shape()), 3))
+                .containsExactly(4, 6, 8);
+        assertThat(padding.counts(Norm.BATCH.normalization(sequences.shape()), 3))
+                .containsExactly(18);
+        float[] states = padding.states();
+        assertThat(states).hasSize(24 + 16);
+        assertThat(Arrays.copyOf(states, 16)).containsExactly(1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 0, 0);
+
+        assertThat(Padding.of(masked(Norm.LAYER, Shape.of(100, 8))))
+                .as("rows without sequences, the last of which is cut")
+                .isEqualTo(new Padding(16, 7, 100));
+        assertThat(Padding.of(masked(Norm.BATCH, Shape.of(1, 2, 8))).counts(Norm.BATCH.normalization(null), 1))
+                .as("a single sequence has half its steps")
+                .containsExactly(4);
+    }
+
+    private static Workload masked(Norm norm, Shape shape) {
+        return new Workload(norm, Direction.FORWARD, shape, Layout.CHANNELS_FIRST, Fusion.named("masked"));
+    }
+
+    /** The same operands that a layer gives its passes: the results are those of the layer with such a mask. */
+    @Test
+    void calls_masked_leaveZerosInThePadding() {
+        for (Norm norm : List.of(Norm.BATCH, Norm.INSTANCE, Norm.LAYER)) {
+            Workload workload = masked(norm, Shape.of(3, 4, 8));
+            try (Backend backend = new ReferenceBackend();
+                    TimedOperands from = new TimedOperands(backend, workload.elements())) {
+                Tensors tensors = workload.tensors(2, from);
+                try (Calls calls = workload.calls(backend, tensors)) {
+                    calls.make(1);
+                }
+                FloatBuffer y = FloatBuffer.allocate(96);
+                backend.read(tensors.get(Tensors.Part.Y, 1), y);
+                float[] states = Padding.of(workload).states();
+                for (int i = 0; i < 96; i++) {
+                    int step = norm == Norm.LAYER ? i / 8 : i / 32 * 8 + i % 8;
+                    assertThat(y.get(i) == 0).as("%s at %d", norm, i).isEqualTo(states[step] == 0);
+                }
+            }
         }
     }
 

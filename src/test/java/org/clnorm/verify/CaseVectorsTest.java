@@ -72,7 +72,7 @@ class CaseVectorsTest {
         Set<CaseFile.Op> ops = files().stream().map(CaseFile::op).collect(Collectors.toSet());
 
         assertThat(ops).isEqualTo(EnumSet.complementOf(EnumSet.of(CaseFile.Op.L2_NORM)));
-        assertThat(files()).hasSizeGreaterThanOrEqualTo(72);
+        assertThat(files()).hasSizeGreaterThanOrEqualTo(75);
     }
 
     private static List<CaseFile> files() throws IOException {

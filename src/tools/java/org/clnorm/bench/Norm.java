@@ -98,8 +98,11 @@ public enum Norm {
         return this == BATCH ? List.of(Fusion.values()) : List.of(Fusion.NONE);
     }
 
-    /** Whether layers of it can have that: an activation and a residual, which rows can add before. */
+    /** Whether layers of it can have that: an activation, a residual, which rows can add before, and a mask. */
     public boolean isFused(Fusion fusion) {
+        if (fusion.masked() && this == GHOST) {
+            return false;
+        }
         return fusion.addsBefore() ? this == LAYER || this == RMS : this != WEIGHT && this != L2;
     }
 

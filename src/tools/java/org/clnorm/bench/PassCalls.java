@@ -75,6 +75,8 @@ final class PassCalls implements Calls {
         if (direction != Direction.BACKWARD || byElement()) {
             operands.put(Role.GAMMA, tensors.get(Part.GAMMA, set)).put(Role.BETA, tensors.get(Part.BETA, set));
         }
+        operands.put(Role.VALID, tensors.get(Part.VALID, set));
+        operands.put(Role.COUNTS, byElement() ? null : tensors.get(Part.VALID_COUNTS, set));
         boolean before = workload.fusion().addsBefore();
         boolean sums = before && workload.direction() == Direction.FORWARD;
         if (sums) {

@@ -53,11 +53,20 @@ public final class Tensors {
         /** Running variance. */
         RUNNING_VARIANCE,
         /** How many batches the running statistics hold. */
-        RUNNING_COUNT;
+        RUNNING_COUNT,
+        /** Which steps take part. */
+        VALID,
+        /** How many do. */
+        VALID_COUNTS;
 
         /** Its name among those who may not have this enum. */
         String word() {
             return name().toLowerCase(Locale.ROOT);
+        }
+
+        /** Of the elements that a workload has in it. */
+        DataType type(Timed workload) {
+            return isOfSet() ? workload.type() : this == VALID ? DataType.FLOAT16 : DataType.FLOAT32;
         }
 
         /** Whether each set has its own. */
@@ -99,6 +108,13 @@ public final class Tensors {
             operands.put(Part.RUNNING_MEAN, List.of(from.filled(channels, 0)));
             operands.put(Part.RUNNING_VARIANCE, List.of(from.filled(channels, 1)));
             operands.put(Part.RUNNING_COUNT, List.of(from.filled(channels, 0)));
+        }
+        if (workload.fusion().masked()) {
+            Padding padding = Padding.of(workload);
+            operands.put(Part.VALID, List.of(from.of(padding.states(), Part.VALID.type(workload))));
+            float[] counts =
+                    padding.counts(normalization, (int) workload.shape().batch());
+            operands.put(Part.VALID_COUNTS, List.of(from.of(counts, DataType.FLOAT32)));
         }
         for (int set = 0; set < sets; set++) {
             add(operands, Part.X, from.normal(elements, type));
@@ -151,7 +167,7 @@ public final class Tensors {
         for (Part part : Part.values()) {
             List<T> given = words.get(part.word());
             if (given != null) {
-                DataType type = part.isOfSet() ? workload.type() : DataType.FLOAT32;
+                DataType type = part.type(workload);
                 operands.put(
                         part, given.stream().map(one -> operand.of(one, type)).toList());
             }

@@ -70,6 +70,17 @@ public final class TimedOperands implements AutoCloseable {
         return operand;
     }
 
+    /** These elements, stored as said. */
+    Operand of(float[] values, DataType type) {
+        Operand operand = allocate(values.length, type);
+        if (type == DataType.FLOAT32) {
+            backend.write(operand, FloatBuffer.wrap(values));
+        } else {
+            backend.write(operand, ShortBuffer.wrap(type.half().encode(values)));
+        }
+        return operand;
+    }
+
     private Operand allocate(long elements, DataType type) {
         Memory memory = backend.allocate(elements, type);
         live.add(memory);

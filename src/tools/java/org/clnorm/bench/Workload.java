@@ -77,10 +77,13 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
     /**
      * What is fused.
      *
+     * @param masked whether a mask says which steps take part; see {@link Padding}
      * @param addition whether a residual is added, and when
      * @param activation applied after that
      */
-    public record Fusion(Addition addition, Activation activation) {
+    public record Fusion(boolean masked, Addition addition, Activation activation) {
+        private static final String MASKED = "masked";
+
         /** Whether a residual is added, and when. */
         public enum Addition {
             /** None is. */
@@ -98,13 +101,13 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         }
 
         /** Nothing. */
-        public static final Fusion NONE = new Fusion(Addition.NONE, Activation.NONE);
+        public static final Fusion NONE = new Fusion(false, Addition.NONE, Activation.NONE);
 
         /** ReLU. */
-        public static final Fusion RELU = new Fusion(Addition.NONE, Activation.RELU);
+        public static final Fusion RELU = new Fusion(false, Addition.NONE, Activation.RELU);
 
         /** A residual, then ReLU. */
-        public static final Fusion ADD_RELU = new Fusion(Addition.AFTER, Activation.RELU);
+        public static final Fusion ADD_RELU = new Fusion(false, Addition.AFTER, Activation.RELU);
 
         /** Those that are timed unless others are asked for. */
         public static Fusion[] values() {
@@ -113,20 +116,23 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
 
         /**
          * The one that a person or another build names: none, add, add-before, an activation, or one of the former, a plus
-         * sign and an activation.
+         * sign and an activation; or masked, or that, a plus sign and any of those.
          *
          * @throws IllegalArgumentException when there is no such activation
          */
         public static Fusion named(String name) {
+            boolean masked = name.equals(MASKED) || name.startsWith(MASKED + "+");
+            String rest = !masked ? name : name.equals(MASKED) ? "none" : name.substring(MASKED.length() + 1);
             for (Addition addition : List.of(Addition.AFTER, Addition.BEFORE)) {
-                if (name.equals(addition.word)) {
-                    return new Fusion(addition, Activation.NONE);
+                if (rest.equals(addition.word)) {
+                    return new Fusion(masked, addition, Activation.NONE);
                 }
-                if (name.startsWith(addition.word + "+")) {
-                    return new Fusion(addition, Activation.named(name.substring(addition.word.length() + 1)));
+                if (rest.startsWith(addition.word + "+")) {
+                    Activation activation = Activation.named(rest.substring(addition.word.length() + 1));
+                    return new Fusion(masked, addition, activation);
                 }
             }
-            return new Fusion(Addition.NONE, Activation.named(name));
+            return new Fusion(masked, Addition.NONE, Activation.named(rest));
         }
 
         /** Whether there is a residual. */
@@ -141,7 +147,9 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
 
         @Override
         public String toString() {
-            return (adds() ? "+" + addition.word : "") + (activation.equals(Activation.NONE) ? "" : "+" + activation);
+            return (masked ? "+" + MASKED : "")
+                    + (adds() ? "+" + addition.word : "")
+                    + (activation.equals(Activation.NONE) ? "" : "+" + activation);
         }
     }
 
@@ -219,7 +227,7 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         return shape.elements();
     }
 
-    /** Each input read once, each output written once; not γ, β. */
+    /** Each input read once, each output written once; not γ, β. With a mask too: as if all steps took part. */
     @Override
     public long minimalBytes() {
         boolean two = fusion.addsBefore() != (direction == Direction.BACKWARD);

@@ -105,7 +105,8 @@ final class BenchCommand implements Callable<Integer> {
             paramLabel = "<fusion>",
             description =
                     "Only what is fused with this, where something is: none, an activation such as relu or gelu, or add+ and one of"
-                            + " them; of layer and RMS norm also add-before, which adds to x. Default: of batch normalization none, relu and add+relu, of others none.")
+                            + " them; of layer and RMS norm also add-before, which adds to x; masked, or masked+ and any of them:"
+                            + " sequences of half to all steps, bytes counted as if all took part. Default: of batch normalization none, relu and add+relu, of others none.")
     private String fusion;
 
     @Option(
@@ -377,8 +378,8 @@ final class BenchCommand implements Callable<Integer> {
         } catch (IllegalArgumentException e) {
             throw new ParameterException(
                     spec.commandLine(),
-                    "--fusion must be none, an activation, add+ or add-before+ and one of them, but is '" + name + "': "
-                            + e.getMessage(),
+                    "--fusion must be none, an activation, add+ or add-before+ and one of them, or masked+ and any, but is '"
+                            + name + "': " + e.getMessage(),
                     e);
         }
     }

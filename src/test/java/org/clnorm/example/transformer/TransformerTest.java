@@ -6,8 +6,8 @@ import java.util.Random;
 import java.util.function.IntFunction;
 import org.assertj.core.data.Offset;
 import org.clnorm.LayerNorm;
-import org.clnorm.Normalizer;
 import org.clnorm.RmsNorm;
+import org.clnorm.RowNormalizer;
 import org.clnorm.Tensor;
 import org.clnorm.example.device.Gradients;
 import org.clnorm.example.device.Part;
@@ -80,7 +80,7 @@ final class TransformerTest {
     @ParameterizedTest
     @ValueSource(booleans = {false, true})
     void block_backward_isTheGradient(boolean rms) {
-        IntFunction<Normalizer> norm = width -> rms
+        IntFunction<RowNormalizer> norm = width -> rms
                 ? RmsNorm.builder(width).build(queue.device())
                 : LayerNorm.builder(width).build(queue.device());
         Part block = new TransformerBlock(queue, BATCH, ROWS, WIDTH, HEADS, norm, random);

@@ -2,6 +2,7 @@ package org.clnorm.example.device;
 
 import java.util.List;
 import org.clnorm.Normalizer;
+import org.clnorm.RowNormalizer;
 import org.clnorm.Tensor;
 import org.clnorm.state.StateDict;
 
@@ -14,15 +15,18 @@ public final class Normalization implements Part {
     private final Normalizer layer;
     private final Tensor y;
     private final Tensor dx;
-    /** Null where nothing is added. */
+    /** Null where nothing is added to what is normalized. */
     private final Tensor dresidual;
+    /** Null where x is normalized as it is. */
+    private final Tensor sum;
 
-    private Normalization(Queue queue, Normalizer layer, boolean residual, long... dimensions) {
+    private Normalization(Queue queue, Normalizer layer, boolean residual, boolean ofSum, long... dimensions) {
         this.queue = queue;
         this.layer = queue.keep(layer);
         this.y = queue.tensor(dimensions);
         this.dx = queue.tensor(dimensions);
         this.dresidual = residual ? queue.tensor(dimensions) : null;
+        this.sum = ofSum ? queue.tensor(dimensions) : null;
     }
 
     /**
@@ -32,12 +36,17 @@ public final class Normalization implements Part {
      * @param dimensions those of x, and of y
      */
     public static Normalization of(Queue queue, Normalizer layer, long... dimensions) {
-        return new Normalization(queue, layer, false, dimensions);
+        return new Normalization(queue, layer, false, false, dimensions);
     }
 
     /** Of x, with something added before the activation: {@link #forward(Tensor, Tensor)} is to be called. */
     public static Normalization withResidual(Queue queue, Normalizer layer, long... dimensions) {
-        return new Normalization(queue, layer, true, dimensions);
+        return new Normalization(queue, layer, true, false, dimensions);
+    }
+
+    /** Of the sum of two tensors: {@link #forwardAdding} is to be called. */
+    public static Normalization ofSum(Queue queue, RowNormalizer layer, long... dimensions) {
+        return new Normalization(queue, layer, false, true, dimensions);
     }
 
     @Override
@@ -50,6 +59,23 @@ public final class Normalization implements Part {
     public Tensor forward(Tensor x, Tensor residual) {
         queue.normalization().time(() -> layer.forward(x, residual, y));
         return y;
+    }
+
+    /** y of the sum of x and what is added to it, which {@link #sum} has then. */
+    public Tensor forwardAdding(Tensor x, Tensor residual) {
+        queue.normalization().time(() -> ((RowNormalizer) layer).forwardAdding(x, residual, sum, y));
+        return y;
+    }
+
+    /** What the last {@link #forwardAdding} normalized; overwritten by the next. */
+    public Tensor sum() {
+        return sum;
+    }
+
+    /** The gradient by what was normalized, where that is used past this layer too. */
+    public Tensor backwardAdding(Tensor dy, Tensor past) {
+        queue.normalization().time(() -> layer.backwardAdding(dy, past, dx, null));
+        return dx;
     }
 
     @Override

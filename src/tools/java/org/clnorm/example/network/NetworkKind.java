@@ -5,8 +5,8 @@ import java.util.Locale;
 import java.util.Random;
 import java.util.function.IntFunction;
 import org.clnorm.LayerNorm;
-import org.clnorm.Normalizer;
 import org.clnorm.RmsNorm;
+import org.clnorm.RowNormalizer;
 import org.clnorm.example.Norm;
 import org.clnorm.example.conv.ConvNetwork;
 import org.clnorm.example.device.Part;
@@ -65,7 +65,7 @@ public enum NetworkKind {
         return switch (this) {
             case CONV -> ConvNetwork.build(queue, batch, size, classes, random);
             case TRANSFORMER -> {
-                IntFunction<Normalizer> layer = norm == Norm.RMS
+                IntFunction<RowNormalizer> layer = norm == Norm.RMS
                         ? width -> RmsNorm.builder(width).build(queue.device())
                         : width -> LayerNorm.builder(width).build(queue.device());
                 yield TransformerNetwork.build(queue, batch, size, classes, layer, random);

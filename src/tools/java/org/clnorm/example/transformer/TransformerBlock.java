@@ -2,7 +2,7 @@ package org.clnorm.example.transformer;
 
 import java.util.Random;
 import java.util.function.IntFunction;
-import org.clnorm.Normalizer;
+import org.clnorm.RowNormalizer;
 import org.clnorm.Tensor;
 import org.clnorm.example.device.AddUp;
 import org.clnorm.example.device.Chain;
@@ -18,13 +18,19 @@ import org.clnorm.example.device.Relu;
  * never normalized.
  *
  * <pre>
- * x = x + attention(norm1(x))
- * x = x + mlp(norm2(x))
+ * sum = x + attention(norm1(x))
+ * y = sum + mlp(norm2(sum))
  * </pre>
+ *
+ * The second normalization makes the sum that it normalizes, and going back both add the gradient that came past them: so of
+ * the four additions here three take no pass over memory of their own.
  */
 public final class TransformerBlock extends Composite {
-    private final Branch attention;
-    private final Branch mlp;
+    private final Normalization ofX;
+    private final Part attention;
+    private final Normalization ofSum;
+    private final Part mlp;
+    private final AddUp y;
 
     /**
      * @param batch how many sequences
@@ -33,56 +39,29 @@ public final class TransformerBlock extends Composite {
      * @param norm makes a layer of clnorm for rows of a width
      */
     public TransformerBlock(
-            Queue queue, int batch, int rows, int width, int heads, IntFunction<Normalizer> norm, Random random) {
+            Queue queue, int batch, int rows, int width, int heads, IntFunction<RowNormalizer> norm, Random random) {
         int all = batch * rows;
-        attention = add(
-                "attention",
-                new Branch(queue, all, width, norm, new Attention(queue, batch, rows, width, heads, random)));
+        ofX = add("attention.norm", Normalization.of(queue, norm.apply(width), all, width));
+        attention = add("attention.part", new Attention(queue, batch, rows, width, heads, random));
+        ofSum = add("mlp.norm", Normalization.ofSum(queue, norm.apply(width), all, width));
         mlp = add(
-                "mlp",
-                new Branch(
-                        queue,
-                        all,
-                        width,
-                        norm,
-                        new Chain()
-                                .then("in", new Dense(queue, all, width, 2 * width, Math.sqrt(2), random))
-                                .then("relu", new Relu(queue, all, 2L * width))
-                                .then("out", new Dense(queue, all, 2 * width, width, 1, random))));
+                "mlp.part",
+                new Chain()
+                        .then("in", new Dense(queue, all, width, 2 * width, Math.sqrt(2), random))
+                        .then("relu", new Relu(queue, all, 2L * width))
+                        .then("out", new Dense(queue, all, 2 * width, width, 1, random)));
+        y = new AddUp(queue, all, width);
     }
 
     @Override
     public Tensor forward(Tensor x) {
-        return mlp.forward(attention.forward(x));
+        Tensor normalized = ofSum.forwardAdding(attention.forward(ofX.forward(x)), x);
+        return y.of(ofSum.sum(), mlp.forward(normalized));
     }
 
     @Override
     public Tensor backward(Tensor dy) {
-        return attention.backward(mlp.backward(dy));
-    }
-
-    /** x + part(norm(x)). */
-    private static final class Branch extends Composite {
-        private final Part norm;
-        private final Part part;
-        private final AddUp sum;
-        private final AddUp gradient;
-
-        Branch(Queue queue, int rows, int width, IntFunction<Normalizer> norm, Part part) {
-            this.norm = add("norm", Normalization.of(queue, norm.apply(width), rows, width));
-            this.part = add("part", part);
-            this.sum = new AddUp(queue, rows, width);
-            this.gradient = new AddUp(queue, rows, width);
-        }
-
-        @Override
-        public Tensor forward(Tensor x) {
-            return sum.of(x, part.forward(norm.forward(x)));
-        }
-
-        @Override
-        public Tensor backward(Tensor dy) {
-            return gradient.of(dy, norm.backward(part.backward(dy)));
-        }
+        Tensor ofBoth = ofSum.backwardAdding(mlp.backward(dy), dy);
+        return ofX.backwardAdding(attention.backward(ofBoth), ofBoth);
     }
 }

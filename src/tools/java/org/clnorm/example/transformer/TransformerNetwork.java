@@ -2,7 +2,7 @@ package org.clnorm.example.transformer;
 
 import java.util.Random;
 import java.util.function.IntFunction;
-import org.clnorm.Normalizer;
+import org.clnorm.RowNormalizer;
 import org.clnorm.example.device.Chain;
 import org.clnorm.example.device.Dense;
 import org.clnorm.example.device.MeanPool;
@@ -25,7 +25,7 @@ public final class TransformerNetwork {
      * @param random what its weights are made of
      */
     public static Part build(
-            Queue queue, int batch, int size, int classes, IntFunction<Normalizer> norm, Random random) {
+            Queue queue, int batch, int size, int classes, IntFunction<RowNormalizer> norm, Random random) {
         int rows = batch * size;
         return new Chain()
                 .then("embedding", new Dense(queue, rows, size, WIDTH, 1, random))
