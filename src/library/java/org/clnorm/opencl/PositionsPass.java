@@ -69,18 +69,52 @@ final class PositionsPass implements PreparedPass {
         }
     }
 
-    /** @param start the first of its samples' elements */
-    private record Step(Part part, PreparedPass pass, long start) {}
+    /**
+     * A pass over some of the samples.
+     *
+     * @param start the first of their elements
+     */
+    record Step(Part part, PassSpec spec, long start) {
+        /**
+         * What it works on.
+         *
+         * @param whole of the whole pass
+         * @param left what goes from one pass to the next
+         * @param zeros one for each channel
+         * @param ones one for each channel
+         */
+        Operands of(Operands whole, Operand left, Operand zeros, Operand ones) {
+            Operands operands = new Operands();
+            for (Role role : part.given) {
+                operands.put(role, from(start, role, whole.get(role)));
+            }
+            for (Role role : part.between) {
+                operands.put(role, left);
+            }
+            return part == Part.SCALE ? operands.put(Role.MEAN, zeros).put(Role.VARIANCE, ones) : operands;
+        }
+
+        private static Operand from(long start, Role role, Operand operand) {
+            boolean isTensor =
+                    switch (role) {
+                        case GAMMA, BETA, DGAMMA, DBETA -> false;
+                        default -> true;
+                    };
+            return operand == null || start == 0 || !isTensor
+                    ? operand
+                    : new Operand(operand.memory(), operand.offset() + start, operand.type());
+        }
+    }
 
     private final PassQueue queue;
     private final PassSpec whole;
-    /** How many elements go from one pass to the next. */
-    private final long between;
-
+    private final List<Step> steps;
     private final Operand zeros;
     private final Operand ones;
+    /** Steps that differ in where they begin alone share one. */
     private final Map<PassSpec, PreparedPass> prepared = new HashMap<>();
-    private final List<Step> steps = new ArrayList<>();
+    /** Of each step. */
+    private final List<PreparedPass> passes = new ArrayList<>();
 
     /**
      * Of a pass that {@link #isOne}.
@@ -90,27 +124,32 @@ final class PositionsPass implements PreparedPass {
     PositionsPass(OpenClBackend backend, PassQueue queue, PassSpec whole, Function<PassSpec, PreparedPass> prepare) {
         this.queue = queue;
         this.whole = whole;
-        Shape shape = whole.shape();
-        long samples = samplesAtATime(shape);
-        long ofSample = shape.elements() / shape.batch();
-        this.between = samples * ofSample;
+        this.steps = steps(whole);
         this.zeros = ofChannels(backend, 0);
         this.ones = ofChannels(backend, 1);
-        List<Part> parts = whole instanceof Backward
-                ? List.of(Part.NORMALIZE, Part.SCALE_BACK, Part.NORMALIZE_BACK)
-                : List.of(Part.NORMALIZE, Part.SCALE);
         try {
-            for (long first = 0; first < shape.batch(); first += samples) {
-                Shape some = SplitPass.samples(shape, Math.min(samples, shape.batch() - first));
-                for (Part part : parts) {
-                    PreparedPass pass = prepared.computeIfAbsent(spec(part, some, first > 0), prepare);
-                    steps.add(new Step(part, pass, first * ofSample));
-                }
-            }
+            steps.forEach(step -> passes.add(prepared.computeIfAbsent(step.spec(), prepare)));
         } catch (RuntimeException e) {
             close();
             throw e;
         }
+    }
+
+    /** What such a pass is made of, in order. */
+    static List<Step> steps(PassSpec whole) {
+        Shape shape = whole.shape();
+        long samples = samplesAtATime(shape);
+        List<Part> parts = whole instanceof Backward
+                ? List.of(Part.NORMALIZE, Part.SCALE_BACK, Part.NORMALIZE_BACK)
+                : List.of(Part.NORMALIZE, Part.SCALE);
+        List<Step> steps = new ArrayList<>();
+        for (long first = 0; first < shape.batch(); first += samples) {
+            Shape some = SplitPass.samples(shape, Math.min(samples, shape.batch() - first));
+            for (Part part : parts) {
+                steps.add(new Step(part, spec(whole, part, some, first > 0), first * ofSample(shape)));
+            }
+        }
+        return steps;
     }
 
     /** Whether a pass is over positions. */
@@ -132,8 +171,11 @@ final class PositionsPass implements PreparedPass {
     }
 
     private static long samplesAtATime(Shape shape) {
-        long ofSample = shape.elements() / shape.batch();
-        return Math.max(1, Math.min(shape.batch(), MOST_ELEMENTS / ofSample));
+        return Math.max(1, Math.min(shape.batch(), MOST_ELEMENTS / ofSample(shape)));
+    }
+
+    private static long ofSample(Shape shape) {
+        return shape.elements() / shape.batch();
     }
 
     private Operand ofChannels(OpenClBackend backend, float value) {
@@ -144,12 +186,12 @@ final class PositionsPass implements PreparedPass {
     }
 
     /** @param isMore whether there were samples before these, whose gradients of γ and β are there */
-    private PassSpec spec(Part part, Shape shape, boolean isMore) {
+    private static PassSpec spec(PassSpec whole, Part part, Shape shape, boolean isMore) {
         Layout layout = whole.layout();
         OperandTypes operands = part.of(whole.operands());
         if (whole instanceof ForwardTraining forward) {
             return part == Part.NORMALIZE
-                    ? normalizing(forward.normalization(), shape, operands, forward.epsilon())
+                    ? normalizing(forward.normalization(), shape, layout, operands, forward.epsilon())
                     : new ForwardInference(Normalization.BATCH, shape, layout, operands, forward.activation(), 0);
         }
         Backward backward = (Backward) whole;
@@ -174,55 +216,30 @@ final class PositionsPass implements PreparedPass {
                         Activation.NONE,
                         backward.epsilon(),
                         false);
-            default -> normalizing(backward.normalization(), shape, operands, backward.epsilon());
+            default -> normalizing(backward.normalization(), shape, layout, operands, backward.epsilon());
         };
     }
 
-    private ForwardTraining normalizing(
-            Normalization normalization, Shape shape, OperandTypes operands, double epsilon) {
+    private static ForwardTraining normalizing(
+            Normalization normalization, Shape shape, Layout layout, OperandTypes operands, double epsilon) {
         return new ForwardTraining(
-                normalization,
-                shape,
-                whole.layout(),
-                operands,
-                Activation.NONE,
-                epsilon,
-                null,
-                NonFinitePolicy.PROPAGATE);
+                normalization, shape, layout, operands, Activation.NONE, epsilon, null, NonFinitePolicy.PROPAGATE);
     }
 
     @Override
     public void run(Operands operands, Coefficients coefficients) {
         operands.checkAre(whole.operands());
         OpenClCoefficients positions = (OpenClCoefficients) coefficients;
-        synchronized (queue.lock()) { // or another thread's pass would write between these
-            Operand left = queue.between(between);
-            for (Step step : steps) {
-                step.pass().run(of(step, operands, left), step.part().isOfChannels() ? positions.rest() : positions);
+        synchronized (queue.lock()) { // or another thread's pass would write what goes between these
+            Operand left = queue.between(samplesAtATime(whole.shape()) * ofSample(whole.shape()));
+            for (int i = 0; i < steps.size(); i++) {
+                Step step = steps.get(i);
+                passes.get(i)
+                        .run(
+                                step.of(operands, left, zeros, ones),
+                                step.part().isOfChannels() ? positions.rest() : positions);
             }
         }
-    }
-
-    private Operands of(Step step, Operands whole, Operand left) {
-        Operands operands = new Operands();
-        for (Role role : step.part().given) {
-            operands.put(role, from(step.start(), role, whole.get(role)));
-        }
-        for (Role role : step.part().between) {
-            operands.put(role, left);
-        }
-        return step.part() == Part.SCALE ? operands.put(Role.MEAN, zeros).put(Role.VARIANCE, ones) : operands;
-    }
-
-    private static Operand from(long start, Role role, Operand operand) {
-        boolean isTensor =
-                switch (role) {
-                    case GAMMA, BETA, DGAMMA, DBETA -> false;
-                    default -> true;
-                };
-        return operand == null || start == 0 || !isTensor
-                ? operand
-                : new Operand(operand.memory(), operand.offset() + start, operand.type());
     }
 
     @Override
