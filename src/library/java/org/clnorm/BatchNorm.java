@@ -462,7 +462,7 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
         if (perSample) {
             return PassRunner.CONDITIONAL;
         }

@@ -131,7 +131,7 @@ public final class GroupNorm extends ChannelNormalizer {
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
         return perSample ? conditional : own;
     }
 

@@ -146,7 +146,7 @@ public final class InstanceNorm extends RunningNormalizer {
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
         return perSample ? conditional : own;
     }
 

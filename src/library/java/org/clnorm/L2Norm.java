@@ -87,7 +87,7 @@ public final class L2Norm extends Normalizer {
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
         return own;
     }
 

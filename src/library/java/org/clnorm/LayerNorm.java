@@ -1,5 +1,6 @@
 package org.clnorm;
 
+import java.util.Arrays;
 import java.util.Objects;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
@@ -14,6 +15,15 @@ import org.clnorm.backend.Normalization.Statistic;
  * each element of a row. A channels-last tensor of shape (N, C, H, W) lies as (N, H, W, C), so that the one dimension
  * (C) normalizes over the channels of each pixel; one of {@link Device#rows(long...)} lies as it was made, its features
  * last. All dimensions may be those of a row. Training and evaluation are the same.
+ *
+ * <p>{@link #overChannels} makes a layer over the channels of each pixel whatever the layout is. Of a channels-last tensor
+ * it is what {@code builder(C)} is. Channels of a channels-first tensor (N, C, spatial...) lie apart, which costs: there, a
+ * forward pass is one over the positions and one over the channels, a backward pass one more, and what they leave to each
+ * other is 4 bytes for each element of x, in memory that all layers of a device share and that the device keeps. A forward
+ * pass moves about 5 values for each element, where one of a channels-last tensor moves 2 or 3, a backward pass 11, where
+ * that moves 3 to 5. So a network that can choose its layout has such layers on channels-last tensors. γ·dy is kept as
+ * float32 between the passes, and has to be one. The layer takes no mask then, makes no sum ({@link #forwardAdding}), and
+ * shows no saved statistics.
  */
 public final class LayerNorm extends RowNormalizer {
     private static final Options DEFAULTS = new Options();
@@ -21,15 +31,21 @@ public final class LayerNorm extends RowNormalizer {
     /** The settings of a layer. Immutable: each setter returns a new builder. */
     public static final class Builder {
         private final RowShape row;
+        private final boolean overChannels;
         private final Options options;
 
-        private Builder(RowShape row, Options options) {
+        private Builder(RowShape row, boolean overChannels, Options options) {
             this.row = row;
+            this.overChannels = overChannels;
             this.options = options;
         }
 
         private Builder with(Options changed) {
-            return new Builder(row, changed);
+            return new Builder(row, overChannels, changed);
+        }
+
+        private String what() {
+            return "layer normalization over " + (overChannels ? row.shape().elements() + " channels" : row);
         }
 
         /**
@@ -90,15 +106,24 @@ public final class LayerNorm extends RowNormalizer {
         }
     }
 
+    private static final Normalization POSITIONS = new Normalization(new Grouping.Positions(), Statistic.CENTERED);
+
     private final Builder builder;
     private final RowShape row;
     private final Normalization own;
+    /** Over the channels of channels-first tensors of 2 to 5 dimensions that have one position. */
+    private final Normalization[] ofOnePosition = new Normalization[4];
 
     private LayerNorm(Builder builder, Options options, Device device) {
-        super(device, options, builder.row.shape(), "layer normalization over " + builder.row);
+        super(device, options, builder.row.shape(), builder.what());
         this.builder = builder;
         this.row = builder.row;
-        this.own = new Normalization(new Grouping.Rows(row.rank(), true), Statistic.CENTERED);
+        this.own = rows(row.rank());
+        Arrays.setAll(ofOnePosition, i -> rows(i + 1));
+    }
+
+    private static Normalization rows(int dimensions) {
+        return new Normalization(new Grouping.Rows(dimensions, true), Statistic.CENTERED);
     }
 
     @Override
@@ -115,14 +140,29 @@ public final class LayerNorm extends RowNormalizer {
      */
     public static Builder builder(long... normalizedDimensions) {
         Objects.requireNonNull(normalizedDimensions, "normalizedDimensions");
-        return new Builder(new RowShape(normalizedDimensions), DEFAULTS);
+        return new Builder(new RowShape(normalizedDimensions), false, DEFAULTS);
+    }
+
+    /**
+     * A builder of a layer over the channels of each pixel of tensors (N, C, spatial...) of either layout, with the field's
+     * defaults, which the setters state. The class comment says what it costs where they are channels-first.
+     *
+     * @param channels C, at least 1; γ and β are of shape (C)
+     * @throws IllegalArgumentException for a number below 1
+     */
+    public static Builder overChannels(long channels) {
+        if (channels < 1) {
+            throw new IllegalArgumentException("channels must be at least 1, but given was " + channels);
+        }
+        return new Builder(new RowShape(channels), true, DEFAULTS);
     }
 
     /**
      * The saved mean: that of each row of the last forward pass over a non-empty x, of shape (rows). It is the layer's
      * own tensor; the next pass overwrites it, and one over another shape or layout closes it.
      *
-     * @throws IllegalStateException before there was such a pass, and when the layer is closed
+     * @throws IllegalStateException before there was such a pass, when it was over the channels of a channels-first tensor,
+     *     and when the layer is closed
      */
     public Tensor savedMean() {
         return shownMean();
@@ -132,19 +172,38 @@ public final class LayerNorm extends RowNormalizer {
      * The saved inverse standard deviation, 1/√(variance + ε), of each row of the last forward pass over a non-empty x,
      * of shape (rows). It is the layer's own tensor, and holds as long as {@link #savedMean} does.
      *
-     * @throws IllegalStateException before there was such a pass, and when the layer is closed
+     * @throws IllegalStateException before there was such a pass, when it was over the channels of a channels-first tensor,
+     *     and when the layer is closed
      */
     public Tensor savedInverseStandardDeviation() {
         return shownInvstd();
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
-        return own;
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
+        if (!builder.overChannels || layout == Layout.CHANNELS_LAST) {
+            return own;
+        }
+        return shape.spatial() == 1 ? ofOnePosition[shape.rank() - 2] : POSITIONS;
     }
 
     @Override
     void checkShape(Tensor x) {
-        row.check(x);
+        if (!builder.overChannels) {
+            row.check(x);
+        } else if (!RowShape.isLayerRank(x.shape().rank())
+                || x.shape().channels() != row.shape().elements()) {
+            throw new IllegalArgumentException("x must have 2 to 5 dimensions, the second of them "
+                    + row.shape().elements() + " channels, but given was " + x.shape());
+        }
+    }
+
+    @Override
+    void checkExtras(Tensor x) {
+        if (normalization(x.shape(), x.layout(), false) == POSITIONS) {
+            throw new IllegalArgumentException(
+                    "A layer normalization over the channels of channels-first tensors takes no"
+                            + " mask and makes no sum, as it does of channels-last ones, but x was " + x);
+        }
     }
 }

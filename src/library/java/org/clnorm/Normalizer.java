@@ -46,7 +46,7 @@ public abstract sealed class Normalizer extends Layer permits ChannelNormalizer,
     }
 
     /** The normalization of a pass over x's own statistics; the same object for the same pass. */
-    abstract Normalization normalization(Shape shape, boolean perSample);
+    abstract Normalization normalization(Shape shape, Layout layout, boolean perSample);
 
     /** A new layer of the same kind and settings on the same device. */
     abstract Normalizer twin();
@@ -61,9 +61,12 @@ public abstract sealed class Normalizer extends Layer permits ChannelNormalizer,
      */
     void checkCount(Shape shape, Mask mask) {}
 
+    /** Refuses an x of which the layer makes no sum and knows no mask. */
+    void checkExtras(Tensor x) {}
+
     /** How many rows x has, where rows are normalized; else -1. */
     final long rowsOf(Tensor x) {
-        Normalization normalization = normalization(x.shape(), false);
+        Normalization normalization = normalization(x.shape(), x.layout(), false);
         return normalization.grouping() instanceof Grouping.Rows
                 ? normalization.grouping().groups(x.shape(), x.layout())
                 : -1;

@@ -81,6 +81,9 @@ final class PassRunner {
     ForwardState forward(
             ForwardState to, Tensor x, Tensor residual, Tensor y, Besides.Forward besides, boolean counts) {
         checkInput(x);
+        if (mask != null || besides.sum() != null) {
+            layer.checkExtras(x);
+        }
         SampleAffine affine = besides.affine();
         ChannelMoments given = besides.given();
         Tensor normalized = besides.sum() == null ? x : besides.sum();
@@ -122,7 +125,7 @@ final class PassRunner {
 
         Normalization now = frozen || given != null
                 ? perSample ? CONDITIONAL : Normalization.BATCH
-                : layer.normalization(x.shape(), perSample);
+                : layer.normalization(x.shape(), x.layout(), perSample);
         ForwardState into = to == null ? own.take(now, x.shape(), x.layout()) : to;
         try {
             boolean any = given == null ? x.shape().elements() > 0 : given.count() > 0;

@@ -125,7 +125,7 @@ public final class RmsNorm extends RowNormalizer {
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
         return own;
     }
 

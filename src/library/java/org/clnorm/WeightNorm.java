@@ -116,7 +116,7 @@ public final class WeightNorm extends Normalizer {
     }
 
     @Override
-    Normalization normalization(Shape shape, boolean perSample) {
+    Normalization normalization(Shape shape, Layout layout, boolean perSample) {
         return byRank[shape.rank() - 2];
     }
 

@@ -5,7 +5,7 @@ import org.clnorm.Layout;
 import org.clnorm.Shape;
 
 /** Which elements of a tensor are normalized together, and which γ and β each has. */
-public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grouping.Rows {
+public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grouping.Positions, Grouping.Rows {
     /**
      * A group is a channel over all spatial dimensions and so many samples: the first {@code samples}, the next, and so
      * on. γ and β go by channel.
@@ -53,6 +53,9 @@ public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grou
      */
     record Channels(int groups) implements Grouping {}
 
+    /** A group is the channels of a sample at one position of its spatial dimensions. γ and β go by channel. */
+    record Positions() implements Grouping {}
+
     /**
      * A group is a row: the last {@code dimensions} dimensions in the order of memory, which are contiguous.
      *
@@ -73,6 +76,9 @@ public sealed interface Grouping permits Grouping.Batch, Grouping.Channels, Grou
         }
         if (this instanceof Channels channels) {
             return shape.batch() * channels.groups;
+        }
+        if (this instanceof Positions) {
+            return shape.batch() * shape.spatial();
         }
         long row = rowLength(shape, layout);
         return row == 0 ? 0 : shape.elements() / row;

@@ -436,20 +436,27 @@ public final class OpenClBackend implements Backend {
 
     @Override
     public Coefficients newCoefficients(int channels) {
-        return OpenClCoefficients.of(this, channels, 1, 0);
+        return OpenClCoefficients.of(this, channels, 1, null);
     }
 
     @Override
     public Coefficients newCoefficients(Normalization normalization, Shape shape, Layout layout) {
+        if (PositionsPass.isOfPositions(normalization)) {
+            return PositionsPass.coefficients(this, normalization, shape, layout);
+        }
         long given = normalization.grouping().givenSamples(shape);
         View view = Passes.view(normalization, SplitPass.samples(shape, shape.batch() - given), layout);
-        return OpenClCoefficients.of(this, view.groups(), view.blocks().count(), given == 0 ? 0 : 1);
+        OpenClCoefficients rest = given == 0 ? null : OpenClCoefficients.of(this, view.groups(), 1, null);
+        return OpenClCoefficients.of(this, view.groups(), view.blocks().count(), rest);
     }
 
     @Override
     public PreparedPass prepare(PassSpec pass) {
         enter();
         try {
+            if (PositionsPass.isOne(pass)) {
+                return new PositionsPass(this, passes, pass, part -> passes.prepare(Passes.plan(part, choice)));
+            }
             List<SplitPass.Part> parts = SplitPass.parts(pass);
             return parts.size() == 1 ? passes.prepare(Passes.plan(pass, choice)) : new SplitPass(this, pass, parts);
         } finally {

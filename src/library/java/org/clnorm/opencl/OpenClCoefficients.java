@@ -32,23 +32,28 @@ final class OpenClCoefficients implements Coefficients {
      * New ones, all 0.
      *
      * @param groups of a block
-     * @param more how many blocks more there are to be, of the {@link #rest}
+     * @param rest what is closed with them, or here where there is no room for them; or null
      */
-    static OpenClCoefficients of(OpenClBackend backend, int groups, int blocks, int more) {
+    static OpenClCoefficients of(OpenClBackend backend, int groups, int blocks, OpenClCoefficients rest) {
         long elements = (long) CoefficientRows.ROWS * CoefficientRows.pitch(groups, blocks);
-        Operand memory = new Operand(backend.allocate(elements), 0);
+        Operand memory = null;
         try {
+            memory = new Operand(backend.allocate(elements), 0);
             // Rows that a pass does not write are still read, times nothing that matters; they must not hold a NaN.
             backend.fill(memory, elements, 0);
-            OpenClCoefficients rest = more == 0 ? null : of(backend, groups, more, 0);
             return new OpenClCoefficients(backend, groups, blocks, memory, rest);
         } catch (RuntimeException e) {
-            memory.memory().close();
+            if (memory != null) {
+                memory.memory().close();
+            }
+            if (rest != null) {
+                rest.close();
+            }
             throw e;
         }
     }
 
-    /** Those of the samples that a {@link SplitPass} goes over apart, closed with these; or null. */
+    /** Those of what a {@link SplitPass} or a {@link PositionsPass} goes over apart, closed with these; or null. */
     OpenClCoefficients rest() {
         return rest;
     }

@@ -62,6 +62,9 @@ final class PassQueue {
     /** Room for partial results, kept between passes. */
     private Operand partials;
 
+    /** Room for what goes between the passes that a pass is made of; likewise. */
+    private Operand between;
+
     private ObjLongConsumer<String> timings;
     /** Nanoseconds of the launches for which PoCL compiled. */
     private long firstLaunches;
@@ -224,14 +227,23 @@ final class PassQueue {
 
     /** Room for partial results of so many floats; for who has the lock. */
     Operand partials(long elements) {
-        if (partials == null || partials.memory().elements() < elements) {
-            if (partials != null) {
-                partials.memory().close(); // the device keeps it until the launches that use it are done
-                partials = null;
-            }
-            partials = new Operand(backend.allocate(elements), 0);
+        return partials = grown(partials, elements);
+    }
+
+    /** Room for as many floats between the passes that a pass is made of; for who has the lock until they are enqueued. */
+    Operand between(long elements) {
+        return between = grown(between, elements);
+    }
+
+    private Operand grown(Operand room, long elements) {
+        if (room != null && room.memory().elements() >= elements) {
+            return room;
         }
-        return partials;
+        Operand larger = new Operand(backend.allocate(elements), 0);
+        if (room != null) {
+            room.memory().close(); // the device keeps it until the launches that use it are done
+        }
+        return larger;
     }
 
     /** Enqueues a kernel; for who has the lock. */

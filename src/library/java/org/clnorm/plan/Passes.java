@@ -197,6 +197,9 @@ public final class Passes {
         if (normalization.grouping() instanceof Grouping.Channels channels) {
             return View.channels(shape, layout, Math.toIntExact(shape.channels() / channels.groups()));
         }
+        if (normalization.grouping() instanceof Grouping.Positions) {
+            return View.positions(shape, layout);
+        }
         if (normalization.grouping() instanceof Grouping.Rows rows) {
             return View.rows(shape, shape.elements() / rows.groups(shape, layout));
         }

@@ -214,6 +214,25 @@ public sealed interface View permits View.Segmented, View.Columnar {
         return new Segmented(channels, 1, length, length, new Blocks(batch, channels * spatial, 1), joined);
     }
 
+    /**
+     * The positions of each sample, over its channels; a block is a sample. In channels-last memory, and where there is one
+     * position, they are rows.
+     */
+    static View positions(Shape shape, Layout layout) {
+        long spatial = shape.spatial();
+        if (layout == Layout.CHANNELS_LAST || spatial == 1) {
+            return rows(shape, shape.channels());
+        }
+        long channels = shape.channels();
+        int batch = toInt("batch", shape, shape.batch());
+        return new Columnar(
+                toInt("the spatial dimensions", shape, spatial),
+                channels,
+                1,
+                new Blocks(batch, channels * spatial, channels),
+                1);
+    }
+
     /** Rows of so many contiguous elements. */
     static View rows(Shape shape, long length) {
         int rows = toInt("rows", shape, shape.elements() / length);

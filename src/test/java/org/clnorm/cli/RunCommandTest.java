@@ -223,6 +223,7 @@ class RunCommandTest {
                 "l2-norm",
                 "weight-norm --eps 1e-3",
                 "layer-norm --normalized-dims 2",
+                "layer-norm --over-channels",
                 "rms-norm --normalized-dims 1 --activation relu",
                 "group-norm --groups 1",
                 "instance-norm",

@@ -106,6 +106,23 @@ public final class PlanningBackend implements Backend {
 
     @Override
     public PreparedPass prepare(PassSpec pass) {
+        return PositionsPass.isOne(pass) ? prepare(PositionsPass.steps(pass)) : prepareParts(pass);
+    }
+
+    private PreparedPass prepare(List<PositionsPass.Step> steps) {
+        Operand room = new Operand(allocate(1), 0);
+        return new PreparedPass() {
+            @Override
+            public void run(Operands operands, Coefficients coefficients) {
+                steps.forEach(step -> plan(Passes.plan(step.spec(), choice), step.of(operands, room, room, room)));
+            }
+
+            @Override
+            public void close() {}
+        };
+    }
+
+    private PreparedPass prepareParts(PassSpec pass) {
         List<SplitPass.Part> parts = SplitPass.parts(pass);
         List<PassPlan> plans =
                 parts.stream().map(part -> Passes.plan(part.spec(), choice)).toList();

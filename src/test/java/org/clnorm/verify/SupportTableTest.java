@@ -130,6 +130,7 @@ class SupportTableTest {
                 "instance normalization",
                 "instance normalization with γ and β per sample",
                 "layer normalization",
+                "layer normalization over the channels of positions",
                 "RMS normalization",
                 "weight normalization",
                 "L2 normalization");
@@ -151,6 +152,9 @@ class SupportTableTest {
                     : normalization.statistic() == Statistic.ROOT_MEAN_SQUARE
                             ? "RMS normalization"
                             : rows.affineByElement() ? "L2 normalization" : "weight normalization";
+        }
+        if (normalization.grouping() instanceof Grouping.Positions) {
+            return "layer normalization over the channels of positions";
         }
         if (normalization.grouping() instanceof Grouping.Channels run) {
             return (run.groups() == c.channels() && c.shape().spatial() > 1 ? "instance" : "group") + " normalization"

@@ -285,6 +285,8 @@ class VerifierCasesTest {
             kind = run.groups() == c.channels()
                     ? "all channels"
                     : run.groups() == 1 ? "one group of channels" : "some groups of channels";
+        } else if (normalization.grouping() instanceof Grouping.Positions) {
+            kind = "positions";
         } else if (((Grouping.Batch) normalization.grouping()).isVirtual()) {
             Grouping.Batch batch = (Grouping.Batch) normalization.grouping();
             long rest = c.shape().batch() % batch.samples();

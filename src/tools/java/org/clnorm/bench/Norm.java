@@ -17,6 +17,8 @@ public enum Norm {
     BATCH("batch", "Batch norm", Statistic.CENTERED),
     /** Layer normalization over the last dimension in the order of memory. */
     LAYER("layer", "Layer norm", Statistic.CENTERED),
+    /** Layer normalization over the channels of each position of channels-first tensors. */
+    LAYER_CHANNELS("layer-channels", "Layer norm over channels", Statistic.CENTERED),
     /** Root mean square normalization over the last dimension in the order of memory. */
     RMS("rms", "RMS norm", Statistic.ROOT_MEAN_SQUARE),
     /** Group normalization with {@link #GROUPS} groups. */
@@ -46,6 +48,9 @@ public enum Norm {
     private static final List<Shape> ROWS = List.of(Shape.of(4096, 1024), Shape.of(8192, 768));
     private static final List<Shape> PLANES = List.of(
             Shape.of(32, 64, 56, 56), Shape.of(32, 256, 14, 14), Shape.of(64, 512, 7, 7), Shape.of(8, 64, 112, 112));
+    /** Of ConvNeXt's stages. */
+    private static final List<Shape> STAGES = List.of(
+            Shape.of(16, 96, 56, 56), Shape.of(16, 192, 28, 28), Shape.of(16, 384, 14, 14), Shape.of(16, 768, 7, 7));
     /** More than one virtual batch. */
     private static final List<Shape> BATCHES = PLANES.subList(0, 3);
 
@@ -64,6 +69,7 @@ public enum Norm {
         return switch (this) {
             case BATCH -> Normalization.BATCH;
             case LAYER, RMS, L2 -> new Normalization(new Grouping.Rows(1, true), statistic);
+            case LAYER_CHANNELS -> new Normalization(new Grouping.Positions(), statistic);
             case GROUP -> new Normalization(new Grouping.Channels(GROUPS), statistic);
             case INSTANCE -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic);
             case ADAPTIVE -> new Normalization(new Grouping.Channels((int) shape.channels()), statistic, true, null);
@@ -111,6 +117,7 @@ public enum Norm {
         return switch (this) {
             case BATCH -> Workload.SHAPES;
             case LAYER, RMS -> ROWS;
+            case LAYER_CHANNELS -> STAGES;
             case GROUP, INSTANCE -> PLANES;
             case GHOST, RENORM, ADAPTIVE -> BATCHES;
             case WEIGHT -> List.of(Shape.of(512, 512, 3, 3));
@@ -120,7 +127,9 @@ public enum Norm {
 
     /** The layouts that make a difference. */
     public List<Layout> layouts(Shape shape) {
-        return shape.rank() == 2 || this == WEIGHT ? List.of(Layout.CHANNELS_FIRST) : List.of(Layout.values());
+        return shape.rank() == 2 || this == WEIGHT || this == LAYER_CHANNELS
+                ? List.of(Layout.CHANNELS_FIRST)
+                : List.of(Layout.values());
     }
 
     /** Why a shape is not for it, if it is not. */

@@ -45,7 +45,7 @@ public final class CaseFile {
         LAYER_NORM(
                 "layer-norm",
                 1e-5,
-                "activation negative_slope add mask outside normalized_dims",
+                "activation negative_slope add mask outside normalized_dims over_channels",
                 "normalized_dims",
                 "weight bias"),
         /** RMS normalization. */
@@ -249,7 +249,7 @@ public final class CaseFile {
         if (op == Op.WEIGHT_NORM) {
             return Arrays.copyOfRange(dimensions, 1, dimensions.length);
         }
-        if (!op.isOfRows()) {
+        if (!op.isOfRows() || op == Op.LAYER_NORM && options.overChannels()) {
             return new long[0];
         }
         int last = options.normalizedDims() == null ? 1 : options.normalizedDims();
@@ -261,7 +261,11 @@ public final class CaseFile {
     }
 
     private void checkOptions() {
-        Set<String> missing = new TreeSet<>(op.needed);
+        if (isOverChannels() && options.normalizedDims() != null) {
+            throw new IllegalArgumentException(
+                    "the option over_channels says what normalized_dims does, which is " + options.normalizedDims());
+        }
+        Set<String> missing = new TreeSet<>(isOverChannels() ? Set.of() : op.needed);
         missing.removeAll(options.ofSomeOperations());
         if (!missing.isEmpty()) {
             throw new IllegalArgumentException(
@@ -314,7 +318,7 @@ public final class CaseFile {
     private void checkMask(String array, NpyArray values, Described x) {
         if (array.equals("lengths")) {
             checkDimensions(array, values, "of the samples of x, " + x, shape.batch());
-        } else if (op.isOfRows()) {
+        } else if (isOfRows()) {
             long[] steps = Arrays.copyOf(x.dimensions(), x.dimensions().length - row.length);
             checkDimensions(array, values, "of the rows of x, " + x, steps);
         } else {
@@ -329,7 +333,7 @@ public final class CaseFile {
     private void checkAffine(String array, NpyArray values, Described x) {
         if (op == Op.WEIGHT_NORM) {
             checkDimensions(array, values, "of the first dimension of x, " + x, x.dimensions()[0]);
-        } else if (op.isOfRows()) {
+        } else if (isOfRows()) {
             checkDimensions(array, values, "of a row, the last " + row.length + " of x, " + x, row);
         } else {
             checkPerChannel(array, values);
@@ -391,10 +395,19 @@ public final class CaseFile {
         return options;
     }
 
+    private boolean isOfRows() {
+        return op.isOfRows() && !isOverChannels();
+    }
+
+    /** Whether it is layer normalization of the channels of each position, in either layout. */
+    public boolean isOverChannels() {
+        return op == Op.LAYER_NORM && options.overChannels();
+    }
+
     /** How many steps a sample has, where a mask is of steps; of rows, how many rows. */
     public long steps() {
         long rows = Math.max(1, Arrays.stream(row).reduce(1, (a, b) -> a * b));
-        return op.isOfRows() ? shape.elements() / rows / shape.batch() : shape.spatial();
+        return isOfRows() ? shape.elements() / rows / shape.batch() : shape.spatial();
     }
 
     /** The logical shape of x. */

@@ -39,6 +39,7 @@ import org.clnorm.RunningVariance;
  * @param mask by which array it is said which steps take part; null for all
  * @param outside what y and the gradients have at the others
  * @param normalizedDims how many dimensions a row has, the last ones in memory order
+ * @param overChannels whether the channels of a position are normalized, which lie together in channels-last memory alone
  * @param groups of the channels of a sample
  * @param virtualBatch how many samples have statistics of their own
  * @param lastVirtualBatch what becomes of a last virtual batch with one value per channel
@@ -57,6 +58,7 @@ public record CaseOptions(
         MaskArray mask,
         Mask.Outside outside,
         Integer normalizedDims,
+        boolean overChannels,
         Integer groups,
         Long virtualBatch,
         LastVirtualBatch lastVirtualBatch,
@@ -120,6 +122,7 @@ public record CaseOptions(
             "mask",
             "outside",
             "normalized_dims",
+            "over_channels",
             "groups",
             "virtual_batch",
             "last_virtual_batch",
@@ -246,6 +249,7 @@ public record CaseOptions(
                 Mask.Outside.valueOf(
                         choice(json, "outside", OUTSIDE, OUTSIDE[0]).toUpperCase(Locale.ROOT)),
                 dimensions == null ? null : Math.toIntExact(dimensions),
+                flag(json, "over_channels"),
                 groups == null ? null : Math.toIntExact(groups),
                 count(json, "virtual_batch"),
                 choice(json, "last_virtual_batch", LastVirtualBatch.values(), null),
@@ -275,6 +279,9 @@ public record CaseOptions(
         Set<String> given = new TreeSet<>();
         if (normalizedDims != null) {
             given.add("normalized_dims");
+        }
+        if (overChannels) {
+            given.add("over_channels");
         }
         if (groups != null) {
             given.add("groups");

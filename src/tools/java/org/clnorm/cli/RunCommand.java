@@ -40,8 +40,8 @@ import picocli.CommandLine.TypeConversionException;
                     + " grad_bias, grad_residual, all float32.",
             "Of layer-norm and rms-norm, weight and bias have the dimensions of a row; of weight-norm x is v, weight is g.",
             "Where an option is not given, the JSON text in the input's uint8 array 'case' is asked (op, mode, eps,"
-                    + " update_rate, running_variance, layout, activation, normalized_dims, groups, virtual_batch,"
-                    + " last_virtual_batch, r_max, d_max, in_place), then the default is taken."
+                    + " update_rate, running_variance, layout, activation, normalized_dims, over_channels, groups,"
+                    + " virtual_batch, last_virtual_batch, r_max, d_max, in_place), then the default is taken."
         })
 final class RunCommand implements Callable<Integer> {
     @Parameters(paramLabel = "OP", description = "What to compute: ${COMPLETION-CANDIDATES}.")
@@ -120,6 +120,12 @@ final class RunCommand implements Callable<Integer> {
                     "Of layer-norm, rms-norm and l2-norm (there 1 unless said): how many dimensions a row has, the last"
                             + " ones of x as it lies in the file.")
     private Integer normalizedDims;
+
+    @Option(
+            names = "--over-channels",
+            description =
+                    "Of layer-norm, in place of --normalized-dims: the channels of each position, in either layout.")
+    private boolean overChannels;
 
     @Option(names = "--groups", paramLabel = "<count>", description = "Of group-norm: the groups of the channels.")
     private Integer groups;
@@ -200,6 +206,7 @@ final class RunCommand implements Callable<Integer> {
                 given.mask(),
                 given.outside(),
                 orElse(normalizedDims, given.normalizedDims()),
+                overChannels || given.overChannels(),
                 orElse(groups, given.groups()),
                 orElse(virtualBatch, given.virtualBatch()),
                 orElse(lastVirtualBatch, given.lastVirtualBatch()),

@@ -167,7 +167,8 @@ public record CaseComparison(List<Row> rows) {
                         Statistic.CENTERED,
                         false,
                         new Normalization.Renormalization(options.rMax(), options.dMax()));
-            case LAYER_NORM -> new Normalization(rows, Statistic.CENTERED);
+            case LAYER_NORM ->
+                new Normalization(file.isOverChannels() ? new Grouping.Positions() : rows, Statistic.CENTERED);
             case RMS_NORM -> new Normalization(rows, Statistic.ROOT_MEAN_SQUARE);
             case WEIGHT_NORM, L2_NORM -> new Normalization(rows, Statistic.LENGTH);
             case GROUP_NORM -> new Normalization(new Grouping.Channels(options.groups()), Statistic.CENTERED);

@@ -41,7 +41,7 @@ public final class CaseRunner {
      * Computes all that the case's inputs allow.
      *
      * @return {@code y}; of x's own statistics {@code save_mean} and {@code save_invstd}, where the layer shows them and x
-     *     is not empty: batch-norm without several virtual batches, batch-renorm, layer-norm, and of rms-norm the second;
+     *     is not empty: batch-norm without several virtual batches, batch-renorm, layer-norm of rows, and of rms-norm the second;
      *     where the case has running statistics {@code running_mean} and {@code running_var}; where it has {@code grad_y}
      *     also {@code grad_x} and, as far as it has their inputs, {@code grad_weight}, {@code grad_bias} and {@code
      *     grad_residual}; where the residual is added before, {@code sum}, of which {@code grad_x} is the gradient. Those of x's shape are in the memory order of the case's layout
@@ -74,7 +74,7 @@ public final class CaseRunner {
                                 file.options().rMax(), file.options().dMax()))
                         .build(device);
             case LAYER_NORM ->
-                LayerNorm.builder(file.row())
+                (file.isOverChannels() ? LayerNorm.overChannels(channels()) : LayerNorm.builder(file.row()))
                         .epsilon(file.options().epsilon())
                         .gamma(has("weight"))
                         .beta(has("bias"))
@@ -184,7 +184,7 @@ public final class CaseRunner {
         if (layer instanceof BatchNorm batch && CaseComparison.isOneBatch(file)) {
             put("save_mean", batch.savedMean());
             put("save_invstd", batch.savedInverseStandardDeviation());
-        } else if (layer instanceof LayerNorm rows) {
+        } else if (layer instanceof LayerNorm rows && !file.isOverChannels()) {
             put("save_mean", rows.savedMean());
             put("save_invstd", rows.savedInverseStandardDeviation());
         } else if (layer instanceof RmsNorm rows) {

@@ -304,12 +304,13 @@ record VerifierCase(
     /** Equal for cases that have most of their binaries in common, and near for those that have many. */
     String family() {
         boolean rows = normalization.grouping() instanceof Grouping.Rows;
+        boolean positions = normalization.grouping() instanceof Grouping.Positions;
         boolean columns = !rows && (layout == Layout.CHANNELS_LAST || shape.spatial() == 1);
         long values = rows ? elements() / groups().groups() : valuesPerChannel();
         return String.format(
                 Locale.ROOT,
                 "%s %s %s %s %02d",
-                rows ? "rows" : columns ? "columns" : "runs",
+                rows ? "rows" : positions ? "positions" : columns ? "columns" : "runs",
                 fusion,
                 rows ? affine : mode.training,
                 placement == Placement.ALIGNED,
@@ -408,6 +409,8 @@ record VerifierCase(
                     + (rows.affineByElement() ? "element" : "row"));
         } else if (normalization.grouping() instanceof Grouping.Channels channels) {
             words.add(channels.groups() + " groups of channels");
+        } else if (normalization.grouping() instanceof Grouping.Positions) {
+            words.add("positions");
         } else if (((Grouping.Batch) normalization.grouping()).isVirtual()) {
             Grouping.Batch batch = (Grouping.Batch) normalization.grouping();
             words.add("virtual batches of " + batch.samples()

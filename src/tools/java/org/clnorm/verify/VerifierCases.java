@@ -165,6 +165,13 @@ final class VerifierCases {
     private static final List<Placed> PAST_CHANNELS =
             join(placed(CHANNELS_FIRST, "3x5x16 3x7x15 33x64 31x5"), placed(CHANNELS_LAST, "3x16x7x7"));
 
+    /** Positions around a vector and a tile, of few channels and many. */
+    private static final List<Placed> POSITIONS = join(
+            placed(
+                    CHANNELS_FIRST,
+                    "2x3x5 3x16x4x4 2x13x1x17 4x7x1x1 5x9 2x96x7x7 2x33x129 3x5x2x3x4 1x257x65 7x2x31x33 9x64x16"),
+            placed(CHANNELS_LAST, "2x13x1x17 3x64x7x7"));
+
     /** @param affine of γ and β, what the kernels of rows are compiled with */
     private record Form(Statistic statistic, Affine affine, Fusion fusion) {}
 
@@ -207,6 +214,7 @@ final class VerifierCases {
         addAdditions(cases, mostElements);
         addInPlace(cases, mostElements);
         addMasks(cases, mostElements);
+        addPositions(cases, mostElements);
         return cases;
     }
 
@@ -265,6 +273,22 @@ final class VerifierCases {
                 cases.add(masked(cases.size(), placed, 3 * i % ROWS, rows, i, fusion));
             }
         }
+    }
+
+    /** Positions over their channels, by the binaries of batch normalization with the common fusions. */
+    private static void addPositions(List<VerifierCase> cases, long mostElements) {
+        for (int i = 0; i < 2 * POSITIONS.size(); i++) {
+            Placed placed = POSITIONS.get(i % POSITIONS.size());
+            if (placed.shape.elements() <= mostElements) {
+                Normalization positions = centered(new Grouping.Positions(), false, null);
+                VerifierCase c = of(cases.size(), placed, 3 * i % ROWS, positions, false);
+                cases.add(i % 5 == 4 ? withPast(c) : c);
+            }
+        }
+    }
+
+    private static VerifierCase withPast(VerifierCase c) {
+        return c.with(c.normalization(), c.data(), c.affine(), Fusion.PAST, c.average(), c.estimate(), c.policy());
     }
 
     private static VerifierCase masked(

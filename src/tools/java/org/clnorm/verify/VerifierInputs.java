@@ -139,6 +139,7 @@ record VerifierInputs(
         // Of a channel in each sample, or in each virtual batch, nearly the same: running statistics take their
         // average.
         int different = c.normalization().grouping() instanceof Grouping.Rows
+                        || c.normalization().grouping() instanceof Grouping.Positions
                 ? groups.groups()
                 : c.normalization().grouping() instanceof Grouping.Channels run ? run.groups() : channels;
         double[] means = new double[groups.groups()];

@@ -24,7 +24,7 @@ import org.clnorm.reference.ReferenceBatchNorm.Running;
  * for every normalization.
  *
  * <p>Arrays of the tensor's shape are in the memory order of the layout. Groups are numbered block·C + c, sample·groups +
- * group or by row; γ and β c, n·C + c, by the element of a row or by row. No argument is changed. An array of the wrong
+ * group, sample·S + s or by row; γ and β c, n·C + c, by the element of a row or by row. No argument is changed. An array of the wrong
  * length is an {@link IllegalArgumentException} that names it. For the accuracy see {@link ReferenceBatchNorm}.
  */
 public final class ReferenceNormalization {
@@ -124,15 +124,17 @@ public final class ReferenceNormalization {
         int spatial = Math.toIntExact(shape.spatial());
         for (int n = 0; n < shape.batch(); n++) {
             for (int c = 0; c < channels; c++) {
-                int group = grouping instanceof Grouping.Channels run
-                        ? n * run.groups() + c / (channels / run.groups())
-                        : virtualBatch((Grouping.Batch) grouping, n) * channels + c;
+                int group = grouping instanceof Grouping.Positions
+                        ? n * spatial
+                        : grouping instanceof Grouping.Channels run
+                                ? n * run.groups() + c / (channels / run.groups())
+                                : virtualBatch((Grouping.Batch) grouping, n) * channels + c;
                 int affine = normalization.perSample() ? n * channels + c : c;
                 for (int s = 0; s < spatial; s++) {
                     int i = layout == Layout.CHANNELS_FIRST
                             ? (n * channels + c) * spatial + s
                             : (n * spatial + s) * channels + c;
-                    groupOf[i] = group;
+                    groupOf[i] = grouping instanceof Grouping.Positions ? group + s : group;
                     affineOf[i] = affine;
                 }
             }

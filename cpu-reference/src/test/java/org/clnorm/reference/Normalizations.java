@@ -28,6 +28,7 @@ final class Normalizations {
             new Normalization(new Grouping.Channels(2), Statistic.CENTERED, true, null),
             new Normalization(new Grouping.Channels(4), Statistic.CENTERED, true, null),
             new Normalization(new Grouping.Channels(2), Statistic.ROOT_MEAN_SQUARE),
+            new Normalization(new Grouping.Positions(), Statistic.CENTERED),
             rows(1, true, Statistic.CENTERED),
             rows(2, true, Statistic.CENTERED),
             rows(3, true, Statistic.CENTERED),
