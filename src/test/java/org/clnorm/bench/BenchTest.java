@@ -40,7 +40,7 @@ final class BenchTest {
         for (String name : List.of("none", "relu", "add", "add+gelu", "add-before", "add-before+silu")) {
             Fusion plain = Fusion.named(name);
             Fusion masked = Fusion.named(name.equals("none") ? "masked" : "masked+" + name);
-            assertThat(masked).isEqualTo(new Fusion(true, plain.addition(), plain.activation()));
+            assertThat(masked).isEqualTo(new Fusion(Fusion.Kind.MASKED, plain.addition(), plain.activation()));
             assertThat(masked).hasToString("+masked" + plain);
             Workload workload =
                     new Workload(Norm.LAYER, Direction.FORWARD, Shape.of(4, 5), Layout.CHANNELS_FIRST, masked);
@@ -50,6 +50,10 @@ final class BenchTest {
         assertThat(Norm.L2.isFused(Fusion.named("masked"))).isFalse();
         assertThat(Norm.INSTANCE.isFused(Fusion.named("masked+add"))).isTrue();
         assertThat(Norm.BATCH.isFused(Fusion.named("masked+add-before"))).isFalse();
+        assertThat(Norm.BATCH.isFused(Fusion.named("in-place+leaky-relu"))).isTrue();
+        assertThat(Fusion.named("in-place+leaky-relu")).hasToString("+in-place+leaky-relu");
+        assertThat(Norm.BATCH.isFused(Fusion.named("in-place+relu"))).isFalse();
+        assertThat(Norm.LAYER.isFused(Fusion.named("in-place"))).isFalse();
     }
 
     @Test

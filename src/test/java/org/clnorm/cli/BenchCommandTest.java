@@ -163,7 +163,7 @@ final class BenchCommandTest {
                 "--shape 2,x           | --shape must be like 32,64,56,56",
                 "--layout nchw         | --layout must be one of",
                 "--direction up        | --direction must be one of",
-                "--fusion swish        | --fusion must be none, an activation, add+ or add-before+ and one of them, or masked+ and any, but is 'swish'",
+                "--fusion swish        | --fusion must be none, an activation, add+ or add-before+ and one of them, or masked+ or in-place+ and any, but is 'swish'",
                 "--type float8         | --type must be one of [float32, float16, bfloat16], but is 'float8'",
                 "--norm spectral       | --norm must be one of",
                 "--norm group --shape 4,16                  | needs channels in 32 groups, but --shape is (4, 16)",

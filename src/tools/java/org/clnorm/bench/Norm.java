@@ -2,6 +2,7 @@ package org.clnorm.bench;
 
 import java.util.List;
 import java.util.Optional;
+import org.clnorm.Activation;
 import org.clnorm.Layout;
 import org.clnorm.Shape;
 import org.clnorm.backend.Grouping;
@@ -104,10 +105,18 @@ public enum Norm {
         return this == BATCH ? List.of(Fusion.values()) : List.of(Fusion.NONE);
     }
 
-    /** Whether layers of it can have that: an activation, a residual, which rows can add before, and a mask. */
+    /**
+     * Whether layers of it can have that: an activation, a residual, which rows can add before, a mask, and y in x's place in
+     * training.
+     */
     public boolean isFused(Fusion fusion) {
         if (fusion.masked() && this == GHOST) {
             return false;
+        }
+        if (fusion.inPlace()) {
+            Activation.Kind kind = fusion.activation().kind();
+            boolean undone = kind == Activation.Kind.NONE || kind == Activation.Kind.LEAKY_RELU;
+            return this == BATCH && undone && !fusion.adds();
         }
         return fusion.addsBefore() ? this == LAYER || this == RMS : this != WEIGHT && this != L2;
     }

@@ -11,6 +11,7 @@ import org.clnorm.backend.Backward;
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.ForwardInference;
 import org.clnorm.backend.ForwardTraining;
+import org.clnorm.backend.InvertForward;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Operand;
 import org.clnorm.backend.OperandTypes;
@@ -25,12 +26,16 @@ import org.clnorm.bench.Workload.Direction;
 /** Those of a pass, which is prepared once; each set has its operands. */
 final class PassCalls implements Calls {
     private static final double EPSILON = 1e-5;
+    private static final Operands NONE = new Operands();
 
     private final Workload workload;
     private final Normalization normalization;
     private final Tensors tensors;
     private final List<Operands> sets = new ArrayList<>();
     private final PreparedPass pass;
+    /** What a forward pass in place is followed by; null after others. */
+    private final PreparedPass inversion;
+
     private final Coefficients coefficients;
 
     /** Before backward passes there is a forward pass of each set. */
@@ -42,6 +47,9 @@ final class PassCalls implements Calls {
             sets.add(operands(workload.direction(), set));
         }
         this.pass = backend.prepare(spec(workload.direction(), sets.get(0).types()));
+        this.inversion = workload.fusion().inPlace() && workload.direction() != Direction.INFERENCE
+                ? backend.prepare(new InvertForward(workload.shape(), workload.layout(), NONE.types()))
+                : null;
         this.coefficients = backend.newCoefficients(normalization, workload.shape(), workload.layout());
         if (workload.direction() == Direction.BACKWARD) {
             restartRunning(backend);
@@ -49,8 +57,15 @@ final class PassCalls implements Calls {
             try (PreparedPass forward = backend.prepare(spec(Direction.FORWARD, types))) {
                 for (int set = 0; set < tensors.sets(); set++) {
                     forward.run(operands(Direction.FORWARD, set), coefficients);
+                    invert();
                 }
             }
+        }
+    }
+
+    private void invert() {
+        if (inversion != null) {
+            inversion.run(NONE, coefficients);
         }
     }
 
@@ -68,7 +83,7 @@ final class PassCalls implements Calls {
     }
 
     private Operands operands(Direction direction, int set) {
-        Operand y = tensors.get(Part.Y, set);
+        Operand y = tensors.get(workload.fusion().inPlace() ? Part.X : Part.Y, set);
         // By the backward pass the residual has done its work; its memory serves as the residual's gradient.
         Operand residual = tensors.get(Part.RESIDUAL, set);
         Operands operands = new Operands().put(Role.X, tensors.get(Part.X, set));
@@ -134,18 +149,32 @@ final class PassCalls implements Calls {
                 new ForwardInference(normalization, workload.shape(), workload.layout(), types, activation, EPSILON);
             case BACKWARD ->
                 new Backward(
-                        normalization, workload.shape(), workload.layout(), types, false, activation, EPSILON, false);
+                        normalization,
+                        workload.shape(),
+                        workload.layout(),
+                        types,
+                        false,
+                        activation,
+                        EPSILON,
+                        false,
+                        workload.fusion().inPlace());
         };
     }
 
     @Override
     public void make(int i) {
         pass.run(sets.get(i % sets.size()), coefficients);
+        if (workload.direction() == Direction.FORWARD) {
+            invert();
+        }
     }
 
     @Override
     public void close() {
         pass.close();
+        if (inversion != null) {
+            inversion.close();
+        }
         coefficients.close();
     }
 }

@@ -77,12 +77,26 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
     /**
      * What is fused.
      *
-     * @param masked whether a mask says which steps take part; see {@link Padding}
+     * @param kind whether there is a mask, or y takes x's place
      * @param addition whether a residual is added, and when
      * @param activation applied after that
      */
-    public record Fusion(boolean masked, Addition addition, Activation activation) {
-        private static final String MASKED = "masked";
+    public record Fusion(Kind kind, Addition addition, Activation activation) {
+        /** Whether there is a mask, or y takes x's place. */
+        public enum Kind {
+            /** Neither. */
+            USUAL(""),
+            /** A mask says which steps take part; see {@link Padding}. */
+            MASKED("masked"),
+            /** Training in place: y takes x's place, and backward has x again from it. */
+            IN_PLACE("in-place");
+
+            private final String word;
+
+            Kind(String word) {
+                this.word = word;
+            }
+        }
 
         /** Whether a residual is added, and when. */
         public enum Addition {
@@ -101,13 +115,13 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
         }
 
         /** Nothing. */
-        public static final Fusion NONE = new Fusion(false, Addition.NONE, Activation.NONE);
+        public static final Fusion NONE = new Fusion(Kind.USUAL, Addition.NONE, Activation.NONE);
 
         /** ReLU. */
-        public static final Fusion RELU = new Fusion(false, Addition.NONE, Activation.RELU);
+        public static final Fusion RELU = new Fusion(Kind.USUAL, Addition.NONE, Activation.RELU);
 
         /** A residual, then ReLU. */
-        public static final Fusion ADD_RELU = new Fusion(false, Addition.AFTER, Activation.RELU);
+        public static final Fusion ADD_RELU = new Fusion(Kind.USUAL, Addition.AFTER, Activation.RELU);
 
         /** Those that are timed unless others are asked for. */
         public static Fusion[] values() {
@@ -116,23 +130,39 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
 
         /**
          * The one that a person or another build names: none, add, add-before, an activation, or one of the former, a plus
-         * sign and an activation; or masked, or that, a plus sign and any of those.
+         * sign and an activation; or masked or in-place, or one of these, a plus sign and any of those.
          *
          * @throws IllegalArgumentException when there is no such activation
          */
         public static Fusion named(String name) {
-            boolean masked = name.equals(MASKED) || name.startsWith(MASKED + "+");
-            String rest = !masked ? name : name.equals(MASKED) ? "none" : name.substring(MASKED.length() + 1);
+            Kind kind = Kind.USUAL;
+            String rest = name;
+            for (Kind other : List.of(Kind.MASKED, Kind.IN_PLACE)) {
+                if (name.equals(other.word) || name.startsWith(other.word + "+")) {
+                    kind = other;
+                    rest = name.equals(other.word) ? "none" : name.substring(other.word.length() + 1);
+                }
+            }
             for (Addition addition : List.of(Addition.AFTER, Addition.BEFORE)) {
                 if (rest.equals(addition.word)) {
-                    return new Fusion(masked, addition, Activation.NONE);
+                    return new Fusion(kind, addition, Activation.NONE);
                 }
                 if (rest.startsWith(addition.word + "+")) {
                     Activation activation = Activation.named(rest.substring(addition.word.length() + 1));
-                    return new Fusion(masked, addition, activation);
+                    return new Fusion(kind, addition, activation);
                 }
             }
-            return new Fusion(masked, Addition.NONE, Activation.named(rest));
+            return new Fusion(kind, Addition.NONE, Activation.named(rest));
+        }
+
+        /** Whether a mask says which steps take part. */
+        public boolean masked() {
+            return kind == Kind.MASKED;
+        }
+
+        /** Whether y takes x's place in training. */
+        public boolean inPlace() {
+            return kind == Kind.IN_PLACE;
         }
 
         /** Whether there is a residual. */
@@ -147,7 +177,7 @@ public record Workload(Norm norm, Direction direction, Shape shape, Layout layou
 
         @Override
         public String toString() {
-            return (masked ? "+" + MASKED : "")
+            return (kind == Kind.USUAL ? "" : "+" + kind.word)
                     + (adds() ? "+" + addition.word : "")
                     + (activation.equals(Activation.NONE) ? "" : "+" + activation);
         }

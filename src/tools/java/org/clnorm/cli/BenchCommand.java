@@ -106,7 +106,8 @@ final class BenchCommand implements Callable<Integer> {
             description =
                     "Only what is fused with this, where something is: none, an activation such as relu or gelu, or add+ and one of"
                             + " them; of layer and RMS norm also add-before, which adds to x; masked, or masked+ and any of them:"
-                            + " sequences of half to all steps, bytes counted as if all took part. Default: of batch normalization none, relu and add+relu, of others none.")
+                            + " sequences of half to all steps, bytes counted as if all took part; of batch normalization also in-place,"
+                            + " or that and leaky-relu: y in place of x. Default: of batch normalization none, relu and add+relu, of others none.")
     private String fusion;
 
     @Option(
@@ -378,7 +379,7 @@ final class BenchCommand implements Callable<Integer> {
         } catch (IllegalArgumentException e) {
             throw new ParameterException(
                     spec.commandLine(),
-                    "--fusion must be none, an activation, add+ or add-before+ and one of them, or masked+ and any, but is '"
+                    "--fusion must be none, an activation, add+ or add-before+ and one of them, or masked+ or in-place+ and any, but is '"
                             + name + "': " + e.getMessage(),
                     e);
         }
