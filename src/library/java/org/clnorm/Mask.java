@@ -17,7 +17,7 @@ import org.clnorm.backend.Operand;
 public final class Mask implements AutoCloseable {
     /** What outputs, y and the gradients of x and of the residual, have where no step takes part. */
     public enum Outside {
-        /** 0. */
+        /** 0; in a gradient that what came past the layer is added to, that. */
         ZERO,
         /** What they had there. */
         UNTOUCHED

@@ -54,7 +54,8 @@ public abstract sealed class RowNormalizer extends Normalizer permits LayerNorm,
 
     /**
      * Says which rows of the next forward passes take part, until it is said anew. A row that does not is not looked at; its
-     * y and dx are as the mask has them, and it is in no gradient.
+     * y and dx are as the mask has them, and it is in no gradient. A sum that is
+     * normalized is made of all rows.
      *
      * @param mask of as many steps in all as a tensor has rows, on the layer's device; null for all
      * @throws IllegalArgumentException for a mask on another device

@@ -37,7 +37,9 @@ final class MaskTest {
                         LAST,
                         MaskedBatch.of(3, 3001, i -> i > 3001 && i % 5 != 0),
                         Outside.ZERO,
-                        false));
+                        false),
+                new Case(Shape.of(2, 1, 60), LAST, any, Outside.UNTOUCHED, true),
+                new Case(Shape.of(2, 1030, 60), LAST, any, Outside.ZERO, true));
     }
 
     private static double[][] around(MaskedBatch mask, double[][] packed, double outside) {
@@ -330,6 +332,81 @@ final class MaskTest {
                     first.backward(dy, dx);
                     assertThat(dx.download()).isEqualTo(expected);
                 }
+            }
+        }
+    }
+
+    /** Statistics enter by the fold, or, where the host looks first, after it. */
+    @OnEveryDevice
+    void runningStatistics_ofEachPolicy_areOfTheValidSteps(TestDevice on) {
+        Device device = on.device();
+        Shape shape = Shape.of(3, 19, 21);
+        MaskedBatch mask = MaskedBatch.ofLengths(21, 4, 0, 12);
+        Batch x = Batch.random(shape, FIRST, 12);
+        for (NonFinitePolicy policy : NonFinitePolicy.values()) {
+            try (BatchNorm norm = BatchNorm.builder(19)
+                            .nonFinite(policy)
+                            .runningAverage(RunningAverage.exponential(1))
+                            .build(device);
+                    Mask given = mask.on(device, Outside.ZERO);
+                    Tensor input = mask.around(x, Float.NaN).on(device);
+                    Tensor y = device.tensor(shape, FIRST)) {
+                norm.mask(given);
+                norm.forward(input, y);
+                double[] mean = new double[19];
+                double[] variance = new double[19];
+                for (int c = 0; c < 19; c++) {
+                    double[] values = mask.packed(x).channel(c);
+                    mean[c] = Formulas.mean(values);
+                    variance[c] = Formulas.variance(values) * 16 / 15;
+                }
+                Closeness.assertClose(
+                        "mean, " + policy, norm.runningMean().orElseThrow().download(), mean);
+                Closeness.assertClose(
+                        "variance, " + policy,
+                        norm.runningVariance().orElseThrow().download(),
+                        variance);
+            }
+        }
+    }
+
+    /** What came past the layer is added wherever dx is written, and gradients to those that there were. */
+    @OnEveryDevice
+    void backwardAdding_accumulating_isTheSumOfBoth(TestDevice on) {
+        Device device = on.device();
+        for (Layout layout : Layout.values()) {
+            Shape shape = Shape.of(3, 19, 21);
+            MaskedBatch mask = MaskedBatch.ofLengths(21, 4, 0, 12);
+            Batch x = Batch.random(shape, layout, 13);
+            Batch dy = Batch.gradient(shape, layout, 14);
+            Formulas packed = Formulas.of(new Formulas.Given(
+                    mask.packed(x), null, mask.packed(dy), null, null, Activation.NONE, 1e-5, null, null));
+            try (BatchNorm norm =
+                            BatchNorm.builder(19).accumulateGradients(true).build(device);
+                    Mask given = mask.on(device, Outside.ZERO);
+                    Tensor input = mask.around(x, Float.NaN).on(device);
+                    Tensor gradient = mask.around(dy, Float.NaN).on(device);
+                    Tensor past = device.tensor(shape, layout);
+                    Tensor y = device.tensor(shape, layout)) {
+                past.fill(BEFORE);
+                norm.mask(given);
+                norm.forward(input, y);
+                norm.retainForward();
+                norm.backward(gradient, y);
+                norm.backwardAdding(gradient, past, past, null);
+                double[][] expected = around(mask, packed.dx(), 0);
+                for (double[] channel : expected) {
+                    Arrays.setAll(channel, i -> channel[i] + BEFORE);
+                }
+                Closeness.assertClose("dx", x.holding(past.download()), expected, packed.largestTerm());
+                Closeness.assertClose(
+                        "dgamma",
+                        norm.gamma().orElseThrow().gradient().download(),
+                        Arrays.stream(packed.dgamma()).map(v -> 2 * v).toArray());
+                Closeness.assertClose(
+                        "dbeta",
+                        norm.beta().orElseThrow().gradient().download(),
+                        Arrays.stream(packed.dbeta()).map(v -> 2 * v).toArray());
             }
         }
     }
