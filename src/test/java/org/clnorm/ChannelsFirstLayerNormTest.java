@@ -147,7 +147,7 @@ final class ChannelsFirstLayerNormTest {
                 List.of(Activation.NONE, Activation.RELU, Activation.SILU, Activation.leakyRelu(0.1));
         int i = 0;
         for (Shape shape : SHAPES) {
-            for (int more = 0; more < 3; more++, i++) {
+            for (int more = shape.elements() < 1 << 20 ? 0 : 2; more < 3; more++, i++) {
                 LayerNorm.Builder like = LayerNorm.overChannels(shape.channels())
                         .gamma(i % 5 != 3)
                         .beta(i % 7 != 4)

@@ -22,6 +22,7 @@ import org.clnorm.backend.Operands;
 import org.clnorm.backend.PassSpec;
 import org.clnorm.backend.PreparedPass;
 import org.clnorm.backend.Role;
+import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.Passes;
 import org.clnorm.view.View;
 
@@ -33,8 +34,8 @@ import org.clnorm.view.View;
  * x̂ made anew.
  */
 final class PositionsPass implements PreparedPass {
-    /** Elements of the samples that are gone over at a time, where a sample does not have more. */
-    private static final long MOST_ELEMENTS = 1 << 21;
+    /** Of a cache that is smaller, or that a device is silent about: 4 MB go from one pass to the next. */
+    private static final long LEAST_ELEMENTS = 1 << 20;
 
     /** A pass of those that a whole one is made of: its roles, of which {@code between} have what goes from one to the next. */
     private enum Part {
@@ -108,6 +109,9 @@ final class PositionsPass implements PreparedPass {
 
     private final PassQueue queue;
     private final PassSpec whole;
+    /** How many elements go from one pass to the next. */
+    private final long between;
+
     private final List<Step> steps;
     private final Operand zeros;
     private final Operand ones;
@@ -124,7 +128,8 @@ final class PositionsPass implements PreparedPass {
     PositionsPass(OpenClBackend backend, PassQueue queue, PassSpec whole, Function<PassSpec, PreparedPass> prepare) {
         this.queue = queue;
         this.whole = whole;
-        this.steps = steps(whole);
+        this.between = samplesAtATime(whole.shape(), backend.facts()) * ofSample(whole.shape());
+        this.steps = steps(whole, backend.facts());
         this.zeros = ofChannels(backend, 0);
         this.ones = ofChannels(backend, 1);
         try {
@@ -136,9 +141,9 @@ final class PositionsPass implements PreparedPass {
     }
 
     /** What such a pass is made of, in order. */
-    static List<Step> steps(PassSpec whole) {
+    static List<Step> steps(PassSpec whole, DeviceFacts facts) {
         Shape shape = whole.shape();
-        long samples = samplesAtATime(shape);
+        long samples = samplesAtATime(shape, facts);
         List<Part> parts = whole instanceof Backward
                 ? List.of(Part.NORMALIZE, Part.SCALE_BACK, Part.NORMALIZE_BACK)
                 : List.of(Part.NORMALIZE, Part.SCALE);
@@ -165,13 +170,16 @@ final class PositionsPass implements PreparedPass {
     /** What such passes leave: of positions, those that are gone over at a time; and of the channels, which are the rest. */
     static OpenClCoefficients coefficients(
             OpenClBackend backend, Normalization normalization, Shape shape, Layout layout) {
-        View view = Passes.view(normalization, SplitPass.samples(shape, samplesAtATime(shape)), layout);
+        View view =
+                Passes.view(normalization, SplitPass.samples(shape, samplesAtATime(shape, backend.facts())), layout);
         OpenClCoefficients channels = OpenClCoefficients.of(backend, Math.toIntExact(shape.channels()), 1, null);
         return OpenClCoefficients.of(backend, view.groups(), view.blocks().count(), channels);
     }
 
-    private static long samplesAtATime(Shape shape) {
-        return Math.max(1, Math.min(shape.batch(), MOST_ELEMENTS / ofSample(shape)));
+    /** So many that their float32 elements take a quarter of the cache: x, y or dx go through it too. */
+    private static long samplesAtATime(Shape shape, DeviceFacts facts) {
+        long elements = Math.max(LEAST_ELEMENTS, facts.cacheBytes() / 4 / Float.BYTES);
+        return Math.max(1, Math.min(shape.batch(), elements / ofSample(shape)));
     }
 
     private static long ofSample(Shape shape) {
@@ -231,7 +239,7 @@ final class PositionsPass implements PreparedPass {
         operands.checkAre(whole.operands());
         OpenClCoefficients positions = (OpenClCoefficients) coefficients;
         synchronized (queue.lock()) { // or another thread's pass would write what goes between these
-            Operand left = queue.between(samplesAtATime(whole.shape()) * ofSample(whole.shape()));
+            Operand left = queue.between(between);
             for (int i = 0; i < steps.size(); i++) {
                 Step step = steps.get(i);
                 passes.get(i)

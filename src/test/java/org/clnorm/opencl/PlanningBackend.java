@@ -106,7 +106,7 @@ public final class PlanningBackend implements Backend {
 
     @Override
     public PreparedPass prepare(PassSpec pass) {
-        return PositionsPass.isOne(pass) ? prepare(PositionsPass.steps(pass)) : prepareParts(pass);
+        return PositionsPass.isOne(pass) ? prepare(PositionsPass.steps(pass, choice.facts())) : prepareParts(pass);
     }
 
     private PreparedPass prepare(List<PositionsPass.Step> steps) {
