@@ -125,6 +125,11 @@ final class LayerCalls {
         }
     }
 
+    /** How many values of each channel of x take part. */
+    long count(Tensor x) {
+        return PassRunner.perChannel(x, passes.mask);
+    }
+
     /** The moments of each channel of x. Waits for the device. */
     ChannelMoments moments(Tensor x) {
         own.enter();

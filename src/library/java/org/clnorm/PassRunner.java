@@ -302,7 +302,8 @@ final class PassRunner {
         return scratch.readMoments(perChannel(x, mask));
     }
 
-    private static long perChannel(Tensor x, Mask mask) {
+    /** How many values of each channel of x take part. */
+    static long perChannel(Tensor x, Mask mask) {
         return mask == null ? x.shape().batch() * x.shape().spatial() : mask.count();
     }
 
