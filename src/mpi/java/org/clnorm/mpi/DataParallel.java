@@ -32,8 +32,8 @@ public final class DataParallel implements AutoCloseable {
     private long messages;
     private GroupException fault;
     private boolean isClosed;
-    private double[] own = new double[HEADER];
-    private double[] all = new double[HEADER];
+    private double[] own = {};
+    private double[] all = {};
 
     /**
      * Begins with a group; a {@linkplain Group#sub part} of one serves as well, for statistics over the part's batches only.

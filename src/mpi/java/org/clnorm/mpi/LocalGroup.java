@@ -14,8 +14,8 @@ public final class LocalGroup implements Group {
     private final Hall hall;
     private final int rank;
     private boolean isClosed;
-    /** How many times this rank has divided the group. */
-    private int divisions;
+    /** The parts of this group that this rank is in, one for each time that the group was divided. */
+    private final List<Group> parts = new ArrayList<>();
 
     private LocalGroup(Hall hall, int rank) {
         this.hall = hall;
@@ -94,8 +94,10 @@ public final class LocalGroup implements Group {
             fail("Ranks divide the group by different sizes: " + Arrays.toString(all));
             hall.check();
         }
-        return new LocalGroup(
-                hall.part(divisions++, rank / size, Math.min(size, hall.size - rank / size * size)), rank % size);
+        int first = rank - rank % size;
+        Group part = new LocalGroup(hall.part(parts.size(), first, Math.min(size, hall.size - first)), rank - first);
+        parts.add(part);
+        return part;
     }
 
     @Override
@@ -107,6 +109,7 @@ public final class LocalGroup implements Group {
     public void close() {
         if (!isClosed) {
             isClosed = true;
+            parts.forEach(Group::close);
             hall.leave(rank);
         }
     }
@@ -212,11 +215,14 @@ public final class LocalGroup implements Group {
         }
 
         synchronized void leave(int rank) {
-            fail("Rank " + rank + " of " + size + " has left the group");
+            if (fault == null) {
+                fault = "Rank " + rank + " of " + size + " has left the group";
+                notifyAll();
+            }
         }
 
-        synchronized Hall part(int division, int part, int of) {
-            return parts.computeIfAbsent(List.of(division, part), key -> new Hall(of, deadline));
+        synchronized Hall part(int division, int first, int of) {
+            return parts.computeIfAbsent(List.of(division, first), key -> new Hall(of, deadline));
         }
     }
 }
