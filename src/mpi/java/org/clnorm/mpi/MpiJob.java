@@ -30,7 +30,7 @@ final class MpiJob {
     private boolean isAborted;
     private volatile String name = "this rank";
     /** What the process is in, or was in last, and since when it waits there; 0 when it does not. */
-    private volatile String purpose = "having joined";
+    private volatile String purpose = "to join";
 
     private volatile long waitingSince;
 
@@ -137,7 +137,8 @@ final class MpiJob {
             }
             case OPEN -> {
                 if (since == 0) {
-                    LastWord.say(name + " ends without having left the group, after " + purpose);
+                    LastWord.say(
+                            name + " ends, or is ended, before it has left the group; its last call was " + purpose);
                     abort();
                 } else {
                     // Another thread is in the library, and mpirun is about to end all.

@@ -52,12 +52,24 @@ final class SyncBatchNormTest {
     /** How many samples each rank has. */
     private static final int[][] PARTS = {{8}, {5, 3}, {0, 8}, {3, 0, 5}, {1, 2, 0, 1, 1, 2, 1}};
 
+    /** What is in a pass besides x. */
+    enum Variant {
+        PLAIN,
+        RESIDUAL,
+        MASKED;
+
+        private Activation activation() {
+            return this == RESIDUAL ? Activation.RELU : Activation.NONE;
+        }
+    }
+
+    static int[] partsOf(int ranks) {
+        return Stream.of(PARTS).filter(each -> each.length == ranks).findFirst().orElseThrow();
+    }
+
     static Stream<Arguments> cases() {
         return Stream.of(TestDevice.REFERENCE, TestDevice.AUTO).flatMap(on -> Stream.of(PARTS)
-                .flatMap(parts -> Stream.of(
-                        Arguments.of(on, parts, false, false),
-                        Arguments.of(on, parts, true, false),
-                        Arguments.of(on, parts, false, true))));
+                .flatMap(parts -> Stream.of(Variant.values()).map(variant -> Arguments.of(on, parts, variant))));
     }
 
     /**
@@ -66,7 +78,15 @@ final class SyncBatchNormTest {
      * @param gradients of γ and β, summed over all ranks
      * @param running mean and variance
      */
-    private record Result(float[] y, float[] dx, float[] dresidual, List<float[]> gradients, List<float[]> running) {}
+    record Result(float[] y, float[] dx, float[] dresidual, List<float[]> gradients, List<float[]> running) {
+        List<float[]> arrays() {
+            return List.of(y, dx, dresidual, gradients.get(0), gradients.get(1), running.get(0), running.get(1));
+        }
+
+        static Result of(List<float[]> arrays) {
+            return new Result(arrays.get(0), arrays.get(1), arrays.get(2), arrays.subList(3, 5), arrays.subList(5, 7));
+        }
+    }
 
     private static BatchNorm layer(Device device, Activation activation) {
         BatchNorm norm = BatchNorm.builder(CHANNELS).activation(activation).build(device);
@@ -106,13 +126,13 @@ final class SyncBatchNormTest {
         void backward(Tensor dy, Tensor dx, Tensor dresidual);
     }
 
-    private static Result train(
-            BatchNorm norm, Passes passes, Runnable sum, int from, int samples, boolean residual, boolean masked) {
+    private static Result train(BatchNorm norm, Passes passes, Runnable sum, int from, int samples, Variant variant) {
         Device device = norm.device();
+        boolean residual = variant == Variant.RESIDUAL;
         float[] y = null;
         float[] dx = null;
         float[] dresidual = null;
-        try (Mask mask = masked && samples > 0 ? mask(device, from, samples) : null) {
+        try (Mask mask = variant == Variant.MASKED && samples > 0 ? mask(device, from, samples) : null) {
             norm.mask(mask);
             for (int step = 0; step < STEPS; step++) {
                 try (Tensor x = part(device, 0, step, from, samples);
@@ -126,7 +146,7 @@ final class SyncBatchNormTest {
                     sum.run();
                     y = out.download();
                     dx = gradient.download();
-                    dresidual = residual ? ofResidual.download() : null;
+                    dresidual = residual ? ofResidual.download() : new float[0];
                 }
             }
             norm.mask(null);
@@ -155,8 +175,8 @@ final class SyncBatchNormTest {
         };
     }
 
-    private static Result whole(Device device, Activation activation, boolean residual, boolean masked) {
-        try (BatchNorm norm = layer(device, activation)) {
+    private static Result whole(Device device, Variant variant) {
+        try (BatchNorm norm = layer(device, variant.activation())) {
             Passes passes = new Passes() {
                 @Override
                 public void forward(Tensor x, Tensor added, Tensor y) {
@@ -168,51 +188,49 @@ final class SyncBatchNormTest {
                     norm.backward(dy, dx, dresidual);
                 }
             };
-            return train(norm, passes, () -> {}, 0, 8, residual, masked);
+            return train(norm, passes, () -> {}, 0, 8, variant);
         }
     }
 
-    private static List<Result> inParts(
-            TestDevice on, int[] parts, Activation activation, boolean residual, boolean masked) throws Exception {
+    /** What a rank does of a batch in parts. */
+    static Result train(DataParallel all, Device device, int[] parts, Variant variant) {
+        int rank = all.group().rank();
+        try (BatchNorm norm = layer(device, variant.activation())) {
+            return train(
+                    norm,
+                    passesOf(all.synchronize(norm)),
+                    all.gradientsOf(norm.parameters())::sum,
+                    Arrays.stream(parts, 0, rank).sum(),
+                    parts[rank],
+                    variant);
+        }
+    }
+
+    @ParameterizedTest
+    @MethodSource("cases")
+    void steps_inParts_areThoseOfTheWholeBatch(TestDevice on, int[] parts, Variant variant) throws Exception {
         for (int rank = 0; rank < parts.length; rank++) {
             device(on, rank);
         }
-        return values(parts.length, group -> {
-            int rank = group.rank();
-            try (DataParallel all = new DataParallel(group);
-                    BatchNorm norm = layer(device(on, rank), activation)) {
-                int from = Arrays.stream(parts, 0, rank).sum();
-                return train(
-                        norm,
-                        passesOf(all.synchronize(norm)),
-                        all.gradientsOf(norm.parameters())::sum,
-                        from,
-                        parts[rank],
-                        residual,
-                        masked);
+        assertAreOfTheWhole(on, variant, values(parts.length, group -> {
+            try (DataParallel all = new DataParallel(group)) {
+                return train(all, device(on, group.rank()), parts, variant);
             }
-        });
+        }));
     }
 
-    @ParameterizedTest(name = "{0} {1} residual {2} masked {3}")
-    @MethodSource("cases")
-    void steps_inParts_areThoseOfTheWholeBatch(TestDevice on, int[] parts, boolean residual, boolean masked)
-            throws Exception {
-        Activation activation = residual ? Activation.RELU : Activation.NONE;
-        List<Result> results = inParts(on, parts, activation, residual, masked);
-
+    /** What ranks have, against one device's and the reference's of the whole batch. */
+    static void assertAreOfTheWhole(TestDevice on, Variant variant, List<Result> results) {
         Result first = results.get(0);
         for (Result each : results) {
             assertSameBits(each.running(), first.running());
             assertSameBits(each.gradients(), first.gradients());
         }
         for (Device device : List.of(on.device(), TestDevice.REFERENCE.device())) {
-            Result whole = whole(device, activation, residual, masked);
+            Result whole = whole(device, variant);
             assertClose("y", joined(results.stream().map(Result::y)), whole.y());
             assertClose("dx", joined(results.stream().map(Result::dx)), whole.dx());
-            if (residual) {
-                assertClose("dresidual", joined(results.stream().map(Result::dresidual)), whole.dresidual());
-            }
+            assertClose("dresidual", joined(results.stream().map(Result::dresidual)), whole.dresidual());
             for (int i = 0; i < 2; i++) {
                 assertClose(
                         "gradients " + i,
