@@ -1,8 +1,8 @@
 package org.clnorm.mpi;
 
 /**
- * Ranks that train together, as one of them sees it: numbers from 0 on, each with a part of every batch. {@link LocalGroup} has
- * them as threads of one process, {@link MpiGroup} as processes of an MPI job.
+ * Ranks that train together, as one of them sees it: numbers from 0 on, each with a part of every batch. {@link Groups} has
+ * them as threads of one process, and as processes of an MPI job.
  *
  * <p>A call that all ranks make waits until all have made it, and no longer than the group's deadline. After a {@link
  * GroupException} the group is of no use to any rank; {@link #fail} makes that known. A group is used by one thread at a time.
@@ -42,7 +42,7 @@ public interface Group extends AutoCloseable {
 
     /**
      * Ends the group for all ranks, because of something that this one found out. Ranks that wait, and those that come later,
-     * get a {@link GroupException} with the reason, or are ended; those of {@link MpiGroup} at the latest after two seconds.
+     * get a {@link GroupException} with the reason, or are ended; processes at the latest after two seconds.
      *
      * @param why what to tell the others
      */

@@ -9,8 +9,8 @@ import java.util.Map;
 import java.util.Objects;
 import java.util.stream.IntStream;
 
-/** Ranks that are threads of one process, each with a device, or a queue, of its own. */
-public final class LocalGroup implements Group {
+/** A rank that is a thread of this process. */
+final class LocalGroup implements Group {
     private final Hall hall;
     private final int rank;
     private boolean isClosed;
@@ -22,43 +22,12 @@ public final class LocalGroup implements Group {
         this.rank = rank;
     }
 
-    /**
-     * A group of threads.
-     *
-     * @param size how many ranks it has, at least 1
-     * @param deadline how long a rank waits for the others before all give up
-     * @return the group as each of the ranks sees it, in the order of ranks; each is for a thread
-     * @throws IllegalArgumentException for a size below 1, and for a deadline that is not above 0
-     */
-    public static List<Group> of(int size, Duration deadline) {
-        checkSize(size);
-        Hall hall = new Hall(size, checked(deadline));
+    /** The group as each of the ranks sees it. */
+    static List<Group> of(int size, Duration deadline) {
+        Hall hall = new Hall(size, deadline);
         return IntStream.range(0, size)
                 .<Group>mapToObj(rank -> new LocalGroup(hall, rank))
                 .toList();
-    }
-
-    static void checkSize(int size) {
-        if (size < 1) {
-            throw new IllegalArgumentException("size must be at least 1, but given was " + size);
-        }
-    }
-
-    static Duration checked(Duration deadline) {
-        Objects.requireNonNull(deadline, "deadline");
-        if (deadline.isZero() || deadline.isNegative()) {
-            throw new IllegalArgumentException("deadline must be above 0, but given was " + deadline);
-        }
-        return deadline;
-    }
-
-    static void checkLengths(double[] own, double[] all, int size) {
-        Objects.requireNonNull(own, "own");
-        Objects.requireNonNull(all, "all");
-        if (all.length != (long) size * own.length) {
-            throw new IllegalArgumentException("all must have room for " + size + " times the " + own.length
-                    + " numbers of own, but has it for " + all.length);
-        }
     }
 
     @Override
@@ -74,7 +43,7 @@ public final class LocalGroup implements Group {
     @Override
     public void allGather(String purpose, double[] own, double[] all) {
         Objects.requireNonNull(purpose, "purpose");
-        checkLengths(own, all, hall.size);
+        Groups.checkLengths(own, all, hall.size);
         if (isClosed) {
             throw new IllegalStateException("This rank, " + rank + ", has left the group");
         }
@@ -86,7 +55,7 @@ public final class LocalGroup implements Group {
 
     @Override
     public Group sub(int size) {
-        checkSize(size);
+        Groups.checkSize(size);
         double[] own = {size};
         double[] all = new double[hall.size];
         allGather("dividing the group", own, all);

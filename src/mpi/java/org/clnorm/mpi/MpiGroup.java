@@ -14,20 +14,8 @@ import java.util.concurrent.locks.LockSupport;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 
-/**
- * Ranks that are processes of an Open MPI job, as {@code mpirun} starts them: {@code mpirun -np 2 --bind-to none java ...}. Its
- * library is used where it is installed.
- *
- * <p>A rank that waits polls, at first without a pause and after a fifth of a millisecond with one of 20 µs, so that ranks that
- * share cores leave them to those that compute.
- *
- * <p>Nothing keeps the job waiting for longer than the deadline. A rank that comes too late is found by the others, which all
- * get an exception that names it; two seconds later the whole job is ended by {@code MPI_Abort}, or as soon as the first of them
- * ends. When a rank dies, {@code mpirun} ends the others by SIGTERM, and each says on the standard error what it was waiting in. A
- * process that ends without having closed its group says so and takes the job with it. In all these cases {@code mpirun} does not
- * return 0.
- */
-public final class MpiGroup implements Group {
+/** A rank that is a process of an Open MPI job. */
+final class MpiGroup implements Group {
     private static final long SPIN_NANOS = 200_000;
     private static final long PAUSE_NANOS = 20_000;
 
@@ -84,17 +72,9 @@ public final class MpiGroup implements Group {
         this.size = answer[0];
     }
 
-    /**
-     * Joins the job that this process was started in, once in a process; a process that was started alone is a group of one.
-     * Waits until all processes of the job have come this far, for as long as {@code mpirun} lets them.
-     *
-     * @param deadline how long a rank waits for the others before the job is given up; longer than one takes for a step
-     * @throws IllegalArgumentException for a deadline that is not above 0
-     * @throws IllegalStateException when Open MPI's library is not found or lacks what is needed, and when this process has
-     *     joined before
-     */
-    public static MpiGroup join(Duration deadline) {
-        MpiJob job = MpiJob.join(LocalGroup.checked(deadline));
+    /** Joins the job that this process was started in. */
+    static MpiGroup join(Duration deadline) {
+        MpiJob job = MpiJob.join(deadline);
         MpiGroup group = new MpiGroup(job, job.world());
         job.name(group.toString());
         return group;
@@ -121,7 +101,7 @@ public final class MpiGroup implements Group {
     @Override
     public void allGather(String purpose, double[] own, double[] all) {
         Objects.requireNonNull(purpose, "purpose");
-        LocalGroup.checkLengths(own, all, size);
+        Groups.checkLengths(own, all, size);
         synchronized (job) {
             job.checkOpen();
             Room room = roomFor(own.length);
@@ -237,7 +217,7 @@ public final class MpiGroup implements Group {
 
     @Override
     public Group sub(int size) {
-        LocalGroup.checkSize(size);
+        Groups.checkSize(size);
         double[] all = new double[this.size];
         allGather("dividing the group", new double[] {size}, all);
         if (Arrays.stream(all).anyMatch(other -> other != size)) {

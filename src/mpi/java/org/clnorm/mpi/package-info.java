@@ -5,7 +5,7 @@
  *
  * <pre>{@code
  * try (Device device = Device.open();
- *         DataParallel all = new DataParallel(MpiGroup.join(Duration.ofSeconds(60)));
+ *         DataParallel all = new DataParallel(Groups.mpi(Duration.ofSeconds(60)));
  *         BatchNorm norm = BatchNorm.builder(64).build(device)) {
  *     SyncBatchNorm synced = all.synchronize(norm);
  *     GradientSum gradients = all.gradientsOf(norm.parameters());

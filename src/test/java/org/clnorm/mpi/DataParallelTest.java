@@ -295,7 +295,7 @@ final class DataParallelTest {
 
     @Test
     void gradientsOf_noParameters_isRefused() {
-        try (DataParallel all = new DataParallel(LocalGroup.of(1, LONG).get(0))) {
+        try (DataParallel all = new DataParallel(Groups.local(1, LONG).get(0))) {
             assertThatThrownBy(() -> all.gradientsOf(List.of()))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("given was none");

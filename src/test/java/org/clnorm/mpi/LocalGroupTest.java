@@ -149,11 +149,11 @@ final class LocalGroupTest {
 
     @Test
     void badArguments_areRefusedByName() {
-        assertThatThrownBy(() -> LocalGroup.of(0, SHORT))
+        assertThatThrownBy(() -> Groups.local(0, SHORT))
                 .hasMessageContaining("size must be at least 1")
                 .hasMessageContaining("0");
-        assertThatThrownBy(() -> LocalGroup.of(1, Duration.ZERO)).hasMessageContaining("deadline must be above 0");
-        Group group = LocalGroup.of(1, SHORT).get(0);
+        assertThatThrownBy(() -> Groups.local(1, Duration.ZERO)).hasMessageContaining("deadline must be above 0");
+        Group group = Groups.local(1, SHORT).get(0);
         assertThatThrownBy(() -> group.allGather("a test", new double[2], new double[3]))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining("room for 1 times the 2 numbers");

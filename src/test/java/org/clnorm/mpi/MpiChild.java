@@ -42,8 +42,8 @@ final class MpiChild {
         }
     }
 
-    private static MpiGroup join() {
-        return MpiGroup.join(Duration.ofSeconds(30));
+    private static Group join() {
+        return Groups.mpi(Duration.ofSeconds(30));
     }
 
     /** All cases of {@link SyncBatchNormTest} that are for so many ranks, into a file of each rank. */
@@ -92,7 +92,7 @@ final class MpiChild {
 
     /** Messages of all sizes, bits that are no number, parts, and messages of different lengths. */
     private static void gather() {
-        try (MpiGroup group = join()) {
+        try (Group group = join()) {
             int size = group.size();
             for (int round = 0; round < 300; round++) {
                 double[] own = new double[round < 290 ? round : 1000 * round];
@@ -212,7 +212,7 @@ final class MpiChild {
 
     /** @param where "forward" or "backward", for the middle of it, or "between" */
     private static void fault(Fault fault, String where, Duration deadline) {
-        try (DataParallel all = new DataParallel(new Faulty(MpiGroup.join(deadline), fault, where, new int[1]));
+        try (DataParallel all = new DataParallel(new Faulty(Groups.mpi(deadline), fault, where, new int[1]));
                 Device device = Device.cpuReference();
                 BatchNorm norm = BatchNorm.builder(3).build(device)) {
             SyncBatchNorm synced = all.synchronize(norm);
@@ -252,7 +252,7 @@ final class MpiChild {
 
     /** Ranks have other settings, and use layers of different sizes in another order, which each rank reports. */
     private static void differ() {
-        MpiGroup group = join();
+        Group group = join();
         try (DataParallel all = new DataParallel(group);
                 Device device = Device.cpuReference();
                 BatchNorm small = BatchNorm.builder(3).build(device);
@@ -276,7 +276,7 @@ final class MpiChild {
 
     /** One rank ends as if all were well. */
     private static void exit() throws InterruptedException {
-        MpiGroup group = join();
+        Group group = join();
         if (group.rank() == 1) {
             System.exit(0);
         }
@@ -284,9 +284,9 @@ final class MpiChild {
     }
 
     private static void again() {
-        MpiGroup group = join();
+        Group group = join();
         try {
-            MpiGroup.join(Duration.ofSeconds(1));
+            Groups.mpi(Duration.ofSeconds(1));
         } catch (IllegalStateException e) {
             System.out.println("refused|" + e.getMessage());
         }

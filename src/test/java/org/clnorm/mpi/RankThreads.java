@@ -31,7 +31,7 @@ final class RankThreads {
         ExecutorService pool = Executors.newFixedThreadPool(size);
         try {
             List<Future<Outcome<T>>> running = new ArrayList<>();
-            for (Group group : LocalGroup.of(size, deadline)) {
+            for (Group group : Groups.local(size, deadline)) {
                 running.add(pool.submit(() -> {
                     try (group) {
                         return new Outcome<>(work.of(group), null);
