@@ -315,6 +315,20 @@ public final class BatchNorm extends RunningNormalizer {
     }
 
     /**
+     * The settings that replicas of a layer must have in common, in words: how many channels, ε, whether there are γ and
+     * β, the activation, how running statistics are made, and what becomes of statistics that are not finite. Equal
+     * settings have equal words.
+     */
+    public String settings() {
+        Options options = options();
+        return channels() + " channels, epsilon " + options.epsilon + ", " + (options.gamma ? "" : "no ") + "gamma, "
+                + (options.beta ? "" : "no ") + "beta, activation " + options.activation
+                + (options.activation.slope() == 0 ? "" : " " + options.activation.slope()) + ", running average "
+                + options.runningAverage.kind() + " " + options.runningAverage.newBatchWeight() + ", "
+                + options.runningVariance + " running variance, non-finite " + options.nonFinite;
+    }
+
+    /**
      * The moments of x, as the first step of a forward pass takes them; nothing of the layer changes. Those of an empty
      * x are {@linkplain ChannelMoments#empty empty}. Waits for the device.
      *
@@ -338,7 +352,7 @@ public final class BatchNorm extends RunningNormalizer {
      * @param all the {@link #moments} of all parts, x among them, {@linkplain ChannelMoments#combine combined}
      * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
      *     share memory where {@link Normalizer} does not allow it, and for moments of another number of channels, of
-     *     fewer values than x has, or of one value per channel
+     *     fewer values than x has, its mask's steps alone counted, or of one value per channel
      * @throws IllegalStateException in evaluation mode, for a layer with virtual batches or renormalization, and when
      *     the layer is closed or in the middle of another call
      * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica, when a moment is not finite
@@ -359,7 +373,7 @@ public final class BatchNorm extends RunningNormalizer {
      * @return the pass, to go back through it; the caller closes it
      * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors that
      *     share memory where {@link Normalizer} does not allow it, and for moments of another number of channels, of
-     *     fewer values than x has, or of one value per channel
+     *     fewer values than x has, its mask's steps alone counted, or of one value per channel
      * @throws IllegalStateException in evaluation mode, for a layer with virtual batches or renormalization, and when
      *     the layer is closed or in the middle of another call
      * @throws NonFiniteException under {@link NonFinitePolicy#THROW}, on every replica, when a moment is not finite

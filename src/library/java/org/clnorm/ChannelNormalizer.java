@@ -111,7 +111,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
     void checkMaskable() {}
 
     /** How many channels the layer has, C. */
-    final int channels() {
+    public final int channels() {
         return channels;
     }
 

@@ -15,6 +15,7 @@ import java.nio.ByteBuffer;
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
@@ -33,6 +34,10 @@ import org.clnorm.diagnostics.Diagnoser;
 import org.clnorm.diagnostics.Diagnostics;
 import org.clnorm.folding.Folding;
 import org.clnorm.folding.Weights;
+import org.clnorm.mpi.DataParallel;
+import org.clnorm.mpi.Group;
+import org.clnorm.mpi.Groups;
+import org.clnorm.mpi.SyncBatchNorm;
 import org.clnorm.optim.Adam;
 import org.clnorm.optim.AdamW;
 import org.clnorm.optim.GradientChange;
@@ -66,6 +71,7 @@ class NullArgumentsTest {
             "org.clnorm.cases",
             "org.clnorm.diagnostics",
             "org.clnorm.folding",
+            "org.clnorm.mpi",
             "org.clnorm.optim",
             "org.clnorm.replicas",
             "org.clnorm.state");
@@ -304,6 +310,17 @@ class NullArgumentsTest {
         return norm;
     }
 
+    private static Group group() {
+        return Groups.local(1, Duration.ofSeconds(1)).get(0);
+    }
+
+    private static SyncBatchNorm synced() {
+        SyncBatchNorm norm =
+                new DataParallel(group()).synchronize(BatchNorm.builder(2).build(device));
+        norm.forward(tensor(), tensor());
+        return norm;
+    }
+
     private static Optimizer.Builder optimizer() {
         return Optimizer.builder(Sgd.rate(0.5)).add("a", tensor(), tensor());
     }
@@ -385,6 +402,10 @@ class NullArgumentsTest {
                 Map.entry(SampleAffine.class, () -> new SampleAffine(tensor(), null)),
                 Map.entry(ChannelMoments.class, () -> new ChannelMoments(2, new double[2], new double[2])),
                 Map.entry(GradientSums.class, () -> GradientSums.empty(2)),
+                Map.entry(Duration.class, () -> Duration.ofSeconds(1)),
+                Map.entry(Group.class, NullArgumentsTest::group),
+                Map.entry(DataParallel.class, () -> new DataParallel(group())),
+                Map.entry(SyncBatchNorm.class, NullArgumentsTest::synced),
                 Map.entry(RunningAverage.class, RunningAverage::none),
                 Map.entry(Activation.class, () -> Activation.RELU),
                 Map.entry(Layer.class, () -> BatchNorm.builder(2).build(device)),

@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Who may know whom:
  *
- * <pre>cli → study → example; cli → example, tune, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary</pre>
+ * <pre>cli → study → example; cli → example, tune, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary; mpi → layers</pre>
  *
  * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
  * renamed does not take its rule with it.
@@ -62,6 +62,7 @@ final class ArchitectureTest {
     private static final String CASES = "org.clnorm.cases..";
     private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
+    private static final String MPI = "org.clnorm.mpi..";
 
     private static final JavaClasses CLASSES = new ClassFileImporter()
             .withImportOption(location -> !location.contains("/test-classes/"))
@@ -311,11 +312,29 @@ final class ArchitectureTest {
                 .resideInAnyPackage("java..", "com.sun.jna..", "org.jocl..", "org.slf4j..", ALL));
         check(noClasses()
                 .that()
-                .resideOutsideOfPackage(OPENCL)
+                .resideOutsideOfPackages(OPENCL, MPI)
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage("sun..", "com.sun..")
-                .because("only the signals that an OpenCL compiler takes over have no other interface"));
+                .because("only the signals that an OpenCL compiler takes over, and MPI, have no other interface"));
+    }
+
+    /** It is an artifact of its own, for those who have MPI. */
+    @Test
+    void mpi_asItIs_usesThePublicInterfaceOnlyAndIsKnownToNoLayer() {
+        check(noClasses().that().resideInAPackage(MPI).should().dependOnClassesThat(oursOutside(ROOT, MPI)));
+        check(classes()
+                .that()
+                .resideInAPackage(MPI)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", "com.sun.jna..", ALL));
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(ROOT, OPENCL, PLAN, REFERENCE, BACKEND, VERIFY, BENCH, TUNE)
+                .should()
+                .dependOnClassesThat()
+                .resideInAPackage(MPI));
     }
 
     @Test
@@ -359,7 +378,13 @@ final class ArchitectureTest {
 
     @Test
     void console_outsideOfWhatTalksToPeople_isSilent() {
-        check(noClasses().that().resideOutsideOfPackages(EXAMPLE, CLI).should(ACCESS_STANDARD_STREAMS));
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackages(EXAMPLE, CLI)
+                .and()
+                .doNotHaveFullyQualifiedName("org.clnorm.mpi.LastWord")
+                .should(ACCESS_STANDARD_STREAMS)
+                .because("but for a process that is ended, which has no exception or log to say why in"));
     }
 
     /** That the rules above see the classes that they are of, and would find what they look for. */
