@@ -5,8 +5,10 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.Collectors;
 import org.clnorm.BatchNorm;
 import org.clnorm.Parameter;
+import org.clnorm.Tensor;
 
 /**
  * Training of one network by the ranks of a {@link Group}, each with the network, a device, and a part of every batch. What it
@@ -68,6 +70,23 @@ public final class DataParallel implements AutoCloseable {
         Objects.requireNonNull(parameters, "parameters")
                 .forEach(each -> Objects.requireNonNull(each, "parameters has null in it"));
         return new GradientSum(this, nextMember(), List.copyOf(parameters));
+    }
+
+    /**
+     * The sum over the ranks of some tensors of float32, such as the gradients of a program's own convolutions together with those
+     * of its layers.
+     *
+     * @param tensors at least one, of the same shapes in the same order on all ranks; they stay the caller's
+     * @throws IllegalArgumentException for none
+     */
+    public GradientSum sumOf(List<Tensor> tensors) {
+        Objects.requireNonNull(tensors, "tensors")
+                .forEach(each -> Objects.requireNonNull(each, "tensors has null in it"));
+        List<Tensor> copy = List.copyOf(tensors);
+        return new GradientSum(
+                this, nextMember(), copy.size() + " tensors", copy.isEmpty(), () -> copy, () -> copy.stream()
+                        .map(each -> each.shape().toString())
+                        .collect(Collectors.joining("; ")));
     }
 
     private synchronized int nextMember() {

@@ -2,6 +2,7 @@ package org.clnorm.mpi;
 
 import java.nio.FloatBuffer;
 import java.util.List;
+import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import org.clnorm.Parameter;
 import org.clnorm.Tensor;
@@ -25,7 +26,9 @@ public final class GradientSum {
 
     private final DataParallel ranks;
     private final int member;
-    private final List<Parameter> parameters;
+    private final String what;
+    private final Supplier<List<Tensor>> tensors;
+    private final Supplier<String> words;
     private Call call;
     /** What the call was made of, once all ranks have agreed on it. */
     private List<Tensor> agreed;
@@ -33,13 +36,37 @@ public final class GradientSum {
     private int agreedDivisor;
 
     GradientSum(DataParallel ranks, int member, List<Parameter> parameters) {
-        if (parameters.isEmpty()) {
-            throw new IllegalArgumentException(
-                    "There must be parameters to add up the gradients of, but given was none");
+        this(
+                ranks,
+                member,
+                parameters.size() + " parameters",
+                parameters.isEmpty(),
+                () -> parameters.stream()
+                        .filter(parameter -> !parameter.isFrozen())
+                        .map(Parameter::gradient)
+                        .toList(),
+                () -> parameters.stream().map(Parameter::toString).collect(Collectors.joining("; ")));
+    }
+
+    /**
+     * @param what what is added up, for messages
+     * @param words all in which the ranks must agree
+     */
+    GradientSum(
+            DataParallel ranks,
+            int member,
+            String what,
+            boolean isOfNone,
+            Supplier<List<Tensor>> tensors,
+            Supplier<String> words) {
+        if (isOfNone) {
+            throw new IllegalArgumentException("There must be gradients to add up, but given were " + what);
         }
         this.ranks = ranks;
         this.member = member;
-        this.parameters = parameters;
+        this.what = what;
+        this.tensors = tensors;
+        this.words = words;
     }
 
     /**
@@ -65,13 +92,10 @@ public final class GradientSum {
     }
 
     private void apply(int divisor) {
-        List<Tensor> gradients = parameters.stream()
-                .filter(parameter -> !parameter.isFrozen())
-                .map(Parameter::gradient)
-                .toList();
+        List<Tensor> gradients = tensors.get();
         boolean isAgreed = gradients.equals(agreed) && divisor == agreedDivisor;
         if (!isAgreed) {
-            call = new Call(member, 0, this + (divisor == 1 ? ", sum" : ", average"), words());
+            call = new Call(member, 0, this + (divisor == 1 ? ", sum" : ", average"), words.get());
         }
         float[] values;
         try {
@@ -126,13 +150,9 @@ public final class GradientSum {
         return gradients.stream().mapToLong(each -> each.shape().elements()).sum();
     }
 
-    private String words() {
-        return parameters.stream().map(Parameter::toString).collect(Collectors.joining("; "));
-    }
-
     /** The number among what the group's ranks have asked for, and of how many parameters it is. */
     @Override
     public String toString() {
-        return "gradient sum " + member + " of " + parameters.size() + " parameters";
+        return "gradient sum " + member + " of " + what;
     }
 }

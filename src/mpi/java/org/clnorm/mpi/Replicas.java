@@ -82,7 +82,7 @@ public final class Replicas<N extends AutoCloseable> implements AutoCloseable {
             throw new IllegalArgumentException(
                     "devices must be at least one, and each another, but given were " + devices);
         }
-        List<Group> groups = LocalGroup.of(devices.size(), deadline);
+        List<Group> groups = Groups.local(devices.size(), deadline);
         Replicas<N> replicas = new Replicas<>();
         for (int rank = 0; rank < devices.size(); rank++) {
             int number = rank;

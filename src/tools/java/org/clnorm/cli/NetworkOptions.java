@@ -1,10 +1,13 @@
 package org.clnorm.cli;
 
 import java.nio.file.Path;
+import java.time.Duration;
 import org.clnorm.example.Norm;
 import org.clnorm.example.device.Plan;
 import org.clnorm.example.network.NetworkExample;
 import org.clnorm.example.network.NetworkKind;
+import org.clnorm.mpi.DataParallel;
+import org.clnorm.mpi.Groups;
 import picocli.CommandLine.Option;
 
 /** The options of {@code train} that are for networks on the device. */
@@ -12,13 +15,17 @@ final class NetworkOptions {
     private static final int EPOCHS = 12;
     private static final int BATCH = 50;
 
+    /** What mpirun says to each of the processes that it starts. */
+    private static final String RANKS = "OMPI_COMM_WORLD_SIZE";
+
     @Option(
             names = "--network",
             paramLabel = "NAME",
             description = {
                 "Another network: ${COMPLETION-CANDIDATES}.",
                 "conv is residual, with batch normalization. transformer is a pre-norm block over the rows of the image,"
-                        + " with layer or RMS normalization. Both need an OpenCL device."
+                        + " with layer or RMS normalization. Both need an OpenCL device. Under Open MPI's mpirun, each process"
+                        + " trains with its part of every batch."
             })
     private NetworkKind kind;
 
@@ -43,6 +50,15 @@ final class NetworkOptions {
                     + " interruption.")
     private boolean resume;
 
+    @Option(
+            names = "--deadline",
+            paramLabel = "SECONDS",
+            defaultValue = "300",
+            description =
+                    "How long a process of an MPI job waits for the others, compilations included, before all end."
+                            + " Default: ${DEFAULT-VALUE}.")
+    private int deadline;
+
     boolean isGiven() {
         return kind != null;
     }
@@ -51,6 +67,14 @@ final class NetworkOptions {
         if (rate != null || checkpoint != null || resume) {
             throw new IllegalArgumentException("--rate, --checkpoint and --resume are for --network");
         }
+    }
+
+    /** Those who train together, where this process is one of an MPI job; else null. */
+    DataParallel ranks() {
+        if (System.getenv(RANKS) == null) {
+            return null;
+        }
+        return new DataParallel(Groups.mpi(Duration.ofSeconds(deadline)));
     }
 
     /** The training; null stands for what was not said. */

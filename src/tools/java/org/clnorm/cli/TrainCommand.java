@@ -10,6 +10,7 @@ import org.clnorm.example.Norm;
 import org.clnorm.example.Settings;
 import org.clnorm.example.TrainingExample;
 import org.clnorm.example.network.NetworkExample;
+import org.clnorm.mpi.DataParallel;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -117,8 +118,9 @@ final class TrainCommand implements Callable<Integer> {
             device.checkNoStrategy("--network");
             NetworkExample example = network.example(norm, epochs, batch, seed);
             Digits digits = digits();
-            try (Device on = device.open()) {
-                example.run(on, digits, spec.commandLine().getOut(), Terminal.isThere());
+            try (DataParallel ranks = network.ranks();
+                    Device on = device.open()) {
+                example.run(on, ranks, digits, spec.commandLine().getOut(), Terminal.isThere());
                 return Main.OK;
             }
         }

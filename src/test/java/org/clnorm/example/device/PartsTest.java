@@ -120,7 +120,7 @@ final class PartsTest {
     @Test
     void queue_onTheReference_isRefused() {
         try (Device reference = Device.cpuReference()) {
-            assertThatThrownBy(() -> Queue.on(reference))
+            assertThatThrownBy(() -> Queue.on(reference, null))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContaining("needs an OpenCL device");
         }

@@ -10,7 +10,7 @@ public final class TestQueue {
 
     /** A queue of the test's own, for it to close. */
     public static Queue open() {
-        return Queue.on(TestDevice.AUTO.device());
+        return Queue.on(TestDevice.AUTO.device(), null);
     }
 
     /** The one that tests of parts share, so that kernels are compiled once; nobody closes it. */

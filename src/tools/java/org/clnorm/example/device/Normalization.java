@@ -1,9 +1,11 @@
 package org.clnorm.example.device;
 
 import java.util.List;
+import org.clnorm.BatchNorm;
 import org.clnorm.Normalizer;
 import org.clnorm.RowNormalizer;
 import org.clnorm.Tensor;
+import org.clnorm.mpi.SyncBatchNorm;
 import org.clnorm.state.StateDict;
 
 /**
@@ -13,6 +15,9 @@ import org.clnorm.state.StateDict;
 public final class Normalization implements Part {
     private final Queue queue;
     private final Normalizer layer;
+    /** The layer by the statistics of all ranks' parts of a batch; null where it trains alone, or its statistics are of samples. */
+    private final SyncBatchNorm ofAll;
+
     private final Tensor y;
     private final Tensor dx;
     /** Null where nothing is added to what is normalized. */
@@ -23,6 +28,9 @@ public final class Normalization implements Part {
     private Normalization(Queue queue, Normalizer layer, boolean residual, boolean ofSum, long... dimensions) {
         this.queue = queue;
         this.layer = queue.keep(layer);
+        this.ofAll = layer instanceof BatchNorm batch
+                ? queue.ranks().map(ranks -> ranks.synchronize(batch)).orElse(null)
+                : null;
         this.y = queue.tensor(dimensions);
         this.dx = queue.tensor(dimensions);
         this.dresidual = residual ? queue.tensor(dimensions) : null;
@@ -51,13 +59,18 @@ public final class Normalization implements Part {
 
     @Override
     public Tensor forward(Tensor x) {
-        queue.normalization().time(() -> layer.forward(x, y));
-        return y;
+        return forward(x, null);
     }
 
     /** y of x and of what is added before the activation. */
     public Tensor forward(Tensor x, Tensor residual) {
-        queue.normalization().time(() -> layer.forward(x, residual, y));
+        queue.normalization().time(() -> {
+            if (ofAll == null) {
+                layer.forward(x, residual, y);
+            } else {
+                ofAll.forward(x, residual, y);
+            }
+        });
         return y;
     }
 
@@ -81,10 +94,10 @@ public final class Normalization implements Part {
     @Override
     public Tensor backward(Tensor dy) {
         queue.normalization().time(() -> {
-            if (dresidual == null) {
-                layer.backward(dy, dx);
-            } else {
+            if (ofAll == null) {
                 layer.backward(dy, dx, dresidual);
+            } else {
+                ofAll.backward(dy, dx, dresidual);
             }
         });
         return dx;

@@ -32,6 +32,19 @@ public record Plan(int batch, long seed, double rate, double halving) {
         return AdamW.rate(rate).weightDecay(DECAY);
     }
 
+    /**
+     * How many digits of a batch each of several ranks has.
+     *
+     * @throws IllegalArgumentException where they are not equally many
+     */
+    public int part(int ranks) {
+        check(
+                batch % ranks == 0,
+                "A batch of " + batch + " cannot be cut into equal parts for " + ranks
+                        + " ranks; take a multiple of that by --batch");
+        return batch / ranks;
+    }
+
     /** The learning rate after so many epochs, whole or not. */
     double rateAfter(double epochs) {
         return rate * Math.min(1, FIRST + epochs / WARM_UP) * Math.pow(0.5, epochs / halving);

@@ -4,12 +4,14 @@ import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.Optional;
 import org.clnorm.Device;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
 import org.clnorm.OpenClInterop;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
+import org.clnorm.mpi.DataParallel;
 import org.jocl.CL;
 import org.jocl.Pointer;
 import org.jocl.Sizeof;
@@ -31,13 +33,15 @@ public final class Queue implements AutoCloseable {
     final cl_command_queue handle;
 
     private final Device device;
+    private final DataParallel ranks;
     private final Map<String, Kernels> kernels = new HashMap<>();
     private final Deque<AutoCloseable> kept = new ArrayDeque<>();
     private final Stopwatch normalization;
     private long uploads;
     private long downloads;
 
-    private Queue(cl_context context, cl_device_id id) {
+    private Queue(cl_context context, cl_device_id id, DataParallel ranks) {
+        this.ranks = ranks;
         this.context = context;
         this.id = id;
         int[] status = new int[1];
@@ -50,9 +54,10 @@ public final class Queue implements AutoCloseable {
     /**
      * A queue on the OpenCL device that another one of clnorm is on, which may be closed before it.
      *
+     * @param ranks those who train together, of which this is one; null where it trains alone
      * @throws IllegalArgumentException when it is on the CPU reference, or CLBlast is not there for this machine
      */
-    public static Queue on(Device chosen) {
+    public static Queue on(Device chosen, DataParallel ranks) {
         if (chosen.info().kind() == DeviceInfo.Kind.REFERENCE) {
             throw new IllegalArgumentException(
                     "A network whose every tensor is on the device needs an OpenCL device, and"
@@ -72,7 +77,7 @@ public final class Queue implements AutoCloseable {
             Status.check(
                     CL.clGetContextInfo(context, CL.CL_CONTEXT_DEVICES, Sizeof.cl_device_id, Pointer.to(id), null),
                     "the device");
-            return new Queue(context, id);
+            return new Queue(context, id, ranks);
         }
     }
 
@@ -84,6 +89,21 @@ public final class Queue implements AutoCloseable {
     /** The device as clnorm's layers want it. */
     public Device device() {
         return device;
+    }
+
+    /** Those who train together, if it is not one alone. */
+    public Optional<DataParallel> ranks() {
+        return Optional.ofNullable(ranks);
+    }
+
+    /** How many train together. */
+    public int size() {
+        return ranks == null ? 1 : ranks.group().size();
+    }
+
+    /** Which of them this is, from 0 on. */
+    public int rank() {
+        return ranks == null ? 0 : ranks.group().rank();
     }
 
     /** A tensor of zeros. One of images lies channels last, (N, H, W, C), as {@link Gemm} makes and wants it. */

@@ -9,9 +9,13 @@ import java.util.stream.IntStream;
 import org.clnorm.Optimizer;
 import org.clnorm.Tensor;
 import org.clnorm.example.Digits;
+import org.clnorm.mpi.GradientSum;
 import org.clnorm.state.StateDict;
 
-/** The loop over epochs and batches. */
+/**
+ * The loop over epochs and batches. Where several ranks train together, each goes over its part of every batch, of as many
+ * digits, and all go over the digits to test with.
+ */
 public final class Trainer {
     /**
      * What an epoch came to.
@@ -32,6 +36,14 @@ public final class Trainer {
     private final Tensor images;
     private final SoftmaxLoss loss;
     private final Pace pace;
+    /** This rank's part of a batch. */
+    private final int part;
+    /** All gradients, averaged over the ranks; null where it trains alone. */
+    private final GradientSum gradients;
+    /** Loss and hits, likewise. */
+    private final Tensor score;
+
+    private final GradientSum scores;
 
     /**
      * @param network from images of shape (batch, 1, size, size) to logits
@@ -44,14 +56,21 @@ public final class Trainer {
         this.digits = digits;
         this.plan = plan;
         int size = (int) Math.sqrt(digits.train().pixels());
-        this.images = queue.tensor(plan.batch(), 1, size, size);
+        this.part = plan.part(queue.size());
+        this.images = queue.tensor(part, 1, size, size);
         this.pace = new Pace(queue);
-        this.loss = new SoftmaxLoss(queue, plan.batch(), classes);
+        this.loss = new SoftmaxLoss(queue, part, classes);
         Optimizer.Builder builder = Optimizer.builder(plan.rule());
         for (Weight weight : network.weights()) {
             builder.add(weight.name(), weight.value(), weight.gradient(), weight.decays());
         }
         this.optimizer = queue.keep(builder.build(queue.device()));
+        this.gradients = queue.ranks()
+                .map(ranks -> ranks.sumOf(
+                        network.weights().stream().map(Weight::gradient).toList()))
+                .orElse(null);
+        this.score = queue.tensor(2);
+        this.scores = queue.ranks().map(ranks -> ranks.sumOf(List.of(score))).orElse(null);
     }
 
     /** What makes the steps, which has a state of its own. */
@@ -74,7 +93,7 @@ public final class Trainer {
         long start = System.nanoTime();
         StateDict before = network.state();
         network.backward(loss.of(network.forward(images)));
-        loss.read(plan.batch());
+        loss.read(part);
         network.load(before);
         return (System.nanoTime() - start) / 1e9;
     }
@@ -95,26 +114,38 @@ public final class Trainer {
             afterEachStep.run();
         }
         pace.rest();
-        SoftmaxLoss.Score score = loss.read(steps() * plan.batch());
+        double lossOfAll = meanOfAll(loss.read(steps() * part).loss());
         double seconds = (System.nanoTime() - start) / 1e9;
         double normalization = queue.normalization().nanos() / 1e9;
-        return new Epoch(number, score.loss(), recognized(), seconds, normalization);
+        return new Epoch(number, lossOfAll, recognized(), seconds, normalization);
+    }
+
+    private double meanOfAll(double own) {
+        if (scores == null) {
+            return own;
+        }
+        score.upload(new float[] {(float) own, 0});
+        scores.average();
+        return score.download()[0];
     }
 
     /** One step: pixels and labels go to the device, and nothing comes back. */
     void step(int[] order, int from, double rate) {
-        upload(digits.train(), order, from);
+        upload(digits.train(), order, from + queue.rank() * part);
         network.backward(loss.of(network.forward(images)));
+        if (gradients != null) {
+            gradients.average(); // each rank's loss is the mean over its part
+        }
         optimizer.rate(rate);
         optimizer.step();
     }
 
     private void upload(Digits of, int[] order, int from) {
-        int to = Math.min(order.length, from + plan.batch());
+        int to = Math.min(order.length, from + part);
         Digits.Batch batch = of.batch(order, from, to);
-        float[] pixels = new float[plan.batch() * of.pixels()];
+        float[] pixels = new float[part * of.pixels()];
         System.arraycopy(batch.images(), 0, pixels, 0, batch.images().length);
-        float[] labels = new float[plan.batch()];
+        float[] labels = new float[part];
         for (int i = 0; i < labels.length; i++) {
             labels[i] = i < batch.labels().length ? batch.labels()[i] : -1; // of the last batch of a test
         }
@@ -133,7 +164,7 @@ public final class Trainer {
     private int recognized() {
         int[] all = IntStream.range(0, digits.test().size()).toArray();
         network.training(false);
-        for (int from = 0; from < all.length; from += plan.batch()) {
+        for (int from = 0; from < all.length; from += part) {
             upload(digits.test(), all, from);
             loss.of(network.forward(images));
         }

@@ -2,6 +2,7 @@ package org.clnorm.example.network;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.Writer;
 import java.nio.file.Path;
 import java.util.Locale;
 import java.util.Map;
@@ -17,6 +18,7 @@ import org.clnorm.example.device.Plan;
 import org.clnorm.example.device.Queue;
 import org.clnorm.example.device.Trainer;
 import org.clnorm.example.device.Trainer.Epoch;
+import org.clnorm.mpi.DataParallel;
 
 /**
  * Trains a network whose every tensor is on the device, and keeps it in a file after every epoch.
@@ -52,8 +54,20 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
      *     file is as it was before that epoch then
      */
     public void run(Device chosen, Digits digits, PrintWriter out, boolean terminal) throws IOException {
-        try (Queue queue = Queue.on(chosen)) {
-            run(queue, digits, out, terminal);
+        run(chosen, null, digits, out, terminal);
+    }
+
+    /**
+     * The same as one of several ranks, of which the first one prints and keeps the checkpoints.
+     *
+     * @param ranks those who train together; null for this one alone
+     */
+    public void run(Device chosen, DataParallel ranks, Digits digits, PrintWriter out, boolean terminal)
+            throws IOException {
+        try (Queue queue = Queue.on(chosen, ranks)) {
+            boolean speaks = queue.rank() == 0;
+            PrintWriter to = speaks ? out : new PrintWriter(Writer.nullWriter());
+            run(queue, digits, to, speaks && terminal);
         }
     }
 
@@ -67,19 +81,22 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
                         + " there are " + split.train().size() + " and "
                         + split.test().size());
         Checkpoint checkpoint = new Checkpoint(file, facts(split));
-        Part network = kind.build(queue, norm, plan.batch(), size, digits.classes(), new Random(plan.seed()));
+        int part = plan.part(queue.size());
+        Part network = kind.build(queue, norm, part, size, digits.classes(), new Random(plan.seed()));
         Trainer trainer = new Trainer(queue, network, split, digits.classes(), plan);
         double compiling = trainer.prepare();
         int done = resume ? checkpoint.resume(network, trainer.optimizer()) : 0;
         check(done < epochs, file + " is after epoch " + done + " already; say more --epochs to go on");
-        heading(out, queue.device().info(), network, split, compiling, done);
+        heading(out, queue, network, split, compiling, done);
         try (Interruption interruption = new Interruption(file, done)) {
             for (int number = done + 1; number <= epochs; number++) {
                 Epoch epoch = epoch(trainer, number, terminal);
                 check(
                         Double.isFinite(epoch.loss()),
                         "The training diverged in epoch " + number + "; take a smaller --rate");
-                checkpoint.write(number, network, trainer.optimizer());
+                if (queue.rank() == 0) {
+                    checkpoint.write(number, network, trainer.optimizer());
+                }
                 interruption.kept(number);
                 print(out, epoch, split.test().size());
             }
@@ -115,12 +132,15 @@ public record NetworkExample(NetworkKind kind, Norm norm, int epochs, Plan plan,
                 "digits", Integer.toString(split.train().size()));
     }
 
-    private void heading(
-            PrintWriter out, DeviceInfo device, Part network, Digits.Split split, double compiling, int done) {
+    private void heading(PrintWriter out, Queue queue, Part network, Digits.Split split, double compiling, int done) {
+        DeviceInfo device = queue.device().info();
         long weights = network.weights().stream()
                 .mapToLong(weight -> weight.value().shape().elements())
                 .sum();
         out.printf("Device         %s, %s, %s%n", device.platform(), device.name(), device.version());
+        if (queue.size() > 1) {
+            out.printf("Ranks          %d, each with %d of a batch%n", queue.size(), plan.part(queue.size()));
+        }
         out.printf("Network        %s%n", kind.words());
         out.printf(Locale.ROOT, "               %,d weights, %s%n", weights, norm.title());
         out.printf(
