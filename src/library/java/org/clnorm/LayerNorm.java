@@ -16,14 +16,14 @@ import org.clnorm.backend.Normalization.Statistic;
  * (C) normalizes over the channels of each pixel; one of {@link Device#rows(long...)} lies as it was made, its features
  * last. All dimensions may be those of a row. Training and evaluation are the same.
  *
- * <p>{@link #overChannels} makes a layer over the channels of each pixel whatever the layout is. Of a channels-last tensor
- * it is what {@code builder(C)} is. Channels of a channels-first tensor (N, C, spatial...) lie apart, which costs: there, a
- * forward pass is one over the positions and one over the channels, a backward pass one more, and what they leave to each
- * other is 4 bytes for each element of x, in memory that all layers of a device share and that the device keeps. A forward
- * pass moves about 5 values for each element, where one of a channels-last tensor moves 2 or 3, a backward pass 11, where
- * that moves 3 to 5. So a network that can choose its layout has such layers on channels-last tensors. γ·dy is kept as
- * float32 between the passes, and has to be one. The layer takes no mask then, makes no sum ({@link #forwardAdding}), and
- * shows no saved statistics.
+ * <p>{@link #overChannels} makes a layer over the channels of each position, whatever the layout is. Of a channels-last
+ * tensor, and of one of shape (N, C), it is what {@code builder(C)} is. The channels of other channels-first tensors lie
+ * apart, and there the layer is slower: a forward pass is two, over the positions and over the channels, and a backward pass
+ * three. What they leave to each other, 4 bytes for each element, is of so many samples at a time as a quarter of the
+ * device's cache has room for, and of one at least; the device keeps that memory for all such layers. Where the cache holds
+ * it, memory sees x, y and the gradients go by little more often than in a layer over rows. γ·dy has to be in the range of
+ * float32 then. On such tensors the layer takes no mask, makes no sum ({@link #forwardAdding}) and shows no saved
+ * statistics; all else is the same.
  */
 public final class LayerNorm extends RowNormalizer {
     private static final Options DEFAULTS = new Options();
@@ -45,7 +45,7 @@ public final class LayerNorm extends RowNormalizer {
         }
 
         private String what() {
-            return "layer normalization over " + (overChannels ? row.shape().elements() + " channels" : row);
+            return "layer normalization over " + (overChannels ? row.elements() + " channels" : row);
         }
 
         /**
@@ -191,10 +191,9 @@ public final class LayerNorm extends RowNormalizer {
     void checkShape(Tensor x) {
         if (!builder.overChannels) {
             row.check(x);
-        } else if (!RowShape.isLayerRank(x.shape().rank())
-                || x.shape().channels() != row.shape().elements()) {
-            throw new IllegalArgumentException("x must have 2 to 5 dimensions, the second of them "
-                    + row.shape().elements() + " channels, but given was " + x.shape());
+        } else if (!RowShape.isLayerRank(x.shape().rank()) || x.shape().channels() != row.elements()) {
+            throw new IllegalArgumentException("x must have 2 to 5 dimensions, the second of them " + row.elements()
+                    + " channels, but given was " + x.shape());
         }
     }
 

@@ -22,6 +22,14 @@ final class RowShape {
         return dimensions.length;
     }
 
+    long elements() {
+        long elements = 1;
+        for (long size : dimensions) {
+            elements *= size;
+        }
+        return elements;
+    }
+
     Shape shape() {
         return Shape.of(dimensions);
     }

@@ -49,6 +49,7 @@ final class NormalizerPassesTest {
             case GROUP -> plain(new Grouping.Channels(2), Statistic.CENTERED);
             case INSTANCE -> plain(new Grouping.Channels(4), Statistic.CENTERED);
             case LAYER -> plain(new Grouping.Rows(1, true), Statistic.CENTERED);
+            case LAYER_OVER_CHANNELS -> plain(new Grouping.Positions(), Statistic.CENTERED);
             case LAYER_OF_SEVERAL -> plain(new Grouping.Rows(3, true), Statistic.CENTERED);
             case RMS -> plain(new Grouping.Rows(2, true), Statistic.ROOT_MEAN_SQUARE);
             case WEIGHT -> plain(new Grouping.Rows(2, false), Statistic.LENGTH);
@@ -101,6 +102,29 @@ final class NormalizerPassesTest {
                     .isSameAs(norm.gamma().map(p -> p.gradient().operand()).orElse(null));
             assertThat(backward.operand(Role.DBETA))
                     .isSameAs(norm.beta().map(p -> p.gradient().operand()).orElse(null));
+        }
+    }
+
+    /** Where channels lie together, they are rows, with rows' kernels. */
+    @Test
+    void layerOverChannels_ofEachLayout_isOverRowsWhereThereAreSome() {
+        Object[][] expected = {
+            {Shape.of(2, 4), Layout.CHANNELS_FIRST, new Grouping.Rows(1, true)},
+            {Shape.of(2, 4, 1, 1), Layout.CHANNELS_FIRST, new Grouping.Rows(3, true)},
+            {Shape.of(2, 4, 1, 3), Layout.CHANNELS_FIRST, new Grouping.Positions()},
+            {Shape.of(2, 4, 1, 3, 2), Layout.CHANNELS_FIRST, new Grouping.Positions()},
+            {Shape.of(2, 4, 1, 3), Layout.CHANNELS_LAST, new Grouping.Rows(1, true)},
+            {Shape.of(2, 4, 1, 1), Layout.CHANNELS_LAST, new Grouping.Rows(1, true)},
+        };
+        try (LayerNorm norm = LayerNorm.overChannels(4).build(device)) {
+            for (Object[] each : expected) {
+                try (Tensor of = device.tensor((Shape) each[0], (Layout) each[1]);
+                        Tensor to = norm.forward(of)) {
+                    assertThat(recorder.training().spec().normalization())
+                            .as("%s %s", each[0], to.layout())
+                            .isEqualTo(plain((Grouping) each[2], Statistic.CENTERED));
+                }
+            }
         }
     }
 

@@ -16,6 +16,10 @@ public enum TestLayer {
             device -> InstanceNorm.builder(4).build(device),
             Shape.of(2, 3, 4)),
     LAYER("layer normalization over (3)", device -> LayerNorm.builder(3).build(device), Shape.of(2, 3, 4)),
+    LAYER_OVER_CHANNELS(
+            "layer normalization over 4 channels",
+            device -> LayerNorm.overChannels(4).build(device),
+            Shape.of(2, 3, 4)),
     LAYER_OF_SEVERAL(
             "layer normalization over (2, 4, 3)",
             device -> LayerNorm.builder(2, 4, 3).build(device),

@@ -47,6 +47,10 @@ public record ForwardTraining(
             throw new IllegalArgumentException("An addend is of rows that a residual is added to, but the pass is of "
                     + normalization + " with " + operands);
         }
+        if (operands.has(Role.VALID) && normalization.grouping() instanceof Grouping.Positions) {
+            throw new IllegalArgumentException(
+                    "Positions are normalized without a mask, but the operands are " + operands);
+        }
         long given = normalization.grouping().givenSamples(shape);
         if (given > 0 && (given == shape.batch() || normalization.perSample())) {
             throw new IllegalArgumentException(
