@@ -176,7 +176,31 @@ final class MaskTest {
                             "dbeta", norm.beta().orElseThrow().gradient().download(), packed.dbeta());
                     norm.forward(inPlace, inPlace);
                     assertThat(inPlace.download()).as("in place").isEqualTo(y.download());
+                    checkAffineOfSamples(norm, input, gradient, y, dx);
                 }
+            }
+        }
+    }
+
+    /** γ = 1 and β = 0 of each sample change nothing, and their gradients are those of the layer's in parts. */
+    private static void checkAffineOfSamples(BatchNorm norm, Tensor x, Tensor dy, Tensor y, Tensor dx) {
+        Shape perSample = Shape.of(3, 19);
+        double[] whole = Closeness.wide(norm.gamma().orElseThrow().gradient().download());
+        float[] expectedY = y.download();
+        float[] expectedDx = dx.download();
+        try (Tensor gamma = norm.device().tensor(perSample, FIRST);
+                Tensor dgamma = norm.device().tensor(perSample, FIRST)) {
+            gamma.fill(1);
+            y.fill(BEFORE);
+            dx.fill(BEFORE);
+            norm.forward(x, null, y, new SampleAffine(gamma, null));
+            norm.backward(dy, dx, null, new SampleAffine(dgamma, null));
+            Closeness.assertClose("y, gamma of samples", y.download(), Closeness.wide(expectedY));
+            Closeness.assertClose("dx, gamma of samples", dx.download(), Closeness.wide(expectedDx));
+            float[] parts = dgamma.download();
+            for (int c = 0; c < 19; c++) {
+                double sum = parts[c] + (double) parts[19 + c] + parts[38 + c];
+                assertThat(sum).as("dgamma of samples").isCloseTo(whole[c], within(1e-6 * Closeness.largest(whole)));
             }
         }
     }

@@ -38,6 +38,7 @@ import org.clnorm.backend.Updated;
 import org.clnorm.optim.GradientChange;
 import org.clnorm.optim.UpdateStep;
 import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.Passes;
 import org.clnorm.reference.ReferenceBackend;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;
@@ -470,8 +471,10 @@ class VerifierRunTest {
             launches.merge(kernel, 1L, Long::sum);
         }
 
-        private static String pattern(Shape shape, Layout layout) {
-            return View.batch(shape, layout) instanceof View.Segmented ? "segmented" : "columnar";
+        private static String pattern(Normalization normalization, PassSpec pass) {
+            return Passes.view(normalization, pass.shape(), pass.layout()) instanceof View.Segmented
+                    ? "segmented"
+                    : "columnar";
         }
 
         void afterForward(Shape shape, Operand y) {}
@@ -553,21 +556,20 @@ class VerifierRunTest {
 
         /** Does a pass as the reference does it; who breaks more than an output overrides this. */
         void perform(PassSpec pass, PreparedPass right, Operands operands, Coefficients coefficients) {
-            String pattern = pattern(pass.shape(), pass.layout());
             if (pass instanceof ForwardTraining forward) {
-                launched("normalize_" + pattern);
+                launched("normalize_" + pattern(forward.normalization(), pass));
                 write(operands.get(Role.Y), pass.shape().elements(), () -> right.run(operands, coefficients));
                 if (forward.running() != null && forward.policy() == NonFinitePolicy.THROW) {
                     launched("track");
                 }
                 afterForward(pass.shape(), operands.get(Role.Y));
-            } else if (pass instanceof ForwardInference) {
+            } else if (pass instanceof ForwardInference inference) {
                 launched("fold_given");
-                launched("apply_" + pattern);
+                launched("apply_" + pattern(inference.normalization(), pass));
                 write(operands.get(Role.Y), pass.shape().elements(), () -> right.run(operands, coefficients));
                 afterForward(pass.shape(), operands.get(Role.Y));
             } else if (pass instanceof Backward backward) {
-                launched("gradient_" + pattern);
+                launched("gradient_" + pattern(backward.normalization(), pass));
                 right.run(operands, coefficients);
                 afterBackward(backward, operands);
             } else {
