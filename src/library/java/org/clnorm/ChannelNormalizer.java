@@ -8,10 +8,22 @@ import java.util.Objects;
  */
 public abstract sealed class ChannelNormalizer extends Normalizer permits RunningNormalizer, GroupNorm {
     private final int channels;
+    // Of the last calls: a steady step has the same ones again, and allocates nothing.
+    private Besides.Forward lastForward;
+    private Besides.Backward lastBackward;
 
     ChannelNormalizer(Device device, Options options, int channels, String what) {
         super(device, options, Shape.of(channels), what);
         this.channels = channels;
+    }
+
+    private Besides.Forward besides(SampleAffine affine) {
+        Besides.Forward last = lastForward;
+        if (last == null || last.affine() != affine) {
+            last = new Besides.Forward(affine, null, null);
+            lastForward = last;
+        }
+        return last;
     }
 
     /** Refuses γ and β per sample where the layer is not made for them. */
@@ -39,7 +51,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        calls().forward(x, residual, y, new Besides.Forward(affine, null, null));
+        calls().forward(x, residual, y, besides(affine));
     }
 
     /**
@@ -64,7 +76,7 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
         Objects.requireNonNull(affine, "affine");
         checkOpen();
         checkConditional();
-        return calls().record(x, residual, y, new Besides.Forward(affine, null, null), true);
+        return calls().record(x, residual, y, besides(affine), true);
     }
 
     /**
@@ -86,7 +98,12 @@ public abstract sealed class ChannelNormalizer extends Normalizer permits Runnin
      */
     public final void backward(Tensor dy, Tensor dx, Tensor dresidual, SampleAffine gradients) {
         Objects.requireNonNull(gradients, "gradients");
-        calls().backward(null, dy, dx, dresidual, new Besides.Backward(gradients, null, null));
+        Besides.Backward last = lastBackward;
+        if (last == null || last.gradients() != gradients) {
+            last = new Besides.Backward(gradients, null, null);
+            lastBackward = last;
+        }
+        calls().backward(null, dy, dx, dresidual, last);
     }
 
     /**

@@ -37,6 +37,7 @@ import org.clnorm.folding.Weights;
 import org.clnorm.mpi.DataParallel;
 import org.clnorm.mpi.Group;
 import org.clnorm.mpi.Groups;
+import org.clnorm.mpi.Replicas;
 import org.clnorm.mpi.SyncBatchNorm;
 import org.clnorm.optim.Adam;
 import org.clnorm.optim.AdamW;
@@ -411,6 +412,12 @@ class NullArgumentsTest {
                 Map.entry(Layer.class, () -> BatchNorm.builder(2).build(device)),
                 Map.entry(Optimizer.class, () -> optimizer().build(device)),
                 Map.entry(Optimizer.Builder.class, () -> optimizer()),
+                Map.entry(Replicas.Factory.class, () -> (Replicas.Factory<AutoCloseable>) (on, ranks) -> () -> {}),
+                Map.entry(Replicas.Work.class, () -> (Replicas.Work<Object, Object>) (rank, network) -> rank),
+                Map.entry(
+                        Replicas.class,
+                        () -> Replicas.<AutoCloseable>of(
+                                List.of(device), Duration.ofSeconds(9), (on, ranks) -> () -> {})),
                 Map.entry(Mask.class, () -> Mask.of(device, 2, 1, Mask.Outside.ZERO)),
                 Map.entry(UpdateRule.class, () -> Sgd.rate(0.5)),
                 Map.entry(Sgd.class, () -> Sgd.rate(0.5)),

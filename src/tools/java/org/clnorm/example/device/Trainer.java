@@ -40,7 +40,7 @@ public final class Trainer {
     private final int part;
     /** All gradients, averaged over the ranks; null where it trains alone. */
     private final GradientSum gradients;
-    /** Loss and hits, likewise. */
+    /** The loss, likewise. */
     private final Tensor score;
 
     private final GradientSum scores;
@@ -69,7 +69,7 @@ public final class Trainer {
                 .map(ranks -> ranks.sumOf(
                         network.weights().stream().map(Weight::gradient).toList()))
                 .orElse(null);
-        this.score = queue.tensor(2);
+        this.score = queue.tensor(1);
         this.scores = queue.ranks().map(ranks -> ranks.sumOf(List.of(score))).orElse(null);
     }
 
@@ -114,19 +114,21 @@ public final class Trainer {
             afterEachStep.run();
         }
         pace.rest();
-        double lossOfAll = meanOfAll(loss.read(steps() * part).loss());
+        double meanLoss = lossOf(steps());
         double seconds = (System.nanoTime() - start) / 1e9;
         double normalization = queue.normalization().nanos() / 1e9;
-        return new Epoch(number, lossOfAll, recognized(), seconds, normalization);
+        return new Epoch(number, meanLoss, recognized(), seconds, normalization);
     }
 
-    private double meanOfAll(double own) {
+    /** The mean loss of so many steps, of all ranks, and begins anew. */
+    double lossOf(int steps) {
+        double own = loss.read(steps * part).loss();
         if (scores == null) {
             return own;
         }
-        score.upload(new float[] {(float) own, 0});
+        queue.upload(score, new float[] {(float) own});
         scores.average();
-        return score.download()[0];
+        return queue.download(score)[0];
     }
 
     /** One step: pixels and labels go to the device, and nothing comes back. */
