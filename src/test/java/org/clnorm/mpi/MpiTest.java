@@ -51,7 +51,18 @@ final class MpiTest {
                     results.add(SyncBatchNormTest.Result.of(MpiChild.read(folder.resolve(number + "-" + rank))));
                 }
                 SyncBatchNormTest.assertAreOfTheWhole(on, variant, results);
+                assertSameBits(results, SyncBatchNormTest.byThreads(on, variant, ranks));
                 number++;
+            }
+        }
+    }
+
+    /** On devices of one kind, it does not matter how the ranks are run. */
+    private static void assertSameBits(List<SyncBatchNormTest.Result> actual, List<SyncBatchNormTest.Result> expected) {
+        for (int rank = 0; rank < actual.size(); rank++) {
+            List<float[]> arrays = expected.get(rank).arrays();
+            for (int i = 0; i < arrays.size(); i++) {
+                assertThat(actual.get(rank).arrays().get(i)).isEqualTo(arrays.get(i));
             }
         }
     }
@@ -99,6 +110,7 @@ final class MpiTest {
     static void awaitFaults() throws InterruptedException {
         POOL.shutdown();
         POOL.awaitTermination(100, TimeUnit.SECONDS);
+        SyncBatchNormTest.closeDevices();
     }
 
     @ParameterizedTest(name = "{0} {1}")
