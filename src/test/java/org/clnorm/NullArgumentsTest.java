@@ -37,6 +37,7 @@ import org.clnorm.folding.Weights;
 import org.clnorm.mpi.DataParallel;
 import org.clnorm.mpi.Group;
 import org.clnorm.mpi.Groups;
+import org.clnorm.mpi.Replicas;
 import org.clnorm.mpi.SyncBatchNorm;
 import org.clnorm.optim.Adam;
 import org.clnorm.optim.AdamW;
@@ -406,6 +407,8 @@ class NullArgumentsTest {
                 Map.entry(Group.class, NullArgumentsTest::group),
                 Map.entry(DataParallel.class, () -> new DataParallel(group())),
                 Map.entry(SyncBatchNorm.class, NullArgumentsTest::synced),
+                Map.entry(Replicas.class, () -> Replicas.of(List.of(device), Duration.ofSeconds(1))),
+                Map.entry(Replicas.Work.class, () -> (Replicas.Work<Object>) (all, on) -> null),
                 Map.entry(RunningAverage.class, RunningAverage::none),
                 Map.entry(Activation.class, () -> Activation.RELU),
                 Map.entry(Layer.class, () -> BatchNorm.builder(2).build(device)),
