@@ -152,15 +152,18 @@ final class MpiTest {
         assertThat(run.output()).contains("UnsupportedOperationException: of the program");
     }
 
-    @Test
-    void job_ofRanksInDifferentCalls_endsWithTheWordsOfAll() throws Exception {
-        MpiRun run = MpiRun.of(folder, 3, "differ");
+    /** Messages of a few numbers, and of many, which MPI sends in another way. */
+    @ParameterizedTest
+    @ValueSource(ints = {4, 20_000})
+    void job_ofRanksInDifferentCalls_endsWithTheWordsOfAll(int channels) throws Exception {
+        MpiRun run = MpiRun.of(folder, 3, "differ", channels);
 
         assertThat(run.exitCode()).as(run.output()).isNotZero();
         assertThat(run.seconds()).isLessThan(SECONDS);
         assertThat(run.output())
                 .contains("rank 0 is in message 6, forward of layer 0, batch normalization of 3 channels")
-                .contains("rank 1 is in message 6, forward of layer 1, batch normalization of 300 channels");
+                .contains(
+                        "rank 1 is in message 6, forward of layer 1, batch normalization of " + channels + " channels");
     }
 
     @Test
