@@ -407,6 +407,8 @@ class NullArgumentsTest {
                 Map.entry(Group.class, NullArgumentsTest::group),
                 Map.entry(DataParallel.class, () -> new DataParallel(group())),
                 Map.entry(SyncBatchNorm.class, NullArgumentsTest::synced),
+                Map.entry(Replicas.class, () -> Replicas.of(List.of(device), Duration.ofSeconds(1))),
+                Map.entry(Replicas.Work.class, () -> (Replicas.Work<Object>) (all, on) -> null),
                 Map.entry(RunningAverage.class, RunningAverage::none),
                 Map.entry(Activation.class, () -> Activation.RELU),
                 Map.entry(Layer.class, () -> BatchNorm.builder(2).build(device)),

@@ -3,7 +3,9 @@ package org.clnorm.mpi;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Collectors;
 import org.clnorm.BatchNorm;
@@ -210,13 +212,18 @@ public final class DataParallel implements AutoCloseable {
             return broken(new GroupException(
                     "Ranks are not in the same call, and " + group + " is in " + words + "; " + e.getMessage()));
         }
-        List<String> each = new ArrayList<>();
+        Map<String, List<Integer>> ranksIn = new LinkedHashMap<>();
         for (int r = 0; r < group.size(); r++) {
-            each.add("rank " + r + " is in "
-                    + Words.of(Arrays.copyOfRange(texts, r * text.length, (r + 1) * text.length)));
+            String its = Words.of(Arrays.copyOfRange(texts, r * text.length, (r + 1) * text.length));
+            ranksIn.computeIfAbsent(its, key -> new ArrayList<>()).add(r);
         }
-        return broken(
-                new GroupException("Ranks are not in the same call, or one has failed: " + String.join("; ", each)));
+        String each = ranksIn.entrySet().stream()
+                .map(in -> "rank " + in.getValue().get(0) + " is in " + in.getKey()
+                        + (in.getValue().size() == 1
+                                ? ""
+                                : ", like " + (in.getValue().size() - 1) + " more"))
+                .collect(Collectors.joining("; "));
+        return broken(new GroupException("Ranks are not in the same call, or one has failed: " + each));
     }
 
     /**

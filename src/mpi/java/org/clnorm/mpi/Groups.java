@@ -18,7 +18,7 @@ public final class Groups {
      */
     public static List<Group> local(int size, Duration deadline) {
         checkSize(size);
-        return LocalGroup.of(size, checked(deadline));
+        return LocalGroup.of(size, checkDeadline(deadline));
     }
 
     /**
@@ -44,7 +44,7 @@ public final class Groups {
      *     joined before
      */
     public static Group mpi(Duration deadline) {
-        return MpiGroup.join(checked(deadline));
+        return MpiGroup.join(checkDeadline(deadline));
     }
 
     static void checkSize(int size) {
@@ -53,7 +53,7 @@ public final class Groups {
         }
     }
 
-    private static Duration checked(Duration deadline) {
+    static Duration checkDeadline(Duration deadline) {
         Objects.requireNonNull(deadline, "deadline");
         if (deadline.isZero() || deadline.isNegative()) {
             throw new IllegalArgumentException("deadline must be above 0, but given was " + deadline);

@@ -129,24 +129,17 @@ final class MpiJob {
     /** The end of this process, for whatever reason. */
     private void ending() {
         long since = waitingSince;
-        switch (state) {
-            case CLOSED -> {}
-            case FAILED -> {
-                LockSupport.parkNanos(LAST_WORDS.toNanos());
-                abort();
-            }
-            case OPEN -> {
-                if (since == 0) {
-                    LastWord.say(
-                            name + " ends, or is ended, before it has left the group; its last call was " + purpose);
-                    abort();
-                } else {
-                    // Another thread is in the library, and mpirun is about to end all.
-                    LastWord.say(name + " is ended while it waits for the others in " + purpose + ", after "
-                            + (System.nanoTime() - since) / 1_000_000
-                            + " ms; unless somebody ended the job, another rank has died");
-                }
-            }
+        if (state == State.FAILED) {
+            LockSupport.parkNanos(LAST_WORDS.toNanos());
+            abort();
+        } else if (since != 0) {
+            // Another thread is in the library, and mpirun is about to end all.
+            LastWord.say(name + " is ended while it waits for the others in " + purpose + ", after "
+                    + (System.nanoTime() - since) / 1_000_000
+                    + " ms; unless somebody ended the job, another rank has died");
+        } else if (state == State.OPEN) {
+            LastWord.say(name + " ends, or is ended, before it has left the group; its last call was " + purpose);
+            abort();
         }
     }
 

@@ -100,8 +100,8 @@ final class DataParallelTest {
                     step(norm, DataType.FLOAT32, true);
                     step(norm, rank == 2 ? DataType.BFLOAT16 : DataType.FLOAT32, true);
                 }),
-                "rank 1 is in message 4",
-                ", x float32",
+                "rank 0 is in message 4",
+                ", x float32, like 1 more",
                 "rank 2 is in message 4",
                 ", x bfloat16");
     }

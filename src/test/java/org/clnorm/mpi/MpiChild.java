@@ -35,7 +35,7 @@ final class MpiChild {
             case "steps" -> steps(Integer.parseInt(args[1]));
             case "fault" -> fault(Fault.valueOf(args[1]), args[2], Duration.ofMillis(Long.parseLong(args[3])));
             case "throw" -> fails();
-            case "differ" -> differ();
+            case "differ" -> differ(Integer.parseInt(args[1]));
             case "exit" -> exit();
             case "again" -> again();
             default -> throw new IllegalArgumentException("There is no " + args[0]);
@@ -250,17 +250,17 @@ final class MpiChild {
         }
     }
 
-    /** Ranks have other settings, and use layers of different sizes in another order, which each rank reports. */
-    private static void differ() {
+    /** Ranks come to layers of different sizes in another order, once both are in use. */
+    private static void differ(int channels) {
         Group group = join();
         try (DataParallel all = new DataParallel(group);
                 Device device = Device.cpuReference();
                 BatchNorm small = BatchNorm.builder(3).build(device);
-                BatchNorm large = BatchNorm.builder(300).build(device)) {
+                BatchNorm large = BatchNorm.builder(channels).build(device)) {
             SyncBatchNorm first = all.synchronize(small);
             SyncBatchNorm second = all.synchronize(large);
             forth(first);
-            Shape shape = Shape.of(2, 300);
+            Shape shape = Shape.of(2, channels);
             for (int step = 0; step < 2; step++) {
                 second.forward(
                         device.tensor(shape, Layout.CHANNELS_FIRST), device.tensor(shape, Layout.CHANNELS_FIRST));

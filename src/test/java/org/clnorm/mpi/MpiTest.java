@@ -51,7 +51,18 @@ final class MpiTest {
                     results.add(SyncBatchNormTest.Result.of(MpiChild.read(folder.resolve(number + "-" + rank))));
                 }
                 SyncBatchNormTest.assertAreOfTheWhole(on, variant, results);
+                assertSameBits(results, SyncBatchNormTest.byThreads(on, variant, ranks));
                 number++;
+            }
+        }
+    }
+
+    /** On devices of one kind, it does not matter how the ranks are run. */
+    private static void assertSameBits(List<SyncBatchNormTest.Result> actual, List<SyncBatchNormTest.Result> expected) {
+        for (int rank = 0; rank < actual.size(); rank++) {
+            List<float[]> arrays = expected.get(rank).arrays();
+            for (int i = 0; i < arrays.size(); i++) {
+                assertThat(actual.get(rank).arrays().get(i)).isEqualTo(arrays.get(i));
             }
         }
     }
@@ -99,6 +110,7 @@ final class MpiTest {
     static void awaitFaults() throws InterruptedException {
         POOL.shutdown();
         POOL.awaitTermination(100, TimeUnit.SECONDS);
+        SyncBatchNormTest.closeDevices();
     }
 
     @ParameterizedTest(name = "{0} {1}")
@@ -140,15 +152,18 @@ final class MpiTest {
         assertThat(run.output()).contains("UnsupportedOperationException: of the program");
     }
 
-    @Test
-    void job_ofRanksInDifferentCalls_endsWithTheWordsOfAll() throws Exception {
-        MpiRun run = MpiRun.of(folder, 3, "differ");
+    /** Messages of a few numbers, and of many, which MPI sends in another way. */
+    @ParameterizedTest
+    @ValueSource(ints = {4, 20_000})
+    void job_ofRanksInDifferentCalls_endsWithTheWordsOfAll(int channels) throws Exception {
+        MpiRun run = MpiRun.of(folder, 3, "differ", channels);
 
         assertThat(run.exitCode()).as(run.output()).isNotZero();
         assertThat(run.seconds()).isLessThan(SECONDS);
         assertThat(run.output())
                 .contains("rank 0 is in message 6, forward of layer 0, batch normalization of 3 channels")
-                .contains("rank 1 is in message 6, forward of layer 1, batch normalization of 300 channels");
+                .contains(
+                        "rank 1 is in message 6, forward of layer 1, batch normalization of " + channels + " channels");
     }
 
     @Test

@@ -41,12 +41,13 @@ final class SyncBatchNormTest {
         DEVICES.clear();
     }
 
+    /** Of its own for each of three ranks; kernels are compiled for each. */
     private static synchronized Device device(TestDevice on, int rank) {
         List<Device> devices = DEVICES.computeIfAbsent(on, kind -> new ArrayList<>());
-        while (devices.size() <= rank) {
+        while (devices.size() <= Math.min(rank, 2)) {
             devices.add(on.open());
         }
-        return devices.get(rank);
+        return devices.get(rank % 3);
     }
 
     /** How many samples each rank has. */
@@ -209,14 +210,23 @@ final class SyncBatchNormTest {
     @ParameterizedTest
     @MethodSource("cases")
     void steps_inParts_areThoseOfTheWholeBatch(TestDevice on, int[] parts, Variant variant) throws Exception {
+        assertAreOfTheWhole(on, variant, byThreads(on, parts, variant));
+    }
+
+    /** What ranks have that are threads. */
+    static List<Result> byThreads(TestDevice on, Variant variant, int ranks) throws Exception {
+        return byThreads(on, partsOf(ranks), variant);
+    }
+
+    private static List<Result> byThreads(TestDevice on, int[] parts, Variant variant) throws Exception {
         for (int rank = 0; rank < parts.length; rank++) {
             device(on, rank);
         }
-        assertAreOfTheWhole(on, variant, values(parts.length, group -> {
+        return values(parts.length, group -> {
             try (DataParallel all = new DataParallel(group)) {
                 return train(all, device(on, group.rank()), parts, variant);
             }
-        }));
+        });
     }
 
     /** What ranks have, against one device's and the reference's of the whole batch. */
