@@ -414,12 +414,6 @@ class NullArgumentsTest {
                 Map.entry(Layer.class, () -> BatchNorm.builder(2).build(device)),
                 Map.entry(Optimizer.class, () -> optimizer().build(device)),
                 Map.entry(Optimizer.Builder.class, () -> optimizer()),
-                Map.entry(Replicas.Factory.class, () -> (Replicas.Factory<AutoCloseable>) (on, ranks) -> () -> {}),
-                Map.entry(Replicas.Work.class, () -> (Replicas.Work<Object, Object>) (rank, network) -> rank),
-                Map.entry(
-                        Replicas.class,
-                        () -> Replicas.<AutoCloseable>of(
-                                List.of(device), Duration.ofSeconds(9), (on, ranks) -> () -> {})),
                 Map.entry(Mask.class, () -> Mask.of(device, 2, 1, Mask.Outside.ZERO)),
                 Map.entry(UpdateRule.class, () -> Sgd.rate(0.5)),
                 Map.entry(Sgd.class, () -> Sgd.rate(0.5)),
