@@ -26,8 +26,9 @@ public abstract sealed class RowNormalizer extends Normalizer permits LayerNorm,
      * @param sum where x + residual goes, rounded to its type, which is what is normalized; of x's shape and layout; it
      *     may be x or the residual
      * @param y where the output goes, of x's shape and layout; it may be x or the residual, where the sum is not
-     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, and for tensors
-     *     that share memory where it is not allowed
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors
+     *     that share memory where it is not allowed, and for channels-first tensors of a layer of
+     *     {@link LayerNorm#overChannels} that have several positions
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final void forwardAdding(Tensor x, Tensor residual, Tensor sum, Tensor y) {
@@ -44,8 +45,8 @@ public abstract sealed class RowNormalizer extends Normalizer permits LayerNorm,
      *     may be x or the residual
      * @param y where the output goes, of x's shape and layout; it may be x or the residual, where the sum is not
      * @return the pass, to go back through it; the caller closes it
-     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, and for tensors
-     *     that share memory where it is not allowed
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device, for tensors
+     *     that share memory where it is not allowed, and where {@link #forwardAdding} refuses them
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public final ForwardPass recordAdding(Tensor x, Tensor residual, Tensor sum, Tensor y) {
@@ -54,8 +55,8 @@ public abstract sealed class RowNormalizer extends Normalizer permits LayerNorm,
 
     /**
      * Says which rows of the next forward passes take part, until it is said anew. A row that does not is not looked at; its
-     * y and dx are as the mask has them, and it is in no gradient. A sum that is
-     * normalized is made of all rows.
+     * y and dx are as the mask has them, and it is in no gradient. A sum that is normalized is made of all rows. A layer
+     * of {@link LayerNorm#overChannels} refuses to go over channels-first tensors of several positions then.
      *
      * @param mask of as many steps in all as a tensor has rows, on the layer's device; null for all
      * @throws IllegalArgumentException for a mask on another device
