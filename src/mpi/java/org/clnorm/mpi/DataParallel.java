@@ -116,8 +116,8 @@ public final class DataParallel implements AutoCloseable {
             this.words = purpose + ": " + settings;
             // 32 bits by FNV-1a, which a double has room for.
             int hash = 0x811c9dc5;
-            for (int i = 0; i < settings.length(); i++) {
-                hash = (hash ^ settings.charAt(i)) * 0x01000193;
+            for (int i = 0; i < words.length(); i++) {
+                hash = (hash ^ words.charAt(i)) * 0x01000193;
             }
             this.checksum = hash;
         }
@@ -157,7 +157,7 @@ public final class DataParallel implements AutoCloseable {
     synchronized void tell(Call call, int length, RuntimeException failure) {
         try {
             exchange(call, new double[length], failure);
-        } catch (GroupException e) {
+        } catch (IllegalStateException e) { // of a group that has failed, or that this rank has left
             failure.addSuppressed(e);
         }
     }

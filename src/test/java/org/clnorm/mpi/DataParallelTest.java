@@ -294,6 +294,57 @@ final class DataParallelTest {
     }
 
     @Test
+    void gradients_summedByOneAndAveragedByAnother_areFoundOutByAll() throws Exception {
+        assertAllToldOf(
+                together((rank, all, device) -> {
+                    GradientSum sum =
+                            all.gradientsOf(BatchNorm.builder(3).build(device).parameters());
+                    if (rank == 0) {
+                        sum.sum();
+                    } else {
+                        sum.average();
+                    }
+                }),
+                "rank 0 is in message 1, gradient sum 0 of 2 parameters, sum: weight (3); bias (3);",
+                "rank 1 is in message 1, gradient sum 0 of 2 parameters, average: weight (3); bias (3), like 1 more");
+    }
+
+    /** Under the policy that throws: all ranks go by the same moments, so all throw, and go on together. */
+    @Test
+    void nanOnOneRank_isRefusedByAllAlike() throws Exception {
+        List<Outcome<Object>> outcomes = together((rank, all, device) -> {
+            SyncBatchNorm norm = all.synchronize(BatchNorm.builder(1)
+                    .nonFinite(org.clnorm.NonFinitePolicy.THROW)
+                    .build(device));
+            Tensor x = device.tensor(Shape.of(2, 1), Layout.CHANNELS_FIRST);
+            Tensor y = device.tensor(Shape.of(2, 1), Layout.CHANNELS_FIRST);
+            x.upload(new float[] {1, rank == 1 ? Float.NaN : 2});
+            assertThatThrownBy(() -> norm.forward(x, y)).isInstanceOf(org.clnorm.NonFiniteException.class);
+            x.upload(new float[] {1, 2});
+            norm.forward(x, y);
+            assertThat(norm.layer().batchesTracked()).isEqualTo(1);
+        });
+        assertThat(outcomes).allSatisfy(each -> assertThat(each.failure()).isNull());
+    }
+
+    @Test
+    void use_afterClosing_isRefused() throws Exception {
+        List<Outcome<Object>> outcomes = together((rank, all, device) -> {
+            SyncBatchNorm norm = all.synchronize(BatchNorm.builder(4).build(device));
+            all.close();
+            all.close();
+            assertThatThrownBy(() -> step(norm, DataType.FLOAT32, true))
+                    .isInstanceOf(IllegalStateException.class)
+                    .hasMessageContaining("has left the group");
+            assertThatThrownBy(() -> norm.forward(
+                            device.tensor(Shape.of(2, 3), Layout.CHANNELS_FIRST),
+                            device.tensor(Shape.of(2, 3), Layout.CHANNELS_FIRST)))
+                    .isInstanceOf(IllegalArgumentException.class);
+        });
+        assertThat(outcomes).allSatisfy(each -> assertThat(each.failure()).isNull());
+    }
+
+    @Test
     void gradientsOf_noParameters_isRefused() {
         try (DataParallel all = new DataParallel(Groups.local(1, LONG).get(0))) {
             assertThatThrownBy(() -> all.gradientsOf(List.of()))

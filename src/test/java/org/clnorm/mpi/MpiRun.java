@@ -37,7 +37,11 @@ record MpiRun(int exitCode, String output, double seconds) {
                 "none",
                 "--mca",
                 "mpi_yield_when_idle",
-                "1"));
+                "1",
+                // How long those who are ended because one died have for their last words; mpirun waits all of it.
+                "--mca",
+                "odls_base_sigkill_timeout",
+                List.of(arguments).contains(MpiChild.Fault.KILL) ? "3" : "1"));
         command.addAll(builder.command());
         builder.command(command);
         long begin = System.nanoTime();
