@@ -60,7 +60,7 @@ public final class GradientSum {
             Supplier<List<Tensor>> tensors,
             Supplier<String> words) {
         if (isOfNone) {
-            throw new IllegalArgumentException("There must be gradients to add up, but given were " + what);
+            throw new IllegalArgumentException("There must be gradients to add up, but given was none: " + what);
         }
         this.ranks = ranks;
         this.member = member;
