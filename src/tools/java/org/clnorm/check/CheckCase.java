@@ -63,6 +63,9 @@ public record CheckCase(Binding binding, Dimensions dimensions, Data data) {
                 Dimensions shape = rows ? Dimensions.ofRows(sizes[0], sizes[1]) : Dimensions.ofChannels(sizes, 1);
                 addGrouped(binding, shape, true, shapes);
             }
+            // Of a single value, normalizing leaves nothing, and frameworks refuse it.
+            boolean own = !rows && binding.direction() != Direction.INFERENCE;
+            shapes.removeIf(shape -> own && shape.names(binding.operation()).get("M") < 2);
         }
         return shapes;
     }

@@ -20,9 +20,16 @@ import org.clnorm.check.Problem.Kind;
  * @param outcomes of those that were run
  * @param arrays what the worst case of each array is off by
  * @param failures what is wrong, once for each check and array
+ * @param speed how fast it is; null where that was not measured
  */
 public record CheckReport(
-        String kernel, String device, int cases, List<Outcome> outcomes, List<Row> arrays, List<Failure> failures) {
+        String kernel,
+        String device,
+        int cases,
+        List<Outcome> outcomes,
+        List<Row> arrays,
+        List<Failure> failures,
+        Speed speed) {
     /**
      * An array's worst case.
      *
@@ -62,7 +69,13 @@ public record CheckReport(
                 cases.size(),
                 List.copyOf(outcomes),
                 rows(outcomes),
-                failures(cases, outcomes));
+                failures(cases, outcomes),
+                null);
+    }
+
+    /** The same with how fast it is. */
+    public CheckReport with(Speed measured) {
+        return new CheckReport(kernel, device, cases, outcomes, arrays, failures, measured);
     }
 
     /** Whether nothing is wrong, in any case. */
@@ -127,12 +140,23 @@ public record CheckReport(
         json.put("cases", cases);
         json.put("arrays", arrays);
         json.put("failures", failures);
+        json.put("speed", speed);
         json.put("outcomes", outcomes);
         return new GsonBuilder()
                 .serializeSpecialFloatingPointValues()
                 .setPrettyPrinting()
                 .create()
                 .toJson(json);
+    }
+
+    /**
+     * All of it as a page of HTML.
+     *
+     * @param title its heading
+     * @param command what to type to have it made again
+     */
+    public String toHtml(String title, String command) {
+        return new CheckPage(this).html(title, command);
     }
 
     /** All of it for people. */
@@ -162,6 +186,9 @@ public record CheckReport(
                     .append("; ")
                     .append(failure.shapes)
                     .append('\n');
+        }
+        if (speed != null) {
+            text.append('\n').append(speed).append('\n');
         }
         long passed = outcomes.stream().filter(Outcome::passed).count();
         text.append(String.format("%n%d of %d cases pass%s%n", passed, cases, notRun()));

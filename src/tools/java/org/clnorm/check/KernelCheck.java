@@ -1,5 +1,9 @@
 package org.clnorm.check;
 
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.PrintStream;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -101,6 +105,24 @@ public final class KernelCheck {
             }
         }
         return CheckReport.of(this, outcomes, device.describe());
+    }
+
+    /**
+     * Runs the cases that {@link CheckProcesses} asks for.
+     *
+     * @throws IOException when the tasks cannot be read
+     */
+    public void serve(OpenCl.Candidate device, InputStream tasks, PrintStream results) throws IOException {
+        new CheckWorker(this, device).serve(tasks, results);
+    }
+
+    /** Runs a case, and saves it with what the kernel wrote. */
+    Outcome save(Calls calls, CheckCase c, Path file) throws IOException {
+        try (CaseRun run = new CaseRun(calls, c, !simulated)) {
+            Outcome outcome = run.run(slack);
+            new SavedCase(c, run.inputs()).write(file, run.outputs());
+            return outcome;
+        }
     }
 
     Outcome run(Calls calls, CheckCase c) {

@@ -1,5 +1,6 @@
 package org.clnorm.check;
 
+import com.google.gson.Gson;
 import com.google.gson.GsonBuilder;
 import java.util.List;
 
@@ -12,6 +13,9 @@ import java.util.List;
  * @param problems what is wrong; empty where nothing is
  */
 public record Outcome(String where, Data data, List<Deviation> errors, List<Problem> problems) {
+    static final Gson GSON =
+            new GsonBuilder().serializeSpecialFloatingPointValues().create();
+
     /**
      * How far an array is off.
      *
@@ -32,11 +36,11 @@ public record Outcome(String where, Data data, List<Deviation> errors, List<Prob
     }
 
     String toJson() {
-        return new GsonBuilder().serializeSpecialFloatingPointValues().create().toJson(this);
+        return GSON.toJson(this);
     }
 
     static Outcome fromJson(String json) {
-        return new GsonBuilder().serializeSpecialFloatingPointValues().create().fromJson(json, Outcome.class);
+        return GSON.fromJson(json, Outcome.class);
     }
 
     @Override
