@@ -12,7 +12,7 @@ public final class Nearest {
     /** A question to end a message with, {@code "; did you mean eps?"}; a full stop where nothing known is near. */
     public static String question(String given, Collection<String> known) {
         Objects.requireNonNull(given, "given");
-        Objects.requireNonNull(known, "known");
+        Objects.requireNonNull(known, "known").forEach(name -> Objects.requireNonNull(name, "known has null"));
         return known.stream()
                 .filter(name ->
                         distance(plain(given), plain(name)) <= Math.max(1, Math.min(given.length(), name.length()) / 3))

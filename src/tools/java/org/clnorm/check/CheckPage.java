@@ -19,8 +19,8 @@ final class CheckPage {
     private static final String STYLE = """
             .failure { border-left: 4px solid var(--bad); padding: 2px 0 2px 16px; margin: 20px 0; }
             .failure h3 { margin-top: 0; }
-            .grid td { text-align: center; padding: 4px 10px; }
-            .grid td:first-child { white-space: nowrap; }
+            .matrix td { text-align: center; padding: 4px 10px; }
+            .matrix td:first-child { white-space: nowrap; }
             """;
 
     private final CheckReport report;
@@ -101,6 +101,6 @@ final class CheckPage {
             }
             table.add(row);
         });
-        return element("div", "class", "wide grid").add(table);
+        return element("div", "class", "wide matrix").add(table);
     }
 }

@@ -60,7 +60,7 @@ public final class CheckProcesses implements AutoCloseable {
             Outcome outcome = withReports(ask(i, Integer.toString(i)));
             outcomes.add(outcome);
             progress.accept(outcome);
-            if (outcome.problems().stream().anyMatch(p -> p.kind() == Kind.CALL)) {
+            if (outcome.problems().stream().anyMatch(p -> p.kind() == Kind.CALL || p.kind() == Kind.HANG)) {
                 break; // the others would end the same way
             }
         }

@@ -4,6 +4,7 @@ import com.google.gson.JsonObject;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.clnorm.Layout;
@@ -44,6 +45,13 @@ final class SavedCase {
                     "running_var",
                     NpyArray.of(varianceOfInvstd(), c.dimensions().channels()));
         }
+        // Without parameters there are no gradients by them.
+        if (outputs.containsKey(Part.DGAMMA)) {
+            arrays.putIfAbsent("weight", parameters(1));
+        }
+        if (outputs.containsKey(Part.DBETA)) {
+            arrays.putIfAbsent("bias", parameters(0));
+        }
         outputs.forEach((part, values) -> {
             boolean ofGroups = part.size == Part.Size.GROUP && binding.operation() != Operation.BATCH_NORM;
             if (part.inCase != null && !ofGroups) {
@@ -51,6 +59,12 @@ final class SavedCase {
             }
         });
         Npz.write(file, arrays);
+    }
+
+    private NpyArray parameters(float value) {
+        float[] values = new float[c.dimensions().channels()];
+        Arrays.fill(values, value);
+        return NpyArray.of(values, values.length);
     }
 
     private float[] varianceOfInvstd() {

@@ -7,6 +7,7 @@ import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.clnorm.check.Problem.Kind;
 
@@ -21,6 +22,8 @@ public final class Simulator {
             .flatMap(folder -> Stream.of(
                     Path.of(folder, "oclgrind", "liboclgrind-rt-icd.so"), Path.of(folder, "liboclgrind-rt-icd.so")))
             .toList();
+
+    private static final Pattern ADDRESS = Pattern.compile(" address 0x\\p{XDigit}+");
 
     private final Path driver;
     private final Path log;
@@ -83,10 +86,10 @@ public final class Simulator {
     }
 
     private static void add(List<String> block, Map<String, Problem> problems) {
-        String what = block.get(0)
-                .replaceAll(
-                        " (at )?(global|local|private|constant)? ?(memory )?address 0x\\p{XDigit}+", " in $2 memory")
-                .replace(" in  memory", "");
+        String what = ADDRESS.matcher(block.get(0)).replaceAll("");
+        if (what.contains("suppressing")) {
+            return; // that there are more
+        }
         int at = -1;
         for (int i = 1; i < block.size() && at < 0; i++) {
             at = block.get(i).startsWith("At line") ? i : -1;
