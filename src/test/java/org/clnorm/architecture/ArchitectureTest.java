@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Who may know whom:
  *
- * <pre>cli → study → example; cli → example, tune, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary; mpi → layers</pre>
+ * <pre>cli → study → example; cli → example, tune, check, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary; mpi → layers</pre>
  *
  * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
  * renamed does not take its rule with it.
@@ -60,6 +60,7 @@ final class ArchitectureTest {
     private static final String DEVICE_EXAMPLE = "org.clnorm.example.device";
     private static final String NETWORKS = "org.clnorm.example.network";
     private static final String CASES = "org.clnorm.cases..";
+    private static final String CHECK = "org.clnorm.check..";
     private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
     private static final String MPI = "org.clnorm.mpi..";
@@ -115,8 +116,8 @@ final class ArchitectureTest {
     }
 
     @Test
-    void jocl_outsideOfTheBackend_isKnownToTheInteropDoorAndItsExampleOnly() {
-        check(joclIsKnownTo(resideInAnyPackage(OPENCL, DEVICE_EXAMPLE).or(INTEROP_DOOR)));
+    void jocl_outsideOfTheBackend_isKnownToTheInteropDoorItsExampleAndTheCheckOfKernelsOnly() {
+        check(joclIsKnownTo(resideInAnyPackage(OPENCL, DEVICE_EXAMPLE, CHECK).or(INTEROP_DOOR)));
     }
 
     @Test
@@ -200,7 +201,19 @@ final class ArchitectureTest {
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage(
-                        PLAN, VIEW, FOLDING, DIAGNOSTICS, CASES, VERIFY, BENCH, TUNE, EXAMPLE, STUDY, REPORT, CLI));
+                        PLAN,
+                        VIEW,
+                        FOLDING,
+                        DIAGNOSTICS,
+                        CASES,
+                        VERIFY,
+                        BENCH,
+                        TUNE,
+                        CHECK,
+                        EXAMPLE,
+                        STUDY,
+                        REPORT,
+                        CLI));
     }
 
     @Test
@@ -232,7 +245,7 @@ final class ArchitectureTest {
     void tools_asTheyAre_doNotKnowWhoUsesThem() {
         check(noClasses()
                 .that()
-                .resideInAnyPackage(VERIFY, BENCH, TUNE)
+                .resideInAnyPackage(VERIFY, BENCH, TUNE, CHECK)
                 .should()
                 .dependOnClassesThat()
                 .resideInAnyPackage(EXAMPLE, STUDY, CLI));
@@ -241,7 +254,7 @@ final class ArchitectureTest {
                 .resideInAnyPackage(VERIFY, BENCH)
                 .should()
                 .dependOnClassesThat()
-                .resideInAPackage(TUNE));
+                .resideInAnyPackage(TUNE, CHECK));
         check(noClasses()
                 .that()
                 .resideOutsideOfPackage(CLI)
@@ -257,7 +270,7 @@ final class ArchitectureTest {
                 .resideInAnyPackage(EXAMPLE, STUDY)
                 .should()
                 .dependOnClassesThat()
-                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, CASES, VERIFY, BENCH, TUNE)
+                .resideInAnyPackage(OPENCL, PLAN, REFERENCE, BACKEND, VIEW, CASES, VERIFY, BENCH, TUNE, CHECK)
                 .because("their readers are to do the same, and have nothing else"));
         check(noClasses()
                 .that()
@@ -351,7 +364,7 @@ final class ArchitectureTest {
     void gson_outsideOfFilesAndReports_isUnknown() {
         check(noClasses()
                 .that()
-                .resideOutsideOfPackages(STATE, CASES, VERIFY, BENCH, CLI)
+                .resideOutsideOfPackages(STATE, CASES, VERIFY, BENCH, CHECK, CLI)
                 .should()
                 .dependOnClassesThat()
                 .resideInAPackage("com.google.gson.."));

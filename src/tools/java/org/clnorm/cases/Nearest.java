@@ -3,13 +3,16 @@ package org.clnorm.cases;
 import java.util.Collection;
 import java.util.Comparator;
 import java.util.Locale;
+import java.util.Objects;
 
 /** What somebody meant who wrote something else. */
-final class Nearest {
+public final class Nearest {
     private Nearest() {}
 
     /** A question to end a message with, {@code "; did you mean eps?"}; a full stop where nothing known is near. */
-    static String question(String given, Collection<String> known) {
+    public static String question(String given, Collection<String> known) {
+        Objects.requireNonNull(given, "given");
+        Objects.requireNonNull(known, "known").forEach(name -> Objects.requireNonNull(name, "known has null"));
         return known.stream()
                 .filter(name ->
                         distance(plain(given), plain(name)) <= Math.max(1, Math.min(given.length(), name.length()) / 3))
