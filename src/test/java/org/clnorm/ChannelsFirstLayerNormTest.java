@@ -273,7 +273,7 @@ final class ChannelsFirstLayerNormTest {
     @OnEveryDevice
     void step_of16BitTensors_isThatOfRowsRoundedOnce(TestDevice on) {
         Shape shape = Shape.of(2, 24, 5, 9);
-        for (DataType type : List.of(DataType.BFLOAT16, DataType.FLOAT16)) {
+        for (DataType type : List.of(on.of16Bits())) {
             Given given = given(shape);
             List<float[]> found = new ArrayList<>();
             for (Layout layout : List.of(LAST, FIRST)) {
@@ -429,7 +429,7 @@ final class ChannelsFirstLayerNormTest {
         }
     }
 
-    @OnEveryDevice
+    @OnBothBackends
     void prepare_thenStep_makesNothingMore(TestDevice on) {
         try (LayerNorm layer = LayerNorm.overChannels(5).build(on.device())) {
             layer.prepare(Shape.of(2, 5, 3, 3), FIRST);

@@ -210,7 +210,7 @@ final class MaskTest {
         Device device = on.device();
         Shape shape = Shape.of(4, 18, 21);
         MaskedBatch mask = MaskedBatch.ofLengths(21, 21, 3, 0, 16);
-        for (DataType type : List.of(DataType.FLOAT16, DataType.BFLOAT16)) {
+        for (DataType type : List.of(on.of16Bits())) {
             for (Layout layout : Layout.values()) {
                 Batch x = Batch.random(shape, layout, 6);
                 Batch dy = Batch.gradient(shape, layout, 7);

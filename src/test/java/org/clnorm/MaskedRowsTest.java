@@ -183,7 +183,7 @@ final class MaskedRowsTest {
         Random random = new Random(3);
         Shape shape = Shape.of(SAMPLES, STEPS, row);
         Shape dense = Shape.of(MASK.count(), row);
-        for (DataType type : List.of(DataType.FLOAT16, DataType.BFLOAT16)) {
+        for (DataType type : List.of(on.of16Bits())) {
             float[] values = normal(random, SAMPLES * STEPS * row);
             try (RowNormalizer layer = LayerNorm.builder(row).build(device);
                     Mask mask = MASK.on(device, Outside.UNTOUCHED);

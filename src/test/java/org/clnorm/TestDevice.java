@@ -34,6 +34,14 @@ public enum TestDevice {
         return each;
     }
 
+    /**
+     * The type of 16 bits that tests of elements of this device take: both come up, each under some strategies, since they differ in
+     * loads and stores alone and each is a compilation.
+     */
+    public DataType of16Bits() {
+        return ordinal() % 2 == 0 ? DataType.FLOAT16 : DataType.BFLOAT16;
+    }
+
     /** The one device of its kind that tests share, so that its kernels are compiled once; nobody closes it. */
     public synchronized Device device() {
         if (shared == null) {
