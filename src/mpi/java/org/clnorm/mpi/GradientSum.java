@@ -23,23 +23,42 @@ public final class GradientSum {
     /** How many elements a message has at most. */
     static final int CHUNK = 1 << 17;
 
+    /**
+     * Where a gradient is.
+     *
+     * @param parameter whose it is; null for a tensor of a program's own
+     */
+    record Source(Tensor gradient, Parameter parameter) {
+        static Source of(Parameter parameter) {
+            return new Source(parameter.gradient(), parameter);
+        }
+
+        static Source of(Tensor gradient) {
+            return new Source(gradient, null);
+        }
+
+        private boolean isFrozen() {
+            return parameter != null && parameter.isFrozen();
+        }
+
+        private String words() {
+            return parameter == null ? gradient.shape() + " " + gradient.type() : parameter.toString();
+        }
+    }
+
     private final DataParallel ranks;
     private final int member;
-    private final List<Parameter> parameters;
+    private final List<Source> sources;
     private Call call;
     /** What the call was made of, once all ranks have agreed on it. */
     private List<Tensor> agreed;
 
     private int agreedDivisor;
 
-    GradientSum(DataParallel ranks, int member, List<Parameter> parameters) {
-        if (parameters.isEmpty()) {
-            throw new IllegalArgumentException(
-                    "There must be parameters to add up the gradients of, but given was none");
-        }
+    GradientSum(DataParallel ranks, int member, List<Source> sources) {
         this.ranks = ranks;
         this.member = member;
-        this.parameters = parameters;
+        this.sources = sources;
     }
 
     /**
@@ -65,9 +84,9 @@ public final class GradientSum {
     }
 
     private void apply(int divisor) {
-        List<Tensor> gradients = parameters.stream()
-                .filter(parameter -> !parameter.isFrozen())
-                .map(Parameter::gradient)
+        List<Tensor> gradients = sources.stream()
+                .filter(each -> !each.isFrozen())
+                .map(Source::gradient)
                 .toList();
         boolean isAgreed = gradients.equals(agreed) && divisor == agreedDivisor;
         if (!isAgreed) {
@@ -127,12 +146,12 @@ public final class GradientSum {
     }
 
     private String words() {
-        return parameters.stream().map(Parameter::toString).collect(Collectors.joining("; "));
+        return sources.stream().map(Source::words).collect(Collectors.joining("; "));
     }
 
     /** The number among what the group's ranks have asked for, and of how many parameters it is. */
     @Override
     public String toString() {
-        return "gradient sum " + member + " of " + parameters.size() + " parameters";
+        return "gradient sum " + member + " of " + sources.size() + " parameters";
     }
 }
