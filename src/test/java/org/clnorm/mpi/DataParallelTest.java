@@ -381,7 +381,7 @@ final class DataParallelTest {
     /** Random delays, as of ranks that share cores: the same bits on all, and those of any other order of arrival. */
     @Test
     void steps_withRandomDelays_giveTheSameBitsOnAllRanks() throws Exception {
-        int steps = 10_000;
+        int steps = 2000;
         List<List<float[]>> states = values(RANKS, group -> {
             Random delays = new Random();
             try (Device device = Device.cpuReference();
