@@ -63,7 +63,8 @@ public final class DataParallel implements AutoCloseable {
     }
 
     /**
-     * The sum over the ranks of the gradients of some parameters: all of this rank's layers, as a rule, once per step.
+     * The sum over the ranks of the gradients of some parameters: all of this rank's layers, as a rule, once per step. Those that
+     * are frozen are left out.
      *
      * @param parameters at least one, in the same order on all ranks
      * @throws IllegalArgumentException for none
@@ -71,24 +72,29 @@ public final class DataParallel implements AutoCloseable {
     public GradientSum gradientsOf(Collection<? extends Parameter> parameters) {
         Objects.requireNonNull(parameters, "parameters")
                 .forEach(each -> Objects.requireNonNull(each, "parameters has null in it"));
-        return new GradientSum(this, nextMember(), List.copyOf(parameters));
+        return gradients(
+                "parameters", parameters.stream().map(GradientSum.Source::of).toList());
     }
 
     /**
-     * The sum over the ranks of some tensors of float32, such as the gradients of a program's own convolutions together with those
-     * of its layers.
+     * The sum over the ranks of what some tensors hold: the gradients of a program's own weights, and those of layers' parameters
+     * that are to go in the same message.
      *
      * @param tensors at least one, of the same shapes in the same order on all ranks; they stay the caller's
      * @throws IllegalArgumentException for none
      */
-    public GradientSum sumOf(List<Tensor> tensors) {
+    public GradientSum gradientsIn(Collection<Tensor> tensors) {
         Objects.requireNonNull(tensors, "tensors")
                 .forEach(each -> Objects.requireNonNull(each, "tensors has null in it"));
-        List<Tensor> copy = List.copyOf(tensors);
-        return new GradientSum(
-                this, nextMember(), copy.size() + " tensors", copy.isEmpty(), () -> copy, () -> copy.stream()
-                        .map(each -> each.shape().toString())
-                        .collect(Collectors.joining("; ")));
+        return gradients("tensors", tensors.stream().map(GradientSum.Source::of).toList());
+    }
+
+    private GradientSum gradients(String what, List<GradientSum.Source> sources) {
+        if (sources.isEmpty()) {
+            throw new IllegalArgumentException(
+                    what + " must have at least one, to add up gradients of, but given was none");
+        }
+        return new GradientSum(this, nextMember(), sources);
     }
 
     private synchronized int nextMember() {

@@ -2,7 +2,6 @@ package org.clnorm.mpi;
 
 import java.nio.FloatBuffer;
 import java.util.List;
-import java.util.function.Supplier;
 import java.util.stream.Collectors;
 import org.clnorm.Parameter;
 import org.clnorm.Tensor;
@@ -24,49 +23,42 @@ public final class GradientSum {
     /** How many elements a message has at most. */
     static final int CHUNK = 1 << 17;
 
+    /**
+     * Where a gradient is.
+     *
+     * @param parameter whose it is; null for a tensor of a program's own
+     */
+    record Source(Tensor gradient, Parameter parameter) {
+        static Source of(Parameter parameter) {
+            return new Source(parameter.gradient(), parameter);
+        }
+
+        static Source of(Tensor gradient) {
+            return new Source(gradient, null);
+        }
+
+        private boolean isFrozen() {
+            return parameter != null && parameter.isFrozen();
+        }
+
+        private String words() {
+            return parameter == null ? gradient.shape() + " " + gradient.type() : parameter.toString();
+        }
+    }
+
     private final DataParallel ranks;
     private final int member;
-    private final String what;
-    private final Supplier<List<Tensor>> tensors;
-    private final Supplier<String> words;
+    private final List<Source> sources;
     private Call call;
     /** What the call was made of, once all ranks have agreed on it. */
     private List<Tensor> agreed;
 
     private int agreedDivisor;
 
-    GradientSum(DataParallel ranks, int member, List<Parameter> parameters) {
-        this(
-                ranks,
-                member,
-                parameters.size() + " parameters",
-                parameters.isEmpty(),
-                () -> parameters.stream()
-                        .filter(parameter -> !parameter.isFrozen())
-                        .map(Parameter::gradient)
-                        .toList(),
-                () -> parameters.stream().map(Parameter::toString).collect(Collectors.joining("; ")));
-    }
-
-    /**
-     * @param what what is added up, for messages
-     * @param words all in which the ranks must agree
-     */
-    GradientSum(
-            DataParallel ranks,
-            int member,
-            String what,
-            boolean isOfNone,
-            Supplier<List<Tensor>> tensors,
-            Supplier<String> words) {
-        if (isOfNone) {
-            throw new IllegalArgumentException("There must be gradients to add up, but given was none: " + what);
-        }
+    GradientSum(DataParallel ranks, int member, List<Source> sources) {
         this.ranks = ranks;
         this.member = member;
-        this.what = what;
-        this.tensors = tensors;
-        this.words = words;
+        this.sources = sources;
     }
 
     /**
@@ -92,10 +84,13 @@ public final class GradientSum {
     }
 
     private void apply(int divisor) {
-        List<Tensor> gradients = tensors.get();
+        List<Tensor> gradients = sources.stream()
+                .filter(each -> !each.isFrozen())
+                .map(Source::gradient)
+                .toList();
         boolean isAgreed = gradients.equals(agreed) && divisor == agreedDivisor;
         if (!isAgreed) {
-            call = new Call(member, 0, this + (divisor == 1 ? ", sum" : ", average"), words.get());
+            call = new Call(member, 0, this + (divisor == 1 ? ", sum" : ", average"), words());
         }
         float[] values;
         try {
@@ -150,9 +145,13 @@ public final class GradientSum {
         return gradients.stream().mapToLong(each -> each.shape().elements()).sum();
     }
 
+    private String words() {
+        return sources.stream().map(Source::words).collect(Collectors.joining("; "));
+    }
+
     /** The number among what the group's ranks have asked for, and of how many parameters it is. */
     @Override
     public String toString() {
-        return "gradient sum " + member + " of " + what;
+        return "gradient sum " + member + " of " + sources.size() + " parameters";
     }
 }

@@ -1,7 +1,9 @@
 package org.clnorm.mpi;
 
 import java.util.ArrayList;
+import java.util.EnumMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Objects;
 import java.util.function.Supplier;
 import org.clnorm.BatchNorm;
@@ -29,8 +31,10 @@ public final class SyncBatchNorm {
     private final DataParallel ranks;
     private final int member;
     private final BatchNorm layer;
-    /** By direction, type of the elements, and whether there is a residual. */
-    private final Call[] calls = new Call[2 * DataType.values().length * 2];
+    // By the type of the elements.
+    private final Map<DataType, Call> forward = new EnumMap<>(DataType.class);
+    private final Map<DataType, Call> forwardAdding = new EnumMap<>(DataType.class);
+    private final Map<DataType, Call> backward = new EnumMap<>(DataType.class);
     /** Whether it is known that all ranks have the same layer here. */
     private boolean hasAgreed;
     /** Whether the last forward pass was by the statistics of all. */
@@ -79,8 +83,9 @@ public final class SyncBatchNorm {
             isCombined = false;
             return;
         }
-        Gathered moments =
-                gather(call(0, x, residual != null), () -> layer.moments(x).toArray());
+        Objects.requireNonNull(x, "x");
+        Gathered moments = gather(call(residual == null ? forward : forwardAdding, x), () -> layer.moments(x)
+                .toArray());
         List<ChannelMoments> parts = new ArrayList<>();
         for (int r = 0; r < ranks.group().size(); r++) {
             parts.add(ChannelMoments.of(moments.of(r)));
@@ -119,7 +124,8 @@ public final class SyncBatchNorm {
             layer.backward(dy, dx, dresidual);
             return;
         }
-        Gathered sums = gather(call(1, dy, false), () -> layer.gradientSums(dy).toArray());
+        Objects.requireNonNull(dy, "dy");
+        Gathered sums = gather(call(backward, dy), () -> layer.gradientSums(dy).toArray());
         List<GradientSums> parts = new ArrayList<>();
         for (int r = 0; r < ranks.group().size(); r++) {
             parts.add(GradientSums.of(sums.of(r)));
@@ -127,18 +133,15 @@ public final class SyncBatchNorm {
         layer.backwardCombined(dy, dx, dresidual, GradientSums.combine(parts));
     }
 
-    private Call call(int direction, Tensor of, boolean residual) {
-        Objects.requireNonNull(of, direction == 0 ? "x" : "dy");
-        DataType type = of.type();
-        int index = (direction * DataType.values().length + type.ordinal()) * 2 + (residual ? 1 : 0);
-        if (calls[index] == null) {
-            calls[index] = new Call(
-                    member,
-                    direction,
-                    (direction == 0 ? "forward" : "backward") + " of " + this,
-                    layer.settings() + (direction == 0 ? ", x " : ", dy ") + type + (residual ? ", a residual" : ""));
-        }
-        return calls[index];
+    private Call call(Map<DataType, Call> known, Tensor of) {
+        return known.computeIfAbsent(of.type(), type -> {
+            boolean back = known == backward;
+            String settings = layer.settings()
+                    + (back ? ", dy " : ", x ")
+                    + type
+                    + (known == forwardAdding ? ", a residual" : "");
+            return new Call(member, back ? 1 : 0, (back ? "backward" : "forward") + " of " + this, settings);
+        });
     }
 
     /** Exchanges this rank's numbers, or the word that there are none. */

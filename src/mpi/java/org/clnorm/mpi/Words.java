@@ -17,7 +17,7 @@ final class Words {
         for (int i = 0; i < NUMBERS; i++) {
             long number = 0;
             for (int b = 0; b < BYTES_EACH; b++) {
-                number = number << Byte.SIZE | bytes[i * BYTES_EACH + b] & 0xff;
+                number = (number << Byte.SIZE) | (bytes[i * BYTES_EACH + b] & 0xff);
             }
             numbers[i] = number;
         }

@@ -294,6 +294,28 @@ final class DataParallelTest {
     }
 
     @Test
+    void gradients_inTensorsOfAProgramsOwn_areSummedInTheirType() throws Exception {
+        List<List<float[]>> sums = values(RANKS, group -> {
+            try (Device device = Device.cpuReference();
+                    DataParallel all = new DataParallel(group);
+                    BatchNorm norm = BatchNorm.builder(2).build(device);
+                    Tensor wide = device.upload(new float[] {group.rank(), 1}, Shape.of(2), Layout.CHANNELS_FIRST);
+                    Tensor half = device.tensor(Shape.of(1, 1), Layout.CHANNELS_FIRST, DataType.FLOAT16)) {
+                half.fill(0.5f);
+                Tensor gamma = norm.gamma().orElseThrow().gradient();
+                gamma.fill(group.rank());
+                all.gradientsIn(List.of(wide, half, gamma)).sum();
+                return List.of(wide.download(), half.download(), gamma.download());
+            }
+        });
+        assertThat(sums).allSatisfy(each -> {
+            assertThat(each.get(0)).containsExactly(3, 3);
+            assertThat(each.get(1)).containsExactly(1.5f);
+            assertThat(each.get(2)).containsExactly(3, 3);
+        });
+    }
+
+    @Test
     void gradients_summedByOneAndAveragedByAnother_areFoundOutByAll() throws Exception {
         assertAllToldOf(
                 together((rank, all, device) -> {
@@ -345,18 +367,21 @@ final class DataParallelTest {
     }
 
     @Test
-    void gradientsOf_noParameters_isRefused() {
+    void gradients_ofNothing_areRefused() {
         try (DataParallel all = new DataParallel(Groups.local(1, LONG).get(0))) {
             assertThatThrownBy(() -> all.gradientsOf(List.of()))
                     .isInstanceOf(IllegalArgumentException.class)
-                    .hasMessageContaining("given was none");
+                    .hasMessageContaining("parameters must have at least one");
+            assertThatThrownBy(() -> all.gradientsIn(List.of()))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("tensors must have at least one");
         }
     }
 
     /** Random delays, as of ranks that share cores: the same bits on all, and those of any other order of arrival. */
     @Test
     void steps_withRandomDelays_giveTheSameBitsOnAllRanks() throws Exception {
-        int steps = 10_000;
+        int steps = 2000;
         List<List<float[]>> states = values(RANKS, group -> {
             Random delays = new Random();
             try (Device device = Device.cpuReference();

@@ -75,7 +75,7 @@ final class MpiTest {
 
     @Test
     void steps_withDelays_giveTheSameBitsOnAllRanks() throws Exception {
-        List<String> hashes = MpiRun.of(folder, 3, "steps", 2000)
+        List<String> hashes = MpiRun.of(folder, 3, "steps", 10_000)
                 .assertEndedWell()
                 .output()
                 .lines()

@@ -73,7 +73,7 @@ final class StepTimes {
                 args.length == 0
                         ? new long[] {32, 64, 56, 56}
                         : Arrays.stream(args).mapToLong(Long::parseLong).toArray());
-        Timed group = new Timed(Groups.mpi(Duration.ofSeconds(120)));
+        Timed group = new Timed(Groups.mpi(Duration.ofMinutes(2)));
         try (DataParallel all = new DataParallel(group);
                 Device device = Device.open();
                 BatchNorm norm = BatchNorm.builder((int) shape.channels()).build(device);

@@ -66,11 +66,12 @@ public final class Trainer {
         }
         this.optimizer = queue.keep(builder.build(queue.device()));
         this.gradients = queue.ranks()
-                .map(ranks -> ranks.sumOf(
+                .map(ranks -> ranks.gradientsIn(
                         network.weights().stream().map(Weight::gradient).toList()))
                 .orElse(null);
         this.score = queue.tensor(1);
-        this.scores = queue.ranks().map(ranks -> ranks.sumOf(List.of(score))).orElse(null);
+        this.scores =
+                queue.ranks().map(ranks -> ranks.gradientsIn(List.of(score))).orElse(null);
     }
 
     /** What makes the steps, which has a state of its own. */
