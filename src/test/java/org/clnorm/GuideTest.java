@@ -36,6 +36,11 @@ final class GuideTest {
     private Path folder;
 
     @Test
+    void code_ofThePageOnRanks_compiles() throws IOException {
+        assertThat(CodeBlocks.compileAll("docs/distributed.md", folder)).isNotEmpty();
+    }
+
+    @Test
     void code_asItStands_compiles() throws IOException {
         assertThat(CodeBlocks.compileAll(GUIDE, folder)).hasSizeGreaterThan(7);
     }
