@@ -387,7 +387,7 @@ final class Mistakes {
                 wrong++;
             }
         }
-        if (first > 0 && last == got.length - 1 && wrong == got.length - first) {
+        if (part.size == Part.Size.TENSOR && first > 0 && last == got.length - 1 && wrong == got.length - first) {
             return "only the last " + wrong + " of " + got.length + " elements are wrong: " + TAIL
                     + ", or counted wrong";
         }
