@@ -1,4 +1,4 @@
-// Batch normalization of (N, C, S) in float32, a work-group for each channel: mean, variance about it, y.
+// Batch normalization of (N, C, S) in float32, a work-group for each channel: mean, variance about it, y = γ·x̂ + β.
 
 // The sum of every work-item's value, in each of them. Local memory may be written again afterwards.
 static float sum_of_group(float value, local float* partial) {

@@ -9,6 +9,7 @@ import java.util.stream.Stream;
 import org.clnorm.check.CheckReport.Failure;
 import org.clnorm.check.Problem.Kind;
 import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.TestFactory;
 
 /** Kernels that are wrong in one place: each is found, by the check that is for it, and told what is wrong. */
@@ -136,6 +137,13 @@ class WrongKernelsTest {
                         "variance",
                         "a NaN in x is lost"),
                 new Wrong(
+                        "a square by powr",
+                        "layer-norm",
+                        replacing("(x[row + i] - mean) * (x[row + i] - mean)", "powr(x[row + i] - mean, 2.0f)"),
+                        Kind.VALUES,
+                        "y",
+                        "a root or a power of a negative number"),
+                new Wrong(
                         "does not compile",
                         "rms-norm",
                         replacing("vload_half(row + i, x);", "vload_half(row + i, x)"),
@@ -159,5 +167,24 @@ class WrongKernelsTest {
                 .findFirst()
                 .orElseThrow(() -> new AssertionError("Not found by " + wrong.kind + "\n" + report.toText()));
         assertThat(failure.mistake()).as(report.toText()).contains(wrong.sentence);
+    }
+
+    @Test
+    void shapes_thatFail_areToldByWhatTheyHaveInCommon() throws IOException {
+        CheckReport tail = Examples.check(
+                        "layer-norm", replacing("i < length; i += WG) sum", "i < length / 4 * 4; i += WG) sum"))
+                .quick(true)
+                .on(Examples.device());
+        CheckReport large = Examples.check(
+                        "batch-norm-inference", replacing("if (i < elements)", "if (i < min(elements, 1000))"))
+                .quick(true)
+                .on(Examples.device());
+
+        assertThat(tail.failures()).first().asString().contains("on shapes with D not a multiple of 4, on no others");
+        assertThat(large.failures())
+                .first()
+                .asString()
+                .contains("on shapes with M over 111 and E over 780, on no others");
+        assertThat(large.failures()).first().asString().contains("1400 of 2400 elements of y, from element 1000 on");
     }
 }

@@ -24,7 +24,7 @@ final class CaseRun implements AutoCloseable {
     private static final int[] POISON = {0x7fc0_dead, 0xc2f7_5a5a};
     private static final float[] SOIL = {Float.NaN, 1e10f};
 
-    private final Calls calls;
+    private final KernelCalls calls;
     private final CheckCase c;
     private final ReferenceNormalization reference;
     private final Map<Part, float[]> inputs;
@@ -36,7 +36,7 @@ final class CaseRun implements AutoCloseable {
     private final Map<Part, float[]> outputs = new EnumMap<>(Part.class);
 
     /** @param guarded whether buffers are surrounded, and local memory is soiled; not in a simulator, which sees all that */
-    CaseRun(Calls calls, CheckCase c, boolean guarded) {
+    CaseRun(KernelCalls calls, CheckCase c, boolean guarded) {
         this.calls = calls;
         this.c = c;
         this.guarded = guarded;
@@ -51,7 +51,7 @@ final class CaseRun implements AutoCloseable {
             Map<GuardedBuffer, ByteBuffer> first = once(0);
             Map<GuardedBuffer, ByteBuffer> second = guarded ? once(1) : first;
             compare(first, second, slack);
-        } catch (Calls.CallException | IllegalArgumentException e) {
+        } catch (KernelCalls.CallException | IllegalArgumentException e) {
             problems.add(new Problem(Kind.CALL, "", e.getMessage(), ""));
         }
         return new Outcome(c.dimensions().describe(c.binding().operation()), c.data(), errors, problems);

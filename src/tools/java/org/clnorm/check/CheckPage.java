@@ -20,7 +20,7 @@ final class CheckPage {
             .failure { border-left: 4px solid var(--bad); padding: 2px 0 2px 16px; margin: 20px 0; }
             .failure h3 { margin-top: 0; }
             .matrix td { text-align: center; padding: 4px 10px; }
-            .matrix td:first-child { white-space: nowrap; }
+            .matrix td:first-child { text-align: left; padding-left: 0; }
             """;
 
     private final CheckReport report;

@@ -3,11 +3,9 @@ package org.clnorm.check;
 import com.google.gson.GsonBuilder;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
-import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.Set;
 import org.clnorm.check.Outcome.Deviation;
 import org.clnorm.check.Problem.Kind;
 
@@ -97,38 +95,29 @@ public record CheckReport(
     }
 
     private static List<Failure> failures(List<CheckCase> cases, List<Outcome> outcomes) {
-        Map<String, List<Integer>> found = new LinkedHashMap<>();
+        Map<String, Map<Integer, Problem>> found = new LinkedHashMap<>();
         for (int i = 0; i < outcomes.size(); i++) {
             for (Problem problem : outcomes.get(i).problems()) {
-                List<Integer> where = found.computeIfAbsent(key(problem), key -> new ArrayList<>());
-                where.add(i);
+                found.computeIfAbsent(problem.kind() + " " + problem.array(), key -> new LinkedHashMap<>())
+                        .putIfAbsent(i, problem);
             }
         }
         List<Failure> failures = new ArrayList<>();
-        found.forEach((key, where) -> {
-            Set<Integer> in = new LinkedHashSet<>(where);
-            List<Problem> problems = in.stream()
-                    .flatMap(i -> outcomes.get(i).problems().stream())
-                    .filter(problem -> key(problem).equals(key))
-                    .toList();
-            Problem first = problems.get(0);
-            FailingShapes shapes = new FailingShapes(cases, outcomes.size(), in);
-            String mistake = shapes.mistake(first.kind(), problems);
+        for (Map<Integer, Problem> problems : found.values()) {
+            int smallest = problems.keySet().iterator().next();
+            Problem first = problems.get(smallest);
+            FailingShapes shapes = new FailingShapes(cases, outcomes.size(), problems.keySet());
             failures.add(new Failure(
                     first.kind(),
                     first.array(),
                     first.text(),
-                    mistake,
-                    outcomes.get(where.get(0)).toString(),
-                    where.get(0),
-                    in.size(),
+                    shapes.mistake(first.kind(), problems),
+                    outcomes.get(smallest).toString(),
+                    smallest,
+                    problems.size(),
                     shapes.describe()));
-        });
+        }
         return failures;
-    }
-
-    private static String key(Problem problem) {
-        return problem.kind() + " " + problem.array();
     }
 
     /** All of it for programs. */

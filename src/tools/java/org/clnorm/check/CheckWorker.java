@@ -33,7 +33,7 @@ final class CheckWorker {
         List<CheckCase> cases = check.cases();
         BufferedReader lines = new BufferedReader(new InputStreamReader(tasks, StandardCharsets.UTF_8));
         try (OpenClBackend backend = (OpenClBackend) device.open(null);
-                Calls calls = new Calls(backend, check.source(), check.binding())) {
+                KernelCalls calls = new KernelCalls(backend, check.source(), check.binding())) {
             for (String line = lines.readLine(); line != null; line = lines.readLine()) {
                 results.print(WorkerProcess.ANSWER + answer(line, cases, backend, calls) + "\n");
                 results.flush();
@@ -41,7 +41,8 @@ final class CheckWorker {
         }
     }
 
-    private String answer(String task, List<CheckCase> cases, OpenClBackend backend, Calls calls) throws IOException {
+    private String answer(String task, List<CheckCase> cases, OpenClBackend backend, KernelCalls calls)
+            throws IOException {
         if (task.equals(SPEED)) {
             CheckCase largest = CheckCase.all(check.binding(), false).stream()
                     .max(Comparator.comparingLong(c -> c.dimensions().elements()))

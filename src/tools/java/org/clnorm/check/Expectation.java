@@ -255,6 +255,7 @@ final class Expectation {
             return;
         }
         double[] squares = new double[allowed.length];
+        double[] sums = new double[allowed.length];
         double[] count = new double[allowed.length];
         double[] ofMean = new double[allowed.length];
         for (int i = 0; i < x.length; i++) {
@@ -262,11 +263,12 @@ final class Expectation {
             int a = reference.affineOf(i);
             double normalized = part == Part.DBETA ? 1 : (x[i] - statistics.mean()[g]) * invstd[g];
             squares[a] += dy[i] * dy[i] * Math.max(1, normalized * normalized);
+            sums[a] += dy[i] * normalized;
             count[a]++;
             ofMean[a] += part == Part.DBETA ? 0 : Math.abs(dy[i]) * (shifted[g] + relative[g] * Math.abs(normalized));
         }
         for (int a = 0; a < allowed.length; a++) {
-            allowed[a] = (16 + 4 * growth(count[a])) * UNIT * Math.sqrt(squares[a]) + ofMean[a];
+            allowed[a] = (16 + 4 * growth(count[a])) * UNIT * Math.hypot(Math.sqrt(squares[a]), sums[a]) + ofMean[a];
         }
     }
 }

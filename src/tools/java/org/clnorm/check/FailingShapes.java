@@ -52,24 +52,30 @@ final class FailingShapes {
         return "fails in " + failing.size() + (failing.size() == 1 ? " case, " : " cases, ") + shapes + which;
     }
 
+    /** Those that fail, or those that do not where these are fewer. */
     private String list() {
-        String first = wrong.stream()
-                .limit(LISTED)
-                .map(shape -> shape.describe(operation))
-                .collect(Collectors.joining("; "));
-        return "on " + wrong.size() + " of " + (wrong.size() + right.size()) + " shapes: " + first
+        if (right.size() <= LISTED && right.size() < wrong.size()) {
+            return "on all shapes but " + named(right);
+        }
+        return "on " + wrong.size() + " of " + (wrong.size() + right.size()) + " shapes: " + named(wrong)
                 + (wrong.size() > LISTED ? "; ..." : "");
     }
 
-    /** A condition that holds for the shapes that fail, and for no other. */
+    private String named(Set<Dimensions> shapes) {
+        return shapes.stream()
+                .limit(LISTED)
+                .map(shape -> shape.describe(operation))
+                .collect(Collectors.joining("; "));
+    }
+
+    /** Conditions each of which holds for the shapes that fail, and for no other. */
     private Optional<String> common() {
         if (wrong.size() < 2 || right.size() < 2) { // one may be anything
             return Optional.empty();
         }
         List<String> names = operation.isOfRows() ? List.of("D", "R", "E") : List.of("M", "S", "E", "C", "N");
-        return names.stream()
-                .flatMap(name -> Stream.concat(ofSize(name), ofMultiple(name)))
-                .findFirst();
+        String sizes = names.stream().flatMap(this::ofSize).collect(Collectors.joining(" and "));
+        return sizes.isEmpty() ? names.stream().flatMap(this::ofMultiple).findFirst() : Optional.of(sizes);
     }
 
     private Stream<String> ofSize(String name) {
@@ -99,15 +105,17 @@ final class FailingShapes {
     }
 
     /** What is likely the cause: what the data tells, else what is said most often of the cases one by one. */
-    String mistake(Kind kind, List<Problem> problems) {
+    String mistake(Kind kind, Map<Integer, Problem> problems) {
         boolean ofOffsets =
                 data.stream().anyMatch(Data::isOffset) && !data.contains(Data.NORMAL) && !data.contains(Data.SMALL);
         if (kind == Kind.VALUES && ofOffsets) {
             return "errors grow with the mean: the variance is taken as E[x*x] - E[x]*E[x], which cancels; sum (x - mean)"
                     + " squared in a second pass, or merge means and squares by Chan's formula";
         }
-        Map<String, Long> said = problems.stream()
-                .map(Problem::mistake)
+        // What a NaN in x brings to light is of interest where nothing else fails.
+        Map<String, Long> said = problems.entrySet().stream()
+                .filter(each -> data.size() == 1 || cases.get(each.getKey()).data() != Data.NAN)
+                .map(each -> each.getValue().mistake())
                 .filter(mistake -> !mistake.isEmpty())
                 .collect(Collectors.groupingBy(mistake -> mistake, TreeMap::new, Collectors.counting()));
         return said.entrySet().stream()

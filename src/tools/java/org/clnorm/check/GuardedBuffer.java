@@ -48,7 +48,7 @@ final class GuardedBuffer implements AutoCloseable {
         this.before = allocate(bytes + 2 * guard);
         int[] status = new int[1];
         whole = CL.clCreateBuffer(context, CL.CL_MEM_READ_WRITE, before.capacity(), null, status);
-        Calls.check(status[0], "A buffer of " + before.capacity() + " bytes for " + name);
+        KernelCalls.check(status[0], "A buffer of " + before.capacity() + " bytes for " + name);
         if (guarded) {
             part = CL.clCreateSubBuffer(
                     whole,
@@ -58,7 +58,7 @@ final class GuardedBuffer implements AutoCloseable {
                     status);
             if (status[0] != CL.CL_SUCCESS) {
                 CL.clReleaseMemObject(whole);
-                Calls.check(status[0], "A part of a buffer for " + name);
+                KernelCalls.check(status[0], "A part of a buffer for " + name);
             }
         } else {
             part = whole;
@@ -114,7 +114,7 @@ final class GuardedBuffer implements AutoCloseable {
     }
 
     private void upload() {
-        Calls.check(
+        KernelCalls.check(
                 CL.clEnqueueWriteBuffer(queue, whole, true, 0, before.capacity(), Pointer.to(before), 0, null, null),
                 "Writing " + name);
     }
@@ -122,7 +122,7 @@ final class GuardedBuffer implements AutoCloseable {
     /** All of it as it is now. */
     ByteBuffer read() {
         ByteBuffer now = allocate(before.capacity());
-        Calls.check(
+        KernelCalls.check(
                 CL.clEnqueueReadBuffer(queue, whole, true, 0, now.capacity(), Pointer.to(now), 0, null, null),
                 "Reading " + name);
         return now;

@@ -10,6 +10,7 @@ import java.util.function.IntConsumer;
 import org.clnorm.DataType;
 import org.clnorm.backend.Operand;
 import org.clnorm.bench.Bench;
+import org.clnorm.bench.Calls;
 import org.clnorm.bench.Norm;
 import org.clnorm.bench.Tensors;
 import org.clnorm.bench.TimedOperands;
@@ -30,7 +31,7 @@ final class KernelBench implements AutoCloseable {
     private static final int MOST_SETS = 64;
 
     private final OpenClBackend backend;
-    private final Calls calls;
+    private final KernelCalls calls;
     private final CheckCase c;
     private final Workload workload;
     private final int sets;
@@ -38,7 +39,7 @@ final class KernelBench implements AutoCloseable {
     private final Map<String, GuardedBuffer> scratch = new HashMap<>();
 
     /** @param c the shape */
-    KernelBench(OpenClBackend backend, Calls calls, CheckCase c) {
+    KernelBench(OpenClBackend backend, KernelCalls calls, CheckCase c) {
         this.backend = backend;
         this.calls = calls;
         this.c = c;
@@ -93,7 +94,7 @@ final class KernelBench implements AutoCloseable {
                 || c.dimensions().groups() == Norm.GROUPS;
         try (TimedOperands operands = new TimedOperands(backend, workload.room())) {
             Tensors tensors = workload.tensors(sets, operands);
-            try (org.clnorm.bench.Calls pass = same ? workload.calls(backend, tensors) : null) {
+            try (Calls pass = same ? workload.calls(backend, tensors) : null) {
                 Block copy = new Block(i -> copy(tensors, i % sets));
                 Block theirs = new Block(this::call);
                 Block ours = new Block(pass == null ? i -> {} : pass::make);
@@ -142,7 +143,7 @@ final class KernelBench implements AutoCloseable {
         return sorted[sorted.length / 2];
     }
 
-    /** Calls one after another, so many that they take a while, waited for together. */
+    /** KernelCalls one after another, so many that they take a while, waited for together. */
     private final class Block {
         private final IntConsumer call;
         private final int count;

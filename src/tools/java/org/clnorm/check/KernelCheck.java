@@ -94,7 +94,7 @@ public final class KernelCheck {
     public CheckReport on(OpenCl.Candidate device, Consumer<Outcome> progress) {
         List<Outcome> outcomes = new ArrayList<>();
         try (OpenClBackend backend = (OpenClBackend) device.open(null);
-                Calls calls = new Calls(backend, source, binding)) {
+                KernelCalls calls = new KernelCalls(backend, source, binding)) {
             for (CheckCase c : cases()) {
                 Outcome outcome = run(calls, c);
                 outcomes.add(outcome);
@@ -117,7 +117,7 @@ public final class KernelCheck {
     }
 
     /** Runs a case, and saves it with what the kernel wrote. */
-    Outcome save(Calls calls, CheckCase c, Path file) throws IOException {
+    Outcome save(KernelCalls calls, CheckCase c, Path file) throws IOException {
         try (CaseRun run = new CaseRun(calls, c, !simulated)) {
             Outcome outcome = run.run(slack);
             new SavedCase(c, run.inputs()).write(file, run.outputs());
@@ -125,7 +125,7 @@ public final class KernelCheck {
         }
     }
 
-    Outcome run(Calls calls, CheckCase c) {
+    Outcome run(KernelCalls calls, CheckCase c) {
         try (CaseRun run = new CaseRun(calls, c, !simulated)) {
             return run.run(slack);
         }

@@ -387,11 +387,18 @@ final class Mistakes {
                 wrong++;
             }
         }
-        if (first > 0 && last == got.length - 1 && wrong == got.length - first) {
+        if (part.size == Part.Size.TENSOR && first > 0 && last == got.length - 1 && wrong == got.length - first) {
             return "only the last " + wrong + " of " + got.length + " elements are wrong: " + TAIL
                     + ", or counted wrong";
         }
-        return part.size == Part.Size.TENSOR ? ofChannels(got, expected) : "";
+        String ofChannels = part.size == Part.Size.TENSOR ? ofChannels(got, expected) : "";
+        for (int i = 0; i < got.length && ofChannels.isEmpty(); i++) {
+            if (Float.isNaN(got[i]) && !Double.isNaN(expected.values()[i])) {
+                return "NaN comes of x that has none: a root or a power of a negative number, 0/0, or memory is read that is"
+                        + " not x";
+            }
+        }
+        return ofChannels;
     }
 
     /** Whether in what is wrong each element is what another group's statistics make of it. */

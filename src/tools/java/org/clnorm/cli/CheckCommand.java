@@ -2,6 +2,7 @@ package org.clnorm.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -108,8 +109,9 @@ final class CheckCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--deadline must be 1 or more, but is " + deadline);
         }
         Binding binding = Binding.read(bindingFile);
-        KernelCheck plain =
-                KernelCheck.of(Files.readString(kernel), binding).quick(quick).tolerance(tolerance);
+        // Comments may be in any encoding.
+        String source = new String(Files.readAllBytes(kernel), StandardCharsets.UTF_8);
+        KernelCheck plain = KernelCheck.of(source, binding).quick(quick).tolerance(tolerance);
         KernelCheck check = simulate ? plain.simulated() : plain;
         if (serve) {
             check.serve(DeviceOptions.candidate(device), System.in, System.out);

@@ -21,7 +21,7 @@ import org.jocl.cl_mem;
 import org.jocl.cl_program;
 
 /** Somebody's kernels on a device: compiled once for each set of compiler options, called as their binding says. */
-final class Calls implements AutoCloseable {
+final class KernelCalls implements AutoCloseable {
     /** Local memory that {@link #soil} writes to, in floats. */
     private static final int SOILED = 4096;
 
@@ -44,7 +44,7 @@ final class Calls implements AutoCloseable {
     private final Map<String, cl_program> programs = new HashMap<>();
     private final Map<String, cl_kernel> kernels = new HashMap<>();
 
-    Calls(OpenClBackend backend, String source, Binding binding) {
+    KernelCalls(OpenClBackend backend, String source, Binding binding) {
         List<Object> handles = Handles.of(backend);
         this.context = (cl_context) handles.get(0);
         this.device = (cl_device_id) handles.get(1);
@@ -173,11 +173,8 @@ final class Calls implements AutoCloseable {
 
     private cl_program build(String options) {
         String text = options == null ? SOIL : source;
-        byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
         int[] status = new int[1];
-        // JOCL hands over bytes of the platform's own, so that the length is theirs.
-        cl_program program =
-                CL.clCreateProgramWithSource(context, 1, new String[] {text}, new long[] {bytes.length}, status);
+        cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {text}, null, status);
         check(status[0], "Reading the file");
         int built =
                 CL.clBuildProgram(program, 1, new cl_device_id[] {device}, options == null ? "" : options, null, null);
