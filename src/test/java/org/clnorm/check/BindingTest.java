@@ -72,6 +72,7 @@ class BindingTest {
                 "options = -D A={WGG}|has WGG in 'WGG', which is not known",
                 "groups = 4|is needed for group-norm",
                 "shapes = 1,2|has '1,2', but a shape of batch-norm is 3 whole numbers",
+                "shapes = 999,999,999|has '999,999,999', which is more than 67108864 elements",
                 "epsilon = 2|must be from 0 to 1, but is 2.0",
                 "launch.1.kernel = k|exclude each other",
                 "direction = sideways|Known are [forward, inference, backward]"
@@ -118,6 +119,14 @@ class BindingTest {
     })
     void whole_ofAnExpression_isAsInC(String text, long value) {
         assertThat(Expression.of(text).whole(Map.of("A", 5.0))).isEqualTo(value);
+    }
+
+    @Test
+    void of_anExpressionWithoutEnd_isRefused() {
+        assertThatThrownBy(() -> Expression.of("(".repeat(100_000)))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("is longer than 500 characters");
+        assertThatThrownBy(() -> Expression.of("(".repeat(500))).hasMessageContaining("but there is the end");
     }
 
     @Test

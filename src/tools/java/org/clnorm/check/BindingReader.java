@@ -42,6 +42,7 @@ final class BindingReader {
     private static final Set<String> OF_LAUNCH = Set.of("kernel", "args", "global", "local");
     private static final Pattern LAUNCH = Pattern.compile("(?:launch\\.(\\d{1,3})\\.)?(.*)");
     static final Pattern BRACES = Pattern.compile("\\{([^}]*)}");
+    private static final int MOST_ELEMENTS = 1 << 26;
     private static final String EPSILON = "epsilon";
 
     private final String text;
@@ -231,6 +232,10 @@ final class BindingReader {
             int[] numbers = Arrays.stream(sizes)
                     .mapToInt(size -> Integer.parseInt(size.strip()))
                     .toArray();
+            double elements = Arrays.stream(numbers).asDoubleStream().reduce(1, (a, b) -> a * b);
+            if (elements > MOST_ELEMENTS) {
+                throw wrong("shapes", "has '" + shape.strip() + "', which is more than " + MOST_ELEMENTS + " elements");
+            }
             shapes.add(wanted == 2 ? Dimensions.ofRows(numbers[0], numbers[1]) : Dimensions.ofChannels(numbers, 1));
         }
         return shapes;

@@ -25,7 +25,7 @@ import org.clnorm.reference.ReferenceNormalization.Statistics;
  * @param data what its numbers are like
  */
 public record CheckCase(Binding binding, Dimensions dimensions, Data data) {
-    /** Beyond so many elements there is one case of a shape, so that all together take a minute. */
+    /** Beyond so many elements there are two cases of a shape, so that all together take a minute. */
     private static final long LARGE = 100_000;
 
     private static final float[] CONSTANTS = {0.1f, 7, 0, -33};
@@ -41,7 +41,7 @@ public record CheckCase(Binding binding, Dimensions dimensions, Data data) {
         for (Dimensions dimensions : shapes(binding)) {
             boolean large = dimensions.elements() > LARGE;
             for (Data data : Data.values()) {
-                if (large ? data == Data.NORMAL && !(quick && binding.shapes().isEmpty()) : true) {
+                if (!large || isOfLarge(data) && !(quick && binding.shapes().isEmpty())) {
                     cases.add(new CheckCase(binding, dimensions, data));
                 }
             }
@@ -51,6 +51,10 @@ public record CheckCase(Binding binding, Dimensions dimensions, Data data) {
                     + " divides; name some with the key shapes");
         }
         return cases;
+    }
+
+    private static boolean isOfLarge(Data data) {
+        return data == Data.NORMAL || data == Data.OFFSET;
     }
 
     private static List<Dimensions> shapes(Binding binding) {

@@ -14,6 +14,9 @@ import java.util.TreeSet;
  * Of whole numbers {@code /} leaves out the remainder, as in C; whether a value is to be whole is said by who asks.
  */
 public final class Expression {
+    /** What is nested in parentheses takes stack. */
+    private static final int LONGEST = 500;
+
     private static final Set<String> FUNCTIONS = new TreeSet<>(Set.of("min", "max", "ceildiv", "roundup"));
 
     /** A part of the tree. */
@@ -36,6 +39,10 @@ public final class Expression {
      * @throws IllegalArgumentException when it is none; the message says what was met where
      */
     public static Expression of(String text) {
+        if (text.length() > LONGEST) {
+            throw new IllegalArgumentException(
+                    "'" + text.substring(0, 40) + "...' is longer than " + LONGEST + " characters");
+        }
         return new Expression(text.strip());
     }
 
