@@ -160,38 +160,23 @@ final class MpiChild {
     }
 
     /** A group in which one rank does not come to a message of some purpose, the second time. */
-    private record Faulty(Group inner, Fault fault, String purpose, int[] times) implements Group {
-        @Override
-        public int size() {
-            return inner.size();
-        }
+    private static final class Faulty extends GroupAround {
+        private final Fault fault;
+        private final String faultyPurpose;
+        private int times;
 
-        @Override
-        public int rank() {
-            return inner.rank();
+        Faulty(Group inner, Fault fault, String faultyPurpose) {
+            super(inner);
+            this.fault = fault;
+            this.faultyPurpose = faultyPurpose;
         }
 
         @Override
         public void allGather(String purpose, double[] own, double[] all) {
-            if (rank() == 1 && purpose.startsWith(this.purpose) && ++times[0] == 2) {
+            if (rank() == 1 && purpose.startsWith(faultyPurpose) && ++times == 2) {
                 happen(fault);
             }
-            inner.allGather(purpose, own, all);
-        }
-
-        @Override
-        public Group sub(int size) {
-            return inner.sub(size);
-        }
-
-        @Override
-        public void fail(String why) {
-            inner.fail(why);
-        }
-
-        @Override
-        public void close() {
-            inner.close();
+            super.allGather(purpose, own, all);
         }
     }
 
@@ -212,7 +197,7 @@ final class MpiChild {
 
     /** @param where "forward" or "backward", for the middle of it, or "between" */
     private static void fault(Fault fault, String where, Duration deadline) {
-        try (DataParallel all = new DataParallel(new Faulty(Groups.mpi(deadline), fault, where, new int[1]));
+        try (DataParallel all = new DataParallel(new Faulty(Groups.mpi(deadline), fault, where));
                 Device device = Device.cpuReference();
                 BatchNorm norm = BatchNorm.builder(3).build(device)) {
             SyncBatchNorm synced = all.synchronize(norm);

@@ -27,44 +27,18 @@ final class StepTimes {
     private StepTimes() {}
 
     /** A group that sums up the time in messages. */
-    private static final class Timed implements Group {
-        private final Group inner;
+    private static final class Timed extends GroupAround {
         private long nanos;
 
         Timed(Group inner) {
-            this.inner = inner;
-        }
-
-        @Override
-        public int size() {
-            return inner.size();
-        }
-
-        @Override
-        public int rank() {
-            return inner.rank();
+            super(inner);
         }
 
         @Override
         public void allGather(String purpose, double[] own, double[] all) {
             long begin = System.nanoTime();
-            inner.allGather(purpose, own, all);
+            super.allGather(purpose, own, all);
             nanos += System.nanoTime() - begin;
-        }
-
-        @Override
-        public Group sub(int size) {
-            return inner.sub(size);
-        }
-
-        @Override
-        public void fail(String why) {
-            inner.fail(why);
-        }
-
-        @Override
-        public void close() {
-            inner.close();
         }
     }
 

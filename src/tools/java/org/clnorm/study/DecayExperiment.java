@@ -61,13 +61,10 @@ final class DecayExperiment implements Experiment {
 
     @Override
     public Finding run(Lab lab) {
-        int every = Math.max(1, lab.steps(STEPS) / (LOOKS - 1));
-        double[] xs = new double[LOOKS];
-        for (int i = 0; i < LOOKS; i++) {
-            xs[i] = i * every;
-        }
+        Looks looks = Looks.of(lab, LOOKS, STEPS);
+        double[] xs = looks.xs();
         Treatment[] treatments = Treatment.values();
-        Outcomes outcomes = lab.trials(treatments.length, (seed, i) -> train(lab, treatments[i], every, seed));
+        Outcomes outcomes = lab.trials(treatments.length, (seed, i) -> train(lab, treatments[i], looks, seed));
         Series[] rates = new Series[treatments.length];
         Series[] losses = new Series[treatments.length];
         for (int i = 0; i < treatments.length; i++) {
@@ -121,41 +118,40 @@ final class DecayExperiment implements Experiment {
     }
 
     /** The effective rates, then the losses, then the test accuracy. */
-    private static double[] train(Lab lab, Treatment treatment, int every, long seed) {
+    private static double[] train(Lab lab, Treatment treatment, Looks looks, long seed) {
         double[] seen = new double[2 * LOOKS + 1];
         double kept = 1 - RATE * DECAY;
         try (Net net = new Net.Plan(64, 1, Norming.BATCH)
                 .build(lab.device(), lab.train().pixels(), seed)) {
             DenseStage dense = net.stages(DenseStage.class).get(0);
             double[] rate = {RATE};
-            List<Double> losses = new Drill(100, RATE, (LOOKS - 1) * every)
-                    .run(net, lab.train(), seed, new IntConsumer() {
-                        private float[] before = dense.weights().clone();
+            IntConsumer rates =
+                    looks.make(look -> seen[look] = rate[0] / Vectors.dot(dense.weights(), dense.weights()));
+            List<Double> losses = new Drill(100, RATE, looks.steps()).run(net, lab.train(), seed, new IntConsumer() {
+                private float[] before = dense.weights().clone();
 
-                        @Override
-                        public void accept(int step) {
-                            if (step > 0) {
-                                correct(step - 1);
-                            }
-                            if (step % every == 0) {
-                                seen[step / every] = rate[0] / Vectors.dot(dense.weights(), dense.weights());
-                            }
-                            before = dense.weights().clone();
-                        }
+                @Override
+                public void accept(int step) {
+                    if (step > 0) {
+                        correct(step - 1);
+                    }
+                    rates.accept(step);
+                    before = dense.weights().clone();
+                }
 
-                        /** From the plain step that was made to the treatment's. */
-                        private void correct(int step) {
-                            float[] weights = dense.weights();
-                            float[] gradient = dense.weightGradient();
-                            rate[0] = treatment == Treatment.RATE ? RATE / Math.pow(kept, 2 * step + 1) : RATE;
-                            for (int i = 0; i < weights.length; i++) {
-                                double shrunk = treatment == Treatment.DECAY ? kept * before[i] : before[i];
-                                weights[i] = (float) (shrunk - rate[0] * gradient[i]);
-                            }
-                        }
-                    });
+                /** From the plain step that was made to the treatment's. */
+                private void correct(int step) {
+                    float[] weights = dense.weights();
+                    float[] gradient = dense.weightGradient();
+                    rate[0] = treatment == Treatment.RATE ? RATE / Math.pow(kept, 2 * step + 1) : RATE;
+                    for (int i = 0; i < weights.length; i++) {
+                        double shrunk = treatment == Treatment.DECAY ? kept * before[i] : before[i];
+                        weights[i] = (float) (shrunk - rate[0] * gradient[i]);
+                    }
+                }
+            });
             for (int look = 0; look < LOOKS; look++) {
-                int step = Math.min(look * every, losses.size() - 1);
+                int step = Math.min(look * looks.every(), losses.size() - 1);
                 seen[LOOKS + look] = losses.get(step);
             }
             seen[2 * LOOKS] = net.accuracy(lab.test(), Mode.EVAL);

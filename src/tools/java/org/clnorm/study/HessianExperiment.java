@@ -47,11 +47,8 @@ final class HessianExperiment implements Experiment {
 
     @Override
     public Finding run(Lab lab) {
-        int every = Math.max(1, lab.steps(STEPS) / (LOOKS - 1));
-        double[] xs = new double[LOOKS];
-        for (int i = 0; i < LOOKS; i++) {
-            xs[i] = i * every;
-        }
+        Looks looks = Looks.of(lab, LOOKS, STEPS);
+        double[] xs = looks.xs();
         Samples probe = lab.train().head(256);
         Outcomes outcomes = lab.trials(2, (seed, i) -> {
             Norming norming = i == 0 ? Norming.BATCH : Norming.NONE;
@@ -59,12 +56,16 @@ final class HessianExperiment implements Experiment {
             try (Net net = new Net.Plan(64, 3, norming)
                     .withSoftplus()
                     .build(lab.device(), lab.train().pixels(), seed)) {
-                new Drill(100, RATE, (LOOKS - 1) * every).run(net, lab.train(), seed, step -> {
-                    if (step % every == 0) {
-                        seen[step / every] = Math.abs(PowerIteration.ofHessian(
-                                net, probe, lab.effort().part(PRODUCTS, 5), new Random(seed + step)));
-                    }
-                });
+                new Drill(100, RATE, looks.steps())
+                        .run(
+                                net,
+                                lab.train(),
+                                seed,
+                                looks.make(look -> seen[look] = Math.abs(PowerIteration.ofHessian(
+                                        net,
+                                        probe,
+                                        lab.effort().part(PRODUCTS, 5),
+                                        new Random(seed + look * looks.every())))));
             }
             return seen;
         });

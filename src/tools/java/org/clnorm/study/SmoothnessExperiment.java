@@ -46,22 +46,16 @@ final class SmoothnessExperiment implements Experiment {
 
     @Override
     public Finding run(Lab lab) {
-        int every = Math.max(1, lab.steps(STEPS) / (LOOKS - 1));
-        double[] xs = new double[LOOKS];
-        for (int i = 0; i < LOOKS; i++) {
-            xs[i] = i * every;
-        }
+        Looks looks = Looks.of(lab, LOOKS, STEPS);
+        double[] xs = looks.xs();
         Samples probe = lab.train().head(256);
         Outcomes outcomes = lab.trials(2, (seed, i) -> {
             Norming norming = i == 0 ? Norming.BATCH : Norming.NONE;
             double[] seen = new double[3 * LOOKS];
             try (Net net =
                     new Net.Plan(64, 3, norming).build(lab.device(), lab.train().pixels(), seed)) {
-                new Drill(100, RATE, (LOOKS - 1) * every).run(net, lab.train(), seed, step -> {
-                    if (step % every == 0) {
-                        look(net, probe, seen, step / every);
-                    }
-                });
+                new Drill(100, RATE, looks.steps())
+                        .run(net, lab.train(), seed, looks.make(at -> look(net, probe, seen, at)));
             }
             return seen;
         });
