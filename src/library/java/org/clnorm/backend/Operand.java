@@ -14,4 +14,9 @@ public record Operand(Memory memory, long offset, DataType type) {
     public Operand(Memory memory, long offset) {
         this(memory, offset, DataType.FLOAT32);
     }
+
+    /** The same without so many elements at the beginning. */
+    public Operand after(long elements) {
+        return elements == 0 ? this : new Operand(memory, offset + elements, type);
+    }
 }

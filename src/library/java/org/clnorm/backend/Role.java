@@ -35,5 +35,14 @@ public enum Role {
      */
     VALID,
     /** How many steps take part: of each sample, where samples have statistics of their own, or else of all; float32. */
-    COUNTS
+    COUNTS;
+
+    /** Whether an operand has an element for each of x's, in the same order. */
+    public boolean isElementwise() {
+        return switch (this) {
+            case X, ADDEND, RESIDUAL, Y, DY, PAST, DX, DRESIDUAL -> true;
+            case GAMMA, BETA, DGAMMA, DBETA, MEAN, VARIANCE, RUNNING_MEAN, RUNNING_VARIANCE, ABSORBED, VALID, COUNTS ->
+                false;
+        };
+    }
 }

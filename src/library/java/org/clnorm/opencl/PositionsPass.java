@@ -87,7 +87,7 @@ final class PositionsPass implements PreparedPass {
         Operands of(Operands whole, Operand left, Operand zeros, Operand ones) {
             Operands operands = new Operands();
             for (Role role : part.given) {
-                operands.put(role, from(start, role, whole.get(role)));
+                operands.put(role, from(role, whole.get(role)));
             }
             for (Role role : part.between) {
                 operands.put(role, left);
@@ -95,15 +95,8 @@ final class PositionsPass implements PreparedPass {
             return part == Part.SCALE ? operands.put(Role.MEAN, zeros).put(Role.VARIANCE, ones) : operands;
         }
 
-        private static Operand from(long start, Role role, Operand operand) {
-            boolean isTensor =
-                    switch (role) {
-                        case GAMMA, BETA, DGAMMA, DBETA -> false;
-                        default -> true;
-                    };
-            return operand == null || start == 0 || !isTensor
-                    ? operand
-                    : new Operand(operand.memory(), operand.offset() + start, operand.type());
+        private Operand from(Role role, Operand operand) {
+            return operand != null && role.isElementwise() ? operand.after(start) : operand;
         }
     }
 

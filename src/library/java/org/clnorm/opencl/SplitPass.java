@@ -41,11 +41,9 @@ final class SplitPass implements PreparedPass {
         private Operand of(Operands whole, Role role) {
             Operand operand = whole.get(role);
             return switch (role) {
-                case X, RESIDUAL, Y, DY, DX, DRESIDUAL ->
-                    start == 0 ? operand : new Operand(operand.memory(), operand.offset() + start, operand.type());
                 case MEAN -> operand == null ? whole.get(Role.RUNNING_MEAN) : operand;
                 case VARIANCE -> operand == null ? whole.get(Role.RUNNING_VARIANCE) : operand;
-                default -> operand;
+                default -> role.isElementwise() ? operand.after(start) : operand;
             };
         }
     }
