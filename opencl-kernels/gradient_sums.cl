@@ -76,7 +76,7 @@ INLINE void sums_at_position(sums_inputs *in, long position, long apart) {
 
 // What a mask keeps of a vector that was read, the i-th from where the inputs are: elsewhere may be anything.
 INLINE vec sums_kept(sums_inputs in, vec v, int i) {
-    return MASKED ? lanes_of(v, lanes_at(in.states, in.position + i * in.apart, in.along)) : v;
+    return MASKED && in.states ? lanes_of(v, lanes_at(in.states, in.position + i * in.apart, in.along)) : v;
 }
 
 INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {

@@ -339,14 +339,17 @@ public final class Passes {
     }
 
     private static String macro(Activation activation) {
-        return isUsual(activation) ? "" : " -DACTIVATION=1";
+        return isUsual(activation) ? "" : ReduceFoldApply.ACTIVATED;
     }
 
     /** A single work-item has a binary for each mask of the usual ones. */
     private static String macro(Activation activation, OperandTypes operands, ReduceFoldApply over) {
-        return isUsual(activation) && over.strategy().items() == 1 && !over.isMasked()
+        if (over.strategy().items() > 1) {
+            return macro(activation);
+        }
+        return isUsual(activation) && !over.isMasked()
                 ? " -DMASK=" + by(activation, operands)
-                : over.isMasked() && over.strategy().items() == 1 ? " -DACTIVATION=1" : macro(activation);
+                : ReduceFoldApply.ACTIVATED;
     }
 
     private static Steps steps(Backward pass, ReduceFoldApply over) {

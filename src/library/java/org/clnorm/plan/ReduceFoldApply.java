@@ -34,6 +34,9 @@ public record ReduceFoldApply(
         View view, Strategy strategy, int computeUnits, boolean affineByElement, OperandTypes operands) {
     private static final String MASKED = " -DMASKED=1";
 
+    /** Of a program that knows all activations. */
+    static final String ACTIVATED = " -DACTIVATION=1";
+
     /**
      * What a pass enqueues.
      *
@@ -148,21 +151,32 @@ public record ReduceFoldApply(
     }
 
     private Launch reduce(Direction direction, Geometry geometry, List<Argument> reduce, String macros) {
-        boolean backward = direction == Direction.BACKWARD;
         // Rows that take no part have numbers of their own, which nobody reads.
-        List<Argument> mask = affineByElement ? List.of() : mask();
+        boolean masked = isMasked() && !affineByElement;
+        String kernel = direction.reduce + KernelCatalogue.patternOf(view);
+        if (direction == Direction.FORWARD) { // the moments of x ask for no activation
+            return launch(
+                    kernel,
+                    masked ? MASKED : "",
+                    perBlock(geometry.workGroups()),
+                    direction.reduced,
+                    addition(view),
+                    mask(masked, masked),
+                    reduce,
+                    slices(geometry),
+                    PARTIALS,
+                    named("pitch", pitch()));
+        }
         return launch(
-                direction.reduce + KernelCatalogue.patternOf(view),
-                // The moments of x ask for no activation.
-                backward ? masked(macros, mask) : mask.isEmpty() ? "" : MASKED,
+                kernel,
+                general(macros),
                 perBlock(geometry.workGroups()),
                 direction.reduced,
-                backward ? List.of() : addition(view),
-                mask,
+                mask(isGeneral(macros), masked),
                 reduce,
-                backward ? rowAffine(view) : List.of(),
+                rowAffine(view),
                 slices(geometry),
-                backward ? List.of(COEFFICIENTS) : List.of(),
+                COEFFICIENTS,
                 PARTIALS,
                 named("pitch", pitch()));
     }
@@ -200,10 +214,10 @@ public record ReduceFoldApply(
         long flatSlices = segmented ? 0 : (elements + perSlice - 1) / perSlice;
         return launch(
                 direction.apply + KernelCatalogue.patternOf(view),
-                masked(macros, mask()),
+                general(macros),
                 perBlock(segmented ? geometry.workGroups() : flatSlices),
                 tensors,
-                mask(),
+                mask(isGeneral(macros), isMasked()),
                 rowAffine(view),
                 segmented ? slices(geometry) : flat(flatSlices, perSlice),
                 coefficients());
@@ -437,17 +451,29 @@ public record ReduceFoldApply(
         return operands.has(VALID);
     }
 
-    /** With a mask, the activation is always said by arguments: so there is one binary, and not one of each. */
-    private static String masked(String macros, List<Argument> mask) {
-        return mask.isEmpty() ? macros : MASKED + " -DACTIVATION=1";
+    /**
+     * Whether what some networks have is there: a mask, or another activation than ReLU. The steps have one program for both,
+     * which asks its arguments.
+     */
+    private boolean isGeneral(String macros) {
+        return isMasked() || macros.equals(ACTIVATED);
     }
 
-    /** Which steps take part, if that is said. */
-    private List<Argument> mask() {
-        return isMasked()
+    private String general(String macros) {
+        return isGeneral(macros) ? MASKED + ACTIVATED : macros;
+    }
+
+    /**
+     * Which steps take part.
+     *
+     * @param asked whether the program asks for it
+     * @param masked whether some may take none
+     */
+    private List<Argument> mask(boolean asked, boolean masked) {
+        return asked
                 ? arguments(
-                        VALID,
-                        named("valid_stride", blocks() > 1 ? view.groupSize() : 0L),
+                        named("valid", masked ? VALID : Place.NONE),
+                        named("valid_stride", masked && blocks() > 1 ? view.groupSize() : 0L),
                         named("valid_along", affineByElement ? 0 : 1))
                 : List.of();
     }
