@@ -71,6 +71,9 @@ final class BinaryCache {
     private static final Pattern NAME = Pattern.compile("[0-9a-f]{64}" + Pattern.quote(SUFFIX));
 
     private static final long MOST_BYTES_OF_A_FILE = 64 << 20;
+    /** What is shorter is no program: PoCL reads a header of 77 bytes, however long a binary is said to be. */
+    private static final int LEAST_BYTES_OF_A_BINARY = 256;
+
     static final long MOST_BYTES = 256 << 20;
     static final Duration UNUSED = Duration.ofDays(90);
     /** Entries in use are marked as such so often. */
@@ -357,7 +360,7 @@ final class BinaryCache {
     /** The binary in a file's content, or null where that is not an entry of the key and the kernel. */
     private static byte[] binaryOf(String key, String kernel, byte[] content) {
         int header = headerBytes(kernel.getBytes(StandardCharsets.UTF_8));
-        if (content.length < header) {
+        if (content.length < header + LEAST_BYTES_OF_A_BINARY) {
             return null;
         }
         byte[] binary = Arrays.copyOfRange(content, header, content.length);

@@ -15,6 +15,7 @@ import java.time.Instant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Random;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutorService;
@@ -25,11 +26,17 @@ import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** The files of the cache; no device is needed for them. */
 class BinaryCacheTest {
     private static final String KERNEL = "apply";
-    private static final byte[] BINARY = {1, 2, 3, 4, 5, 6, 7};
+    private static final byte[] BINARY = new byte[300];
+
+    static {
+        new Random(1).nextBytes(BINARY);
+    }
 
     @TempDir
     private Path folder;
@@ -67,8 +74,18 @@ class BinaryCacheTest {
 
     @Test
     void write_again_replaces() {
-        cache.write(key, KERNEL, new byte[] {9});
-        assertThat(cache.read(key, KERNEL)).containsExactly(9);
+        byte[] next = Arrays.copyOf(BINARY, 256);
+        cache.write(key, KERNEL, next);
+        assertThat(cache.read(key, KERNEL)).isEqualTo(next);
+    }
+
+    /** PoCL reads a header of 77 bytes, whatever there is of it, and may end the process by that. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 23, 76, 77, 255})
+    void read_whatIsTooShortForAProgram_isDeleted(int length) {
+        cache.write(key, KERNEL, new byte[length]);
+        assertThat(cache.read(key, KERNEL)).isNull();
+        assertThat(cache.file(key)).doesNotExist();
     }
 
     @Test

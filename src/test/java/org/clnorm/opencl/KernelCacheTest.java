@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Kernels from binaries of an earlier opening of the device. */
 class KernelCacheTest {
@@ -77,12 +78,14 @@ class KernelCacheTest {
         assertThat(run(null, cache()).compiled).as("and written anew").isZero();
     }
 
-    /** Whole to the last byte, but not what this driver takes. */
-    @Test
-    void entriesThatTheDriverRefuses_areCompiledAnew() throws IOException {
+    /** Whole to the last byte, but not what this driver takes; or so short that PoCL would read on behind it. */
+    @ParameterizedTest
+    @ValueSource(ints = {0, 1, 20, 100})
+    void entriesThatTheDriverRefuses_areCompiledAnew(int times) throws IOException {
         Result compiled = run(null, cache());
         for (Path entry : entries()) {
-            cache().write(keyOf(entry), kernelOf(entry), "no binary of any driver".getBytes());
+            byte[] refused = "no binary of any driver".repeat(times).getBytes(StandardCharsets.US_ASCII);
+            cache().write(keyOf(entry), kernelOf(entry), refused);
         }
         assertThat(run(null, cache())).isEqualTo(compiled);
         assertThat(run(null, cache()).compiled).isZero();
