@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Objects;
+import java.util.function.Supplier;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.backend.Normalization.Renormalization;
@@ -337,6 +338,20 @@ public final class BatchNorm extends RunningNormalizer {
      * @throws IllegalStateException when the layer is closed, or in the middle of another call
      */
     public ChannelMoments moments(Tensor x) {
+        return startMoments(x).get();
+    }
+
+    /**
+     * Begins to take the {@link #moments} of x, without a wait for the device: what is enqueued after it is computed while the
+     * caller waits for them, by what is returned.
+     *
+     * @param x this part of the batch, of shape (N, C, spatial...); N may be 0
+     * @return what waits for the moments, of x as it was in this call; it throws an IllegalStateException once the device is
+     *     closed
+     * @throws IllegalArgumentException for an x of a wrong shape or on another device
+     * @throws IllegalStateException when the layer is closed, or in the middle of another call
+     */
+    public Supplier<ChannelMoments> startMoments(Tensor x) {
         return calls().moments(x);
     }
 
@@ -411,6 +426,18 @@ public final class BatchNorm extends RunningNormalizer {
      *     written or closed since, and when the layer is closed or in the middle of another call
      */
     public GradientSums gradientSums(Tensor dy) {
+        return startGradientSums(dy).get();
+    }
+
+    /**
+     * Begins to take the {@link #gradientSums}, without a wait for the device, as {@link #startMoments} does.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @return what waits for the sums; it throws an IllegalStateException once the device is closed
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device
+     * @throws IllegalStateException as {@link #gradientSums} does
+     */
+    public Supplier<GradientSums> startGradientSums(Tensor dy) {
         return calls().sums(null, dy);
     }
 

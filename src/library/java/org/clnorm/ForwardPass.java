@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.Objects;
+import java.util.function.Supplier;
 import org.clnorm.replicas.GradientSums;
 
 /**
@@ -139,6 +140,19 @@ public final class ForwardPass implements AutoCloseable {
      *     of another call
      */
     public GradientSums gradientSums(Tensor dy) {
+        return startGradientSums(dy).get();
+    }
+
+    /**
+     * Begins to take the sums of the backward pass over this part of a batch, without a wait for the device; see
+     * {@link BatchNorm#startGradientSums}.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout
+     * @return what waits for the sums; it throws an IllegalStateException once the device is closed
+     * @throws IllegalArgumentException for a tensor of a wrong shape or layout or on another device
+     * @throws IllegalStateException as {@link #gradientSums} does
+     */
+    public Supplier<GradientSums> startGradientSums(Tensor dy) {
         return layer.calls().sums(this, dy);
     }
 

@@ -1,5 +1,6 @@
 package org.clnorm;
 
+import java.util.function.Supplier;
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Normalization;
 import org.clnorm.replicas.ChannelMoments;
@@ -34,8 +35,8 @@ final class ForwardState {
     /** Watches the dy that was summed for a backward pass of several parts; watches none when there was none. */
     final Watch summed = new Watch();
 
-    /** The sums over this part of the batch. */
-    GradientSums sums;
+    /** The sums over this part of the batch; waits for them. */
+    Supplier<GradientSums> sums;
 
     Normalization normalization;
     /** Whether it was over values, and so has statistics in its room. */

@@ -1,6 +1,7 @@
 package org.clnorm;
 
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
 
@@ -132,8 +133,8 @@ final class LayerCalls {
         return PassRunner.perChannel(x, passes.mask);
     }
 
-    /** The moments of each channel of x. Waits for the device. */
-    ChannelMoments moments(Tensor x) {
+    /** The moments of each channel of x; what is returned waits for them. */
+    Supplier<ChannelMoments> moments(Tensor x) {
         own.enter();
         try {
             passes.checkInput(x);
@@ -166,7 +167,7 @@ final class LayerCalls {
     }
 
     /** The sums of a backward pass over a part of a batch; see {@link PassRunner#sums}. */
-    GradientSums sums(ForwardPass through, Tensor dy) {
+    Supplier<GradientSums> sums(ForwardPass through, Tensor dy) {
         own.enter();
         try {
             return passes.sums(stateOf(through), dy);

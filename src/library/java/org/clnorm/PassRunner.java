@@ -5,6 +5,7 @@ import static org.clnorm.TensorChecks.onDevice;
 import java.util.Arrays;
 import java.util.Objects;
 import java.util.function.Consumer;
+import java.util.function.Supplier;
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Memory;
@@ -120,7 +121,7 @@ final class PassRunner {
         }
         Consumer<ChannelMoments> sees = observer;
         if (sees != null) {
-            sees.accept(given == null ? moments(x) : given);
+            sees.accept(given == null ? moments(x).get() : given);
         }
 
         Normalization now = frozen || given != null
@@ -193,7 +194,7 @@ final class PassRunner {
     /** Does a forward pass over elements. */
     private void run(ForwardState into, Tensor x, ChannelMoments given, boolean counts) {
         boolean adapted = !training && into.frozen && batchWeight > 0 && perChannel(x, mask) > 0;
-        ChannelMoments by = adapted ? mixed(moments(x)) : given;
+        ChannelMoments by = adapted ? mixed(moments(x).get()) : given;
         ofForward.putTo(forForward, Arguments.FORWARD);
         forForward.put(Role.ADDEND, ofForward.operand(Role.ADDEND));
         if (!into.normalization.perSample()) {
@@ -287,11 +288,11 @@ final class PassRunner {
                 Arrays.stream(variance).map(v -> v * batch.count()).toArray());
     }
 
-    /** The moments of each channel of x, which was checked before; waits. */
-    ChannelMoments moments(Tensor x) {
+    /** The moments of each channel of x, which was checked before; what is returned waits for them. */
+    Supplier<ChannelMoments> moments(Tensor x) {
         int channels = Math.toIntExact(x.shape().channels());
         if (x.shape().elements() == 0) {
-            return ChannelMoments.empty(channels);
+            return () -> ChannelMoments.empty(channels);
         }
         Coefficients scratch = own.scratch(channels);
         if (mask != null) {
@@ -310,16 +311,17 @@ final class PassRunner {
         return mask == null ? x.shape().batch() * x.shape().spatial() : mask.count();
     }
 
-    /** The sums Σdy' and Σdy'·(x − mean) of each channel, for a forward pass that was given moments; waits. */
-    GradientSums sums(ForwardState of, Tensor dy) {
+    /** The sums Σdy' and Σdy'·(x − mean) of each channel, for a forward pass that was given moments; likewise. */
+    Supplier<GradientSums> sums(ForwardState of, Tensor dy) {
         checkForwarded(of);
         putBackward(of, dy, null, null, Besides.Backward.NOTHING);
         ofBackward.check(Arguments.BACKWARD, false, own);
         checkCombined(of, "gradientSums", true);
         of.forgetSums();
-        GradientSums sums;
+        Supplier<GradientSums> sums;
         if (dy.shape().elements() == 0) {
-            sums = GradientSums.empty(of.combined.channels());
+            GradientSums none = GradientSums.empty(of.combined.channels());
+            sums = () -> none;
         } else {
             ofBackward.putTo(forReduce, Arguments.BACKWARD);
             putMask(forReduce, of.mask(), of);
@@ -396,7 +398,7 @@ final class PassRunner {
             PassKind kind =
                     of.frozen ? PassKind.FROZEN_BACKWARD : of.inPlace ? PassKind.BACKWARD_IN_PLACE : PassKind.BACKWARD;
             if (all != null) {
-                of.coefficients().writeSums(of.sums, all);
+                of.coefficients().writeSums(of.sums.get(), all);
                 kind = PassKind.COMBINED_BACKWARD;
             }
             prepared(kind, of.normalization, dy, forBackward).run(forBackward, of.coefficients());

@@ -39,6 +39,8 @@ import org.clnorm.mpi.Group;
 import org.clnorm.mpi.Groups;
 import org.clnorm.mpi.Replicas;
 import org.clnorm.mpi.SyncBatchNorm;
+import org.clnorm.mpi.SyncForwardPass;
+import org.clnorm.mpi.SyncStep;
 import org.clnorm.optim.Adam;
 import org.clnorm.optim.AdamW;
 import org.clnorm.optim.GradientChange;
@@ -81,6 +83,8 @@ class NullArgumentsTest {
     private static final Set<String> NULLABLE = Set.of(
             "* forward residual",
             "* backward dresidual",
+            "* beginForward residual",
+            "* beginBackward dresidual",
             "* forwardCombined residual",
             "* backwardCombined dresidual",
             "* backwardAdding dresidual",
@@ -407,6 +411,9 @@ class NullArgumentsTest {
                 Map.entry(Group.class, NullArgumentsTest::group),
                 Map.entry(DataParallel.class, () -> new DataParallel(group())),
                 Map.entry(SyncBatchNorm.class, NullArgumentsTest::synced),
+                Map.entry(SyncStep.class, () -> synced().beginForward(tensor(), null, tensor())),
+                Map.entry(SyncStep[].class, () -> new SyncStep[] {synced().beginForward(tensor(), null, tensor())}),
+                Map.entry(SyncForwardPass.class, () -> synced().record(tensor(), tensor())),
                 Map.entry(Replicas.class, () -> Replicas.of(List.of(device), Duration.ofSeconds(1))),
                 Map.entry(Replicas.Work.class, () -> (Replicas.Work<Object>) (all, on) -> null),
                 Map.entry(RunningAverage.class, RunningAverage::none),

@@ -6,6 +6,7 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Supplier;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Backward;
 import org.clnorm.backend.Coefficients;
@@ -142,7 +143,7 @@ public final class Recorder implements Backend {
         }
 
         @Override
-        public ChannelMoments readMoments(long count) {
+        public Supplier<ChannelMoments> readMoments(long count) {
             return in.readMoments(count);
         }
 
@@ -152,7 +153,7 @@ public final class Recorder implements Backend {
         }
 
         @Override
-        public GradientSums readSums(long count) {
+        public Supplier<GradientSums> readSums(long count) {
             return in.readSums(count);
         }
 

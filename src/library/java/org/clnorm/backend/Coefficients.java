@@ -1,5 +1,6 @@
 package org.clnorm.backend;
 
+import java.util.function.Supplier;
 import org.clnorm.RunningVariance;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
@@ -24,11 +25,12 @@ public interface Coefficients extends AutoCloseable {
     Operand inverseStandardDeviation();
 
     /**
-     * The moments that a {@link ReduceForward} left; waits.
+     * The moments that a {@link ReduceForward} left. Does not wait for them: what is returned does, and gives them as that pass
+     * left them, whatever comes after it.
      *
      * @param count how many values each channel of that pass had
      */
-    ChannelMoments readMoments(long count);
+    Supplier<ChannelMoments> readMoments(long count);
 
     /**
      * Gives the moments by which a {@link ForwardCombined} normalizes.
@@ -39,11 +41,11 @@ public interface Coefficients extends AutoCloseable {
     void writeMoments(ChannelMoments moments, RunningVariance estimate);
 
     /**
-     * The sums that a {@link ReduceBackward} left; waits.
+     * The sums that a {@link ReduceBackward} left, as {@link #readMoments} gives moments.
      *
      * @param count how many values each channel of that pass had
      */
-    GradientSums readSums(long count);
+    Supplier<GradientSums> readSums(long count);
 
     /**
      * Gives the sums that a {@link BackwardCombined} goes by.

@@ -7,6 +7,7 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.LongAdder;
 import java.util.function.ObjLongConsumer;
+import java.util.function.Supplier;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
 import org.clnorm.Layout;
@@ -54,6 +55,7 @@ public final class OpenClBackend implements Backend {
     private final StrategyChoice choice;
     private final Kernels kernels;
     private final Transfers transfers;
+    private final PinnedReads pinned;
     private final OpenMemory openMemory = new OpenMemory(this::closeMemory);
 
     private final PassQueue passes;
@@ -80,6 +82,7 @@ public final class OpenClBackend implements Backend {
         this.kernels = new Kernels(context, device, facts.name(), cache);
         this.passes = new PassQueue(this, queue, kernels);
         this.transfers = new Transfers(queue, facts.isOclgrind());
+        this.pinned = new PinnedReads(context, queue, facts.isOclgrind(), passes.lock());
     }
 
     static OpenClBackend open(
@@ -347,6 +350,27 @@ public final class OpenClBackend implements Backend {
         }
     }
 
+    /** Enqueues a read of float32 elements. What is returned waits for them, and fails when the backend is closed before. */
+    Supplier<float[]> startRead(Operand from, int count) {
+        OpenClMemory memory = enter(from);
+        PinnedReads.Reading reading;
+        try {
+            synchronized (passes.lock()) {
+                reading = pinned.start(memory.handle(), from.offset(), count);
+            }
+        } finally {
+            leave(memory);
+        }
+        return () -> {
+            enter();
+            try {
+                return reading.await();
+            } finally {
+                gate.leave();
+            }
+        };
+    }
+
     @Override
     public void fill(Operand to, long count, float value) {
         OpenClMemory memory = enter(to);
@@ -484,6 +508,8 @@ public final class OpenClBackend implements Backend {
         synchronized (passes.lock()) {
             CL.clFinish(queue);
             transfers.release();
+            pinned.release();
+            CL.clFinish(queue);
             passes.release();
             openMemory.all().forEach(open -> open.gate().shut());
             kernels.release();

@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.util.Arrays;
+import java.util.function.Supplier;
 import org.clnorm.NonFiniteException;
 import org.clnorm.RunningVariance;
 import org.clnorm.backend.Coefficients;
@@ -83,13 +84,16 @@ final class OpenClCoefficients implements Coefficients {
     }
 
     @Override
-    public ChannelMoments readMoments(long count) {
-        double[][] rows = read(CoefficientRows.MEAN_HI, 4); // hi, lo, M2, the unit they are in
-        double[] mean = rows[0];
-        double[] squares = rows[2];
-        Arrays.setAll(mean, c -> (mean[c] + rows[1][c]) / rows[3][c]);
-        Arrays.setAll(squares, c -> squares[c] / rows[3][c] / rows[3][c]);
-        return new ChannelMoments(count, mean, squares);
+    public Supplier<ChannelMoments> readMoments(long count) {
+        Supplier<double[][]> read = read(CoefficientRows.MEAN_HI, 4); // hi, lo, M2, the unit they are in
+        return () -> {
+            double[][] rows = read.get();
+            double[] mean = rows[0];
+            double[] squares = rows[2];
+            Arrays.setAll(mean, c -> (mean[c] + rows[1][c]) / rows[3][c]);
+            Arrays.setAll(squares, c -> squares[c] / rows[3][c] / rows[3][c]);
+            return new ChannelMoments(count, mean, squares);
+        };
     }
 
     @Override
@@ -110,11 +114,14 @@ final class OpenClCoefficients implements Coefficients {
     }
 
     @Override
-    public GradientSums readSums(long count) {
-        double[][] rows = read(CoefficientRows.UNIT, 3);
-        double[] dyx = rows[2];
-        Arrays.setAll(dyx, c -> dyx[c] / rows[0][c]);
-        return new GradientSums(count, rows[1], dyx);
+    public Supplier<GradientSums> readSums(long count) {
+        Supplier<double[][]> read = read(CoefficientRows.UNIT, 3);
+        return () -> {
+            double[][] rows = read.get();
+            double[] dyx = rows[2];
+            Arrays.setAll(dyx, c -> dyx[c] / rows[0][c]);
+            return new GradientSums(count, rows[1], dyx);
+        };
     }
 
     @Override
@@ -163,18 +170,20 @@ final class OpenClCoefficients implements Coefficients {
         return numbers;
     }
 
-    /** Rows of one block; its groups only. */
-    private double[][] read(int first, int count) {
+    /** Rows of one block, its groups only: what is returned waits for them. */
+    private Supplier<double[][]> read(int first, int count) {
         int pitch = CoefficientRows.pitch(groups, 1);
-        FloatBuffer numbers = FloatBuffer.allocate(count * pitch);
-        backend.read(row(first), numbers);
-        double[][] rows = new double[count][groups];
-        for (int row = 0; row < count; row++) {
-            for (int group = 0; group < groups; group++) {
-                rows[row][group] = numbers.get(row * pitch + group);
+        Supplier<float[]> read = backend.startRead(row(first), count * pitch);
+        return () -> {
+            float[] numbers = read.get();
+            double[][] rows = new double[count][groups];
+            for (int row = 0; row < count; row++) {
+                for (int group = 0; group < groups; group++) {
+                    rows[row][group] = numbers[row * pitch + group];
+                }
             }
-        }
-        return rows;
+            return rows;
+        };
     }
 
     private void write(int first, double[]... rows) {

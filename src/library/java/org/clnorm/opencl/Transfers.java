@@ -144,7 +144,7 @@ final class Transfers {
         idle.addLast(staging);
     }
 
-    private static boolean isDone(cl_event event) {
+    static boolean isDone(cl_event event) {
         int[] status = new int[1];
         OpenClException.check(
                 CL.clGetEventInfo(event, CL.CL_EVENT_COMMAND_EXECUTION_STATUS, Sizeof.cl_int, Pointer.to(status), null),

@@ -3,11 +3,13 @@ package org.clnorm.mpi;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collection;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 import org.clnorm.BatchNorm;
 import org.clnorm.Parameter;
 import org.clnorm.Tensor;
@@ -36,6 +38,9 @@ public final class DataParallel implements AutoCloseable {
     private long messages;
     private GroupException fault;
     private boolean isClosed;
+    /** The messages of several layers, by those of each. */
+    private final Map<List<Call>, Call> joint = new HashMap<>();
+
     private double[] own = {};
     private double[] all = {};
 
@@ -97,6 +102,60 @@ public final class DataParallel implements AutoCloseable {
         return new GradientSum(this, nextMember(), sources);
     }
 
+    /**
+     * Finishes passes that have begun, of one layer or several, by one message: as where a network has branches, whose layers
+     * stand beside each other. Those that need nothing of other ranks, in evaluation mode, need no message. All ranks must make
+     * this call, with passes of the same layers in the same order.
+     *
+     * @param steps at least one, each of another layer of this
+     * @throws IllegalArgumentException for none, for those of another group's layers, and for what a pass refuses
+     * @throws GroupException when ranks are not in the same call with the same settings, or one is missing
+     * @throws IllegalStateException for what a pass refuses, for one that was finished before, and when a layer, the device or the
+     *     group is closed
+     */
+    public synchronized void finish(SyncStep... steps) {
+        if (Objects.requireNonNull(steps, "steps").length == 0) {
+            throw new IllegalArgumentException("steps must have at least one, to be finished, but given was none");
+        }
+        for (SyncStep step : steps) {
+            if (Objects.requireNonNull(step, "steps has null in it").ranks() != this) {
+                throw new IllegalArgumentException("A " + step + " belongs to " + step.ranks() + ", not to " + this);
+            }
+        }
+        Arrays.stream(steps).forEach(SyncStep::close);
+        List<SyncStep> shared = Arrays.stream(steps).filter(SyncStep::isShared).toList();
+        Gathered all = shared.isEmpty() ? null : gather(shared);
+        int from = 0;
+        for (SyncStep step : steps) {
+            step.complete(all, from);
+            from += step.isShared() ? step.length() : 0;
+        }
+    }
+
+    /** Exchanges the numbers of some steps, or the word that there are none. */
+    private Gathered gather(List<SyncStep> steps) {
+        Call call = steps.size() == 1
+                ? steps.get(0).call()
+                : joint.computeIfAbsent(steps.stream().map(SyncStep::call).toList(), Call::new);
+        boolean agreed = steps.stream().allMatch(step -> step.of().hasAgreed());
+        double[] numbers = new double[steps.stream().mapToInt(SyncStep::length).sum()];
+        try {
+            int at = 0;
+            for (SyncStep step : steps) {
+                System.arraycopy(step.numbers(), 0, numbers, at, step.length());
+                at += step.length();
+            }
+        } catch (RuntimeException e) {
+            tell(call, agreed ? numbers.length : 0, e);
+            throw e;
+        }
+        if (!agreed) {
+            agree(call);
+            steps.forEach(step -> step.of().agreed());
+        }
+        return gather(call, numbers);
+    }
+
     private synchronized int nextMember() {
         return members++;
     }
@@ -120,12 +179,25 @@ public final class DataParallel implements AutoCloseable {
             this.direction = direction;
             this.purpose = purpose;
             this.words = purpose + ": " + settings;
-            // 32 bits by FNV-1a, which a double has room for.
+            this.checksum = checksumOf(words);
+        }
+
+        /** The calls of several layers in one message. */
+        Call(List<Call> calls) {
+            this.member = calls.get(0).member;
+            this.direction = calls.get(0).direction;
+            this.purpose = calls.stream().map(call -> call.purpose).collect(Collectors.joining(", with "));
+            this.words = calls.stream().map(call -> call.words).collect(Collectors.joining(", with "));
+            this.checksum = checksumOf(words);
+        }
+
+        /** 32 bits by FNV-1a, which a double has room for. */
+        private static double checksumOf(String words) {
             int hash = 0x811c9dc5;
             for (int i = 0; i < words.length(); i++) {
                 hash = (hash ^ words.charAt(i)) * 0x01000193;
             }
-            this.checksum = hash;
+            return hash;
         }
     }
 
@@ -137,10 +209,12 @@ public final class DataParallel implements AutoCloseable {
             this.length = length;
         }
 
-        /** Those of one rank. */
-        double[] of(int rank) {
-            int from = rank * (HEADER + length) + HEADER;
-            return Arrays.copyOfRange(all, from, from + length);
+        /** So many of each rank from one on, in the order of ranks. */
+        List<double[]> parts(int from, int count) {
+            return IntStream.range(0, group.size())
+                    .map(rank -> rank * (HEADER + length) + HEADER + from)
+                    .mapToObj(at -> Arrays.copyOfRange(all, at, at + count))
+                    .toList();
         }
 
         /** One number of one rank. */

@@ -1,16 +1,15 @@
 package org.clnorm.mpi;
 
-import java.util.ArrayList;
 import java.util.EnumMap;
-import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.Supplier;
 import org.clnorm.BatchNorm;
 import org.clnorm.DataType;
+import org.clnorm.ForwardPass;
 import org.clnorm.Tensor;
 import org.clnorm.mpi.DataParallel.Call;
-import org.clnorm.mpi.DataParallel.Gathered;
 import org.clnorm.replicas.ChannelMoments;
 import org.clnorm.replicas.GradientSums;
 
@@ -35,7 +34,6 @@ public final class SyncBatchNorm {
     private final Map<DataType, Call> forward = new EnumMap<>(DataType.class);
     private final Map<DataType, Call> forwardAdding = new EnumMap<>(DataType.class);
     private final Map<DataType, Call> backward = new EnumMap<>(DataType.class);
-    /** Whether it is known that all ranks have the same layer here. */
     private boolean hasAgreed;
     /** Whether the last forward pass was by the statistics of all. */
     private boolean isCombined;
@@ -78,20 +76,85 @@ public final class SyncBatchNorm {
      * @throws IllegalStateException when the layer or the group is closed
      */
     public void forward(Tensor x, Tensor residual, Tensor y) {
-        if (!layer.isTraining()) {
-            layer.forward(x, residual, y);
-            isCombined = false;
-            return;
-        }
+        beginForward(x, residual, y).finish();
+    }
+
+    /**
+     * Begins a {@link #forward(Tensor, Tensor, Tensor)}: this rank's moments are computed while its thread goes on, to enqueue what
+     * needs nothing of this layer. {@link SyncStep#finish} is the rest of it. What the layer refuses is thrown there, so that the
+     * other ranks learn of it.
+     *
+     * @param x this rank's part of the batch, of shape (N, C, spatial...); N may be 0; it is not to be written before the end
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @return the pass that has begun, which is to be finished before the layer's next one
+     */
+    public SyncStep beginForward(Tensor x, Tensor residual, Tensor y) {
         Objects.requireNonNull(x, "x");
-        Gathered moments = gather(call(residual == null ? forward : forwardAdding, x), () -> layer.moments(x)
-                .toArray());
-        List<ChannelMoments> parts = new ArrayList<>();
-        for (int r = 0; r < ranks.group().size(); r++) {
-            parts.add(ChannelMoments.of(moments.of(r)));
+        Objects.requireNonNull(y, "y");
+        if (!layer.isTraining()) {
+            return new SyncStep(ranks, this, () -> {
+                layer.forward(x, residual, y);
+                isCombined = false;
+            });
         }
-        layer.forwardCombined(x, residual, y, ChannelMoments.combine(parts));
-        isCombined = true;
+        return beginForward(x, residual, all -> {
+            layer.forwardCombined(x, residual, y, all);
+            isCombined = true;
+        });
+    }
+
+    /**
+     * Makes a forward pass to go back through it later, without a residual; see {@link #record(Tensor, Tensor, Tensor)}.
+     *
+     * @param x this rank's part of the batch, of shape (N, C, spatial...); N may be 0
+     * @param y where the output goes, of x's shape and layout
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for what a forward pass of the layer refuses, and for a batch of one value per channel
+     * @throws GroupException when ranks are not in the same call with the same settings, or one is missing
+     * @throws IllegalStateException when the layer or the group is closed
+     */
+    public SyncForwardPass record(Tensor x, Tensor y) {
+        return record(x, null, y);
+    }
+
+    /**
+     * Makes a forward pass as {@link #forward(Tensor, Tensor, Tensor)} does, to go back through it later. All ranks must make this
+     * call.
+     *
+     * @param x this rank's part of the batch, of shape (N, C, spatial...); N may be 0
+     * @param residual the tensor that is added before the activation, of x's shape and layout; null for none
+     * @param y where the output goes, of x's shape and layout; it may be the residual
+     * @return the pass, to go back through it; the caller closes it
+     * @throws IllegalArgumentException for what a forward pass of the layer refuses, and for a batch of one value per channel
+     * @throws GroupException when ranks are not in the same call with the same settings, or one is missing
+     * @throws org.clnorm.NonFiniteException on every rank, under {@link org.clnorm.NonFinitePolicy#THROW}, when a moment of the
+     *     whole batch is not finite
+     * @throws IllegalStateException when the layer or the group is closed
+     */
+    public SyncForwardPass record(Tensor x, Tensor residual, Tensor y) {
+        Objects.requireNonNull(x, "x");
+        Objects.requireNonNull(y, "y");
+        if (!layer.isTraining()) {
+            return new SyncForwardPass(this, layer.record(x, residual, y), false);
+        }
+        ForwardPass[] made = new ForwardPass[1];
+        beginForward(x, residual, all -> made[0] = layer.recordCombined(x, residual, y, all))
+                .finish();
+        return new SyncForwardPass(this, made[0], true);
+    }
+
+    private SyncStep beginForward(Tensor x, Tensor residual, Consumer<ChannelMoments> rest) {
+        return new SyncStep(
+                ranks,
+                this,
+                call(residual == null ? forward : forwardAdding, x),
+                () -> {
+                    Supplier<ChannelMoments> own = layer.startMoments(x);
+                    return () -> own.get().toArray();
+                },
+                parts -> rest.accept(ChannelMoments.combine(
+                        parts.stream().map(ChannelMoments::of).toList())));
     }
 
     /**
@@ -120,17 +183,55 @@ public final class SyncBatchNorm {
      * @throws IllegalStateException for what a backward pass of the layer refuses, and when the layer or the group is closed
      */
     public void backward(Tensor dy, Tensor dx, Tensor dresidual) {
-        if (!isCombined) {
-            layer.backward(dy, dx, dresidual);
-            return;
-        }
+        beginBackward(dy, dx, dresidual).finish();
+    }
+
+    /**
+     * Begins a {@link #backward(Tensor, Tensor, Tensor)}: this rank's sums are computed while its thread goes on, to enqueue what
+     * needs nothing of this layer, such as the gradients of the weights of the layer after it. {@link SyncStep#finish} is the rest
+     * of it.
+     *
+     * @param dy the gradient of the loss by y, of y's shape and layout; it is not to be written before the end
+     * @param dx where the gradient by x goes, of dy's shape and layout; it may be dy, unless dresidual is
+     * @param dresidual where the gradient by the residual goes, of dy's shape and layout; it may be dy, unless dx is; null when
+     *     it is not wanted
+     * @return the pass that has begun, which is to be finished before the layer's next one
+     */
+    public SyncStep beginBackward(Tensor dy, Tensor dx, Tensor dresidual) {
+        return beginBackward(null, isCombined, dy, dx, dresidual);
+    }
+
+    /** @param through the pass to go back through; null for the last one that was not recorded */
+    SyncStep beginBackward(ForwardPass through, boolean combined, Tensor dy, Tensor dx, Tensor dresidual) {
         Objects.requireNonNull(dy, "dy");
-        Gathered sums = gather(call(backward, dy), () -> layer.gradientSums(dy).toArray());
-        List<GradientSums> parts = new ArrayList<>();
-        for (int r = 0; r < ranks.group().size(); r++) {
-            parts.add(GradientSums.of(sums.of(r)));
+        Objects.requireNonNull(dx, "dx");
+        if (!combined) {
+            return new SyncStep(ranks, this, () -> {
+                if (through == null) {
+                    layer.backward(dy, dx, dresidual);
+                } else {
+                    through.backward(dy, dx, dresidual);
+                }
+            });
         }
-        layer.backwardCombined(dy, dx, dresidual, GradientSums.combine(parts));
+        return new SyncStep(
+                ranks,
+                this,
+                call(backward, dy),
+                () -> {
+                    Supplier<GradientSums> own =
+                            through == null ? layer.startGradientSums(dy) : through.startGradientSums(dy);
+                    return () -> own.get().toArray();
+                },
+                parts -> {
+                    GradientSums all = GradientSums.combine(
+                            parts.stream().map(GradientSums::of).toList());
+                    if (through == null) {
+                        layer.backwardCombined(dy, dx, dresidual, all);
+                    } else {
+                        through.backwardCombined(dy, dx, dresidual, all);
+                    }
+                });
     }
 
     private Call call(Map<DataType, Call> known, Tensor of) {
@@ -144,20 +245,13 @@ public final class SyncBatchNorm {
         });
     }
 
-    /** Exchanges this rank's numbers, or the word that there are none. */
-    private Gathered gather(Call call, Supplier<double[]> numbers) {
-        double[] own;
-        try {
-            own = numbers.get();
-        } catch (RuntimeException e) {
-            ranks.tell(call, hasAgreed ? 1 + 2 * layer.channels() : 0, e);
-            throw e;
-        }
-        if (!hasAgreed) {
-            ranks.agree(call);
-            hasAgreed = true;
-        }
-        return ranks.gather(call, own);
+    /** Whether it is known that all ranks have the same layer here. */
+    boolean hasAgreed() {
+        return hasAgreed;
+    }
+
+    void agreed() {
+        hasAgreed = true;
     }
 
     /** The number among what the group's ranks have asked for, and the layer. */

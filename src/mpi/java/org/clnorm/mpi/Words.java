@@ -5,7 +5,7 @@ import java.util.Arrays;
 
 /** A text in a fixed number of numbers, each with a few bytes as a whole number, which goes through anything unchanged. */
 final class Words {
-    private static final int NUMBERS = 100;
+    private static final int NUMBERS = 300;
     private static final int BYTES_EACH = 6;
 
     private Words() {}

@@ -9,6 +9,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 import org.clnorm.DataType;
 import org.clnorm.DeviceInfo;
@@ -158,16 +159,16 @@ public final class PlanningBackend implements Backend {
             }
 
             @Override
-            public ChannelMoments readMoments(long count) {
-                return new ChannelMoments(count, new double[groups], new double[groups]);
+            public Supplier<ChannelMoments> readMoments(long count) {
+                return () -> new ChannelMoments(count, new double[groups], new double[groups]);
             }
 
             @Override
             public void writeMoments(ChannelMoments moments, RunningVariance estimate) {}
 
             @Override
-            public GradientSums readSums(long count) {
-                return new GradientSums(count, new double[groups], new double[groups]);
+            public Supplier<GradientSums> readSums(long count) {
+                return () -> new GradientSums(count, new double[groups], new double[groups]);
             }
 
             @Override

@@ -226,7 +226,8 @@ final class VerifierTrial implements AutoCloseable {
             backend.run(new ReduceForward(c.shape(), c.layout(), x.types()), x, room);
             // Without running statistics there may be one value, which has no unbiased variance.
             coefficients.writeMoments(
-                    room.readMoments(valuesPerChannel()), c.updatesRunning() ? c.estimate() : RunningVariance.BIASED);
+                    room.readMoments(valuesPerChannel()).get(),
+                    c.updatesRunning() ? c.estimate() : RunningVariance.BIASED);
         }
     }
 
@@ -294,7 +295,7 @@ final class VerifierTrial implements AutoCloseable {
     private void combineSums(Operands read) {
         ReduceBackward reduce = new ReduceBackward(c.shape(), c.layout(), read.types(), c.fusion().activation);
         backend.run(reduce, read, coefficients);
-        GradientSums sums = coefficients.readSums(valuesPerChannel());
+        GradientSums sums = coefficients.readSums(valuesPerChannel()).get();
         coefficients.writeSums(sums, sums);
     }
 

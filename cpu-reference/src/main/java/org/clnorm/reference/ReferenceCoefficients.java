@@ -1,5 +1,6 @@
 package org.clnorm.reference;
 
+import java.util.function.Supplier;
 import org.clnorm.RunningVariance;
 import org.clnorm.backend.Coefficients;
 import org.clnorm.backend.Operand;
@@ -111,12 +112,12 @@ final class ReferenceCoefficients implements Coefficients {
     }
 
     @Override
-    public ChannelMoments readMoments(long count) {
+    public Supplier<ChannelMoments> readMoments(long count) {
         synchronized (owner) {
             checkOpen();
             ChannelMoments moments = there(reducedMoments, "moments that a pass left");
             checkCount(count, moments.count());
-            return moments;
+            return () -> moments;
         }
     }
 
@@ -129,12 +130,12 @@ final class ReferenceCoefficients implements Coefficients {
     }
 
     @Override
-    public GradientSums readSums(long count) {
+    public Supplier<GradientSums> readSums(long count) {
         synchronized (owner) {
             checkOpen();
             GradientSums sums = there(reducedSums, "sums that a pass left");
             checkCount(count, sums.count());
-            return sums;
+            return () -> sums;
         }
     }
 

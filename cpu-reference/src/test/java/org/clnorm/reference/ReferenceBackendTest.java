@@ -530,13 +530,13 @@ class ReferenceBackendTest {
         affineGradients(backward, operand(new float[2]), operand(new float[2]));
         try (Coefficients own = backend.newCoefficients(2)) {
             run(types -> new ReduceForward(SHAPE, FIRST, types), new Operands().put(Role.X, x), own);
-            own.writeMoments(own.readMoments(12), RunningVariance.UNBIASED);
+            own.writeMoments(own.readMoments(12).get(), RunningVariance.UNBIASED);
             run(combined(SHAPE), forward, own);
             run(
                     types -> new ReduceBackward(SHAPE, FIRST, types, Activation.RELU),
                     new Operands().put(Role.X, x).put(Role.DY, backward.get(Role.DY)),
                     own);
-            GradientSums sums = own.readSums(12);
+            GradientSums sums = own.readSums(12).get();
             own.writeSums(sums, sums);
             run(types -> new BackwardCombined(SHAPE, FIRST, types, Activation.RELU, EPSILON, false), backward, own);
         }
@@ -595,7 +595,7 @@ class ReferenceBackendTest {
     void readMoments_ofAnotherCount_isAClearError() {
         run(types -> new ReduceForward(SHAPE, FIRST, types), new Operands().put(Role.X, operand(X)));
 
-        assertThat(saved.readMoments(12).count()).isEqualTo(12);
+        assertThat(saved.readMoments(12).get().count()).isEqualTo(12);
         assertThatThrownBy(() -> saved.readMoments(11))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContainingAll("12", "11");
