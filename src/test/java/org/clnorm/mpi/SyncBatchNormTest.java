@@ -22,6 +22,7 @@ import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** A batch in parts, each of a rank with a device of its own, against the same batch in one piece. */
@@ -211,6 +212,32 @@ final class SyncBatchNormTest {
     @MethodSource("cases")
     void steps_inParts_areThoseOfTheWholeBatch(TestDevice on, int[] parts, Variant variant) throws Exception {
         assertAreOfTheWhole(on, variant, byThreads(on, parts, variant));
+    }
+
+    /** The reference, a fused and a split strategy: of one batch they have the same statistics, up to rounding. */
+    @ParameterizedTest
+    @EnumSource(Variant.class)
+    void ranks_onDevicesOfDifferentKinds_agreeToRounding(Variant variant) throws Exception {
+        List<TestDevice> kinds = List.of(TestDevice.REFERENCE, TestDevice.CPU_FUSED, TestDevice.GPU_SPLIT);
+        int[] parts = partsOf(3);
+        List<Result> results = values(3, group -> {
+            try (DataParallel all = new DataParallel(group)) {
+                return train(all, kinds.get(group.rank()).device(), parts, variant);
+            }
+        });
+        Result whole = whole(TestDevice.REFERENCE.device(), variant);
+        for (Result each : results) {
+            for (int i = 0; i < 2; i++) {
+                assertClose(
+                        "running " + i, each.running().get(i), whole.running().get(i));
+                assertClose(
+                        "gradients " + i,
+                        each.gradients().get(i),
+                        whole.gradients().get(i));
+            }
+        }
+        assertClose("y", joined(results.stream().map(Result::y)), whole.y());
+        assertClose("dx", joined(results.stream().map(Result::dx)), whole.dx());
     }
 
     /** What ranks have that are threads. */
