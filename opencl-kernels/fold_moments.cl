@@ -370,7 +370,7 @@ CALLED moments join_units(
         __global const float *partial = partials + (long)(i / count) * PARTIAL_ROWS * pitch + i % count * step;
         unit = fmin(unit, partial[0] > 0.0f ? unit_of_partial(partial, pitch) : UNIT_OF_SMALL);
     }
-    moments all = no_moments();
+    joining all = no_joining();
     for (int i = 0; i < slices * count; i++) {
         __global const float *partial = partials + (long)(i / count) * PARTIAL_ROWS * pitch + i % count * step;
         float own = unit_of_partial(partial, pitch);
@@ -379,10 +379,10 @@ CALLED moments join_units(
         part.hi = partial[pitch];
         part.lo = partial[2 * pitch];
         part.m2 = partial[(own == 1.0f ? 3 : 4) * pitch];
-        all = join(all, in_unit(part, own, unit));
+        join_one(&all, in_unit(part, own, unit));
     }
     *common_unit = unit;
-    return all;
+    return joined_all(all);
 }
 
 // What join_slices found, with units where slices have them: M2 is not finite then.
@@ -458,7 +458,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
 #endif
     int block = JOINED_BLOCK;
     int group = FIRST_JOINED;
-    moments mine = no_moments();
+    joining own = no_joining();
     float unit = 1.0f;
     for (int i = LOCAL_ITEM; i < slices * JOINED; i += WG) {
         __global const float *partial =
@@ -468,9 +468,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
         part.hi = partial[pitch];
         part.lo = partial[2 * pitch];
         part.m2 = partial[3 * pitch];
-        mine = join(mine, part);
+        join_one(&own, part);
     }
-    mine = across_team(mine, WG, room);
+    moments mine = across_team(joined_all(own), WG, room);
     if (LOCAL_ITEM == 0 && !isfinite(mine.m2)) {
         mine = join_units(OF_BLOCK(partials) + group, slices, pitch, JOINED, JOINED_STEP, &unit);
     }

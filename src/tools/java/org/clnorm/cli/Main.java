@@ -23,6 +23,7 @@ import picocli.CommandLine.ScopeType;
             RunCommand.class,
             CompareCommand.class,
             VerifyCommand.class,
+            FuzzCommand.class,
             CheckCommand.class,
             ProbeCommand.class,
             TuneCommand.class,
