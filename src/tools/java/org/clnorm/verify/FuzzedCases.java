@@ -208,12 +208,12 @@ final class FuzzedCases {
     }
 
     /**
-     * Exact are only sums in the order of batch normalization's; and running statistics that were just updated are, as float32, a
-     * rounding of a mean far from 0 off where they normalize.
+     * Exact are only sums in the order of batch normalization's; and running statistics that were just updated and then normalize
+     * are, as float32, a rounding of a mean far from 0 off, and NaN where any virtual batch had one.
      */
     private static Data fits(Data data, Normalization kind, Shape shape) {
         boolean exact = data == Data.EXACT && !kind.equals(Normalization.BATCH);
-        boolean far = kind.grouping().givenSamples(shape) > 0 && data.mean > 0;
+        boolean far = kind.grouping().givenSamples(shape) > 0 && (data.mean > 0 || data == Data.NON_FINITE);
         return exact || far ? Data.NORMAL : data;
     }
 
