@@ -68,7 +68,9 @@ final class EnduranceChild {
                 try (ForwardPass pass = norm.record(x, y)) {
                     pass.backward(y, dx);
                 }
-                norm.startMoments(x).get();
+                if (norm.startMoments(x).get().channels() != 16) {
+                    throw new AssertionError("There are moments of 16 channels");
+                }
             }
             if (step % 64 == 0) {
                 try (BatchNorm other = BatchNorm.builder(16).build(device);

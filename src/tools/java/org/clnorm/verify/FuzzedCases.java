@@ -203,7 +203,7 @@ final class FuzzedCases {
                 average,
                 any(RunningVariance.values()),
                 masked || forGood || !tracks ? NonFinitePolicy.PROPAGATE : any(NonFinitePolicy.values()),
-                masked ? InPlace.NOTHING : forGood ? InPlace.Y_IS_X_FOR_GOOD : inPlace(),
+                masked ? InPlace.NOTHING : forGood ? InPlace.Y_IS_X_FOR_GOOD : inPlace(fusion),
                 type());
     }
 
@@ -263,6 +263,12 @@ final class FuzzedCases {
                 NonFinitePolicy.PROPAGATE,
                 masked ? InPlace.NOTHING : inPlace(),
                 type());
+    }
+
+    /** Not over a residual that the backward pass reads again. */
+    private InPlace inPlace(Fusion fusion) {
+        InPlace place = inPlace();
+        return place.yIsResidual && Fusion.OTHERS.contains(fusion) && fusion.givesResidual() ? InPlace.NOTHING : place;
     }
 
     private InPlace inPlace() {
