@@ -6,8 +6,8 @@ import org.clnorm.Tensor;
 
 /**
  * What is asserted of the y of a forward pass. It is compared with the CPU reference, in double precision, element by element. Each
- * may be as far off as float32 rounding explains for these numbers, some 1e-6 for values about 0 with a deviation of 1, and
- * more where means are many deviations from 0; docs/check.md has the formula. {@link ExpectedNormalization#tolerance} and
+ * may be as far off as float32 rounding explains for these numbers: 10⁻⁵ to 10⁻⁴ for groups of a dozen to some thousand values about
+ * 0, and more where means are many deviations from 0; docs/check.md has the formula. {@link ExpectedNormalization#tolerance} and
  * {@link ExpectedNormalization#within} change that.
  *
  * <p>The methods without an {@link ExpectedNormalization} are for a γ of 1, a β of 0 and the usual ε.
