@@ -25,7 +25,7 @@ import org.junit.jupiter.api.extension.ExtendWith;
  * looks like one that passes; nor does the CPU reference take the device's place, unless {@code CLNORM_DEVICE=reference} says
  * so. A test also fails where the variable selects nothing.
  *
- * <p>It takes JUnit 5.13 or newer.
+ * <p>It takes JUnit 5.12 or newer; 6 will do.
  */
 @Documented
 @Retention(RetentionPolicy.RUNTIME)

@@ -75,9 +75,18 @@ final class OpenClDeviceExtension implements BeforeAllCallback, TestInstancePost
 
     private static Device open(ExtensionContext context) {
         Device device = open(Device.variable(Device.SELECTOR_VARIABLE), OpenCl.devices());
-        // Under a key of its own, since every place has its own device. A store closes what is in it.
-        context.getStore(NAMESPACE).put(new Object(), device);
+        // Under a key of its own, since every place has its own device.
+        context.getStore(NAMESPACE).put(new Object(), new Closing(device));
         return device;
+    }
+
+    /** Closes it with the store: JUnit before 5.13 takes the one interface for a word on that, newer ones the other. */
+    @SuppressWarnings("deprecation")
+    private record Closing(Device device) implements ExtensionContext.Store.CloseableResource, AutoCloseable {
+        @Override
+        public void close() {
+            device.close();
+        }
     }
 
     /**
