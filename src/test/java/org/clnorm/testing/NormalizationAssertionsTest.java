@@ -96,12 +96,9 @@ class NormalizationAssertionsTest {
         return failure(() -> assertThat(y).is(expected(x)));
     }
 
-    private static AssertionError failure(ThrowingCallable assertion) {
-        return (AssertionError) catchThrowable(assertion::call);
-    }
-
-    private interface ThrowingCallable {
-        void call();
+    /** What an assertion throws; null where it passes. */
+    private static AssertionError failure(Runnable assertion) {
+        return (AssertionError) catchThrowable(assertion::run);
     }
 
     private static float[] forward(Normalizer layer, float[] x, Shape shape, Layout layout) {
@@ -230,6 +227,10 @@ class NormalizationAssertionsTest {
         float[] x = x(0.5);
         assertThat(new BatchLoop().of(x)).is(expected(x));
 
+        assertThat(failure(() -> assertThat(new float[60]).is(expected(x))))
+                .hasMessageContaining("Likely: y is 0 throughout");
+        assertThat(failure(() -> assertThat(x.clone()).is(expected(x))))
+                .hasMessageContaining("Likely: y is x, unchanged");
         BatchLoop unbiased = new BatchLoop();
         unbiased.variance = v -> v * 15 / 14;
         assertThat(failure(x, unbiased)).hasMessageContaining("Likely: it divides by m - 1");
