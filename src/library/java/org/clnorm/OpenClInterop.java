@@ -109,6 +109,18 @@ public final class OpenClInterop {
         return tensor.operand().offset();
     }
 
+    /**
+     * Which OpenCL device a device is, for a program that asks the driver about it, or makes a context of its own on it.
+     *
+     * @param device an OpenCL device
+     * @throws IllegalArgumentException when the device is not an OpenCL one
+     * @throws IllegalStateException when the device is closed
+     */
+    public static cl_device_id deviceId(Device device) {
+        Objects.requireNonNull(device, "device");
+        return backend(device).deviceId();
+    }
+
     private static OpenClBackend backend(Device device) {
         if (device.backend() instanceof OpenClBackend backend) {
             return backend;

@@ -23,7 +23,7 @@ class CheckGuideTest {
 
     @Test
     void code_asItStands_compiles() throws IOException {
-        assertThat(CodeBlocks.compileAll(GUIDE, folder)).hasSize(1);
+        assertThat(CodeBlocks.compileAll(GUIDE, folder)).hasSize(2);
     }
 
     @Test

@@ -55,6 +55,10 @@ import org.clnorm.state.Npz;
 import org.clnorm.state.Safetensors;
 import org.clnorm.state.StateArray;
 import org.clnorm.state.StateDict;
+import org.clnorm.testing.ExpectedNormalization;
+import org.clnorm.testing.NormalizationAssertions;
+import org.clnorm.testing.NormalizedArrayAssert;
+import org.clnorm.testing.NormalizedTensorAssert;
 import org.jocl.cl_command_queue;
 import org.jocl.cl_context;
 import org.jocl.cl_device_id;
@@ -77,7 +81,8 @@ class NullArgumentsTest {
             "org.clnorm.mpi",
             "org.clnorm.optim",
             "org.clnorm.replicas",
-            "org.clnorm.state");
+            "org.clnorm.state",
+            "org.clnorm.testing");
 
     /** Where null means something: by class, method and argument, with * for any of the first two. */
     private static final Set<String> NULLABLE = Set.of(
@@ -109,7 +114,8 @@ class NullArgumentsTest {
             "CaseOptions <init> virtualBatch",
             "CaseOptions <init> lastVirtualBatch",
             "CaseOptions <init> rMax",
-            "CaseOptions <init> dMax");
+            "CaseOptions <init> dMax",
+            "NormalizationAssertions assertThat actual");
 
     private static final Map<Class<?>, Object> WITH_NULL = Map.of(
             Collection.class, Arrays.asList((Object) null),
@@ -441,6 +447,9 @@ class NullArgumentsTest {
                 Map.entry(Safetensors.Entry.class, () -> new Safetensors.Entry("a", "I64", List.of(), 0, 8)),
                 Map.entry(Weights.class, () -> Weights.of(new float[4], new long[] {2, 2}, null)),
                 Map.entry(Diagnostics.class, () -> null),
+                Map.entry(ExpectedNormalization.class, () -> NormalizationAssertions.batchNormOf(tensor())),
+                Map.entry(NormalizedArrayAssert.class, () -> NormalizationAssertions.assertThat(tensor().download())),
+                Map.entry(NormalizedTensorAssert.class, () -> NormalizationAssertions.assertThat(tensor())),
                 Map.entry(CaseOptions.class, () -> null),
                 Map.entry(cl_context.class, cl_context::new),
                 Map.entry(cl_device_id.class, cl_device_id::new),

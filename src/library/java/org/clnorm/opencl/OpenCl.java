@@ -50,6 +50,11 @@ public final class OpenCl {
             return index;
         }
 
+        /** Whether it is that of a handle. */
+        public boolean isDevice(cl_device_id handle) {
+            return id.equals(handle);
+        }
+
         /** What is known of it. */
         public DeviceFacts facts() {
             return facts;

@@ -136,6 +136,11 @@ public final class OpenClBackend implements Backend {
         return new OpenClBackend(context, device, queue, facts, strategy, OpenCl.cacheOf(platform, facts));
     }
 
+    /** The driver's handle of the device. */
+    public cl_device_id deviceId() {
+        return device;
+    }
+
     /**
      * The same device, queue and memory under one strategy, for those who compare strategies. It is to be closed before
      * this one. Its kernels are not kept for later processes: most of what is tried is not taken.

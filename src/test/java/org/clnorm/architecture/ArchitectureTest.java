@@ -33,7 +33,7 @@ import org.junit.jupiter.api.Test;
 /**
  * Who may know whom:
  *
- * <pre>cli → study → example; cli → example, tune, check, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary; mpi → layers</pre>
+ * <pre>cli → study → example; cli → example, tune, check, verify, bench → layers (the root package) → opencl → plan, and reference → backend, view → vocabulary; mpi → layers; testing → check</pre>
  *
  * <p>A rule that no class is subject to fails (ArchUnit's {@code archRule.failOnEmptyShould}), so that a package that is
  * renamed does not take its rule with it.
@@ -64,6 +64,7 @@ final class ArchitectureTest {
     private static final String REPORT = "org.clnorm.report..";
     private static final String CLI = "org.clnorm.cli..";
     private static final String MPI = "org.clnorm.mpi..";
+    private static final String TESTING = "org.clnorm.testing..";
 
     private static final JavaClasses CLASSES = new ClassFileImporter()
             .withImportOption(location -> !location.contains("/test-classes/"))
@@ -348,6 +349,36 @@ final class ArchitectureTest {
                 .should()
                 .dependOnClassesThat()
                 .resideInAPackage(MPI));
+    }
+
+    /** It is an artifact for the tests of others, and brings of the tools what the check of kernels needs, which is little. */
+    @Test
+    void testing_asItIs_bringsJunitAndAssertjAndNoCommands() {
+        check(noClasses()
+                .that()
+                .resideInAPackage(TESTING)
+                .should()
+                .dependOnClassesThat(oursOutside(ROOT, TESTING, CHECK, OPENCL, BACKEND)));
+        check(classes()
+                .that()
+                .resideInAPackage(TESTING)
+                .should()
+                .onlyDependOnClassesThat()
+                .resideInAnyPackage("java..", "org.junit..", "org.assertj..", ALL));
+        check(noClasses()
+                .that()
+                .resideOutsideOfPackage(TESTING)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(TESTING, "org.junit..", "org.assertj.."));
+        check(noClasses()
+                .that()
+                .resideInAnyPackage(CHECK, VERIFY, BENCH, CASES, REPORT)
+                .should()
+                .dependOnClassesThat()
+                .resideInAnyPackage(
+                        MPI, EXAMPLE, STUDY, CLI, "org.jocl.blast..", "picocli..", "me.tongfei..", "ch.qos.logback..")
+                .because("the POM of clnorm-testing leaves these artifacts out"));
     }
 
     @Test

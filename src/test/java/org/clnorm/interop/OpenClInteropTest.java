@@ -18,6 +18,8 @@ import org.clnorm.Shape;
 import org.clnorm.Step;
 import org.clnorm.Tensor;
 import org.clnorm.TestDevice;
+import org.clnorm.check.Binding;
+import org.clnorm.check.KernelCheck;
 import org.clnorm.lifecycle.LogCapture;
 import org.jocl.CL;
 import org.jocl.cl_command_queue;
@@ -71,6 +73,22 @@ final class OpenClInteropTest {
         assertThat(device.info().name()).isEqualTo(expected.name());
         assertThat(device.info().platform()).isEqualTo(expected.platform());
         assertThat(device.info().kind()).isNotEqualTo(DeviceInfo.Kind.REFERENCE);
+    }
+
+    @Test
+    void deviceId_ofADevice_isTheDriversHandle() {
+        assertThat(OpenClInterop.deviceId(device)).isEqualTo(foreign.device);
+        try (SubDevices parts = SubDevices.ofOneUnit()) {
+            Device part = parts.devices().get(1);
+            Binding binding = Binding.parse("operation=batch-norm\nkernel=k\nargs=x,y\nglobal=1");
+            if (OpenClInterop.deviceId(part).equals(foreign.device)) {
+                return; // it cannot be divided
+            }
+            assertThatThrownBy(() -> KernelCheck.of("", binding).on(part))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContainingAll(
+                            "must be one that a platform lists", part.info().name());
+        }
     }
 
     @Test
@@ -224,6 +242,9 @@ final class OpenClInteropTest {
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContainingAll(
                             "must be an OpenCL device", reference.info().name());
+            assertThatThrownBy(() -> OpenClInterop.deviceId(reference))
+                    .isInstanceOf(IllegalArgumentException.class)
+                    .hasMessageContaining("must be an OpenCL device");
             assertThatThrownBy(() -> OpenClInterop.buffer(tensor))
                     .isInstanceOf(IllegalArgumentException.class)
                     .hasMessageContainingAll(

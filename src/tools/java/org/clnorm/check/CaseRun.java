@@ -225,7 +225,7 @@ final class CaseRun implements AutoCloseable {
         }
     }
 
-    private static double distance(float got, double expected) {
+    static double distance(float got, double expected) {
         float rounded = (float) expected;
         if (Float.isFinite(got) && Float.isFinite(rounded)) {
             return Math.abs(got - expected);

@@ -81,6 +81,17 @@ public record CheckReport(
         return failures.isEmpty() && outcomes.size() == cases;
     }
 
+    /**
+     * For tests: ends one that is of a wrong kernel.
+     *
+     * @throws AssertionError with {@link #toText} unless the kernel {@link #passed}
+     */
+    public void verify() {
+        if (!passed()) {
+            throw new AssertionError("The kernel is not right: " + toText());
+        }
+    }
+
     private static List<Row> rows(List<Outcome> outcomes) {
         Map<String, Row> rows = new LinkedHashMap<>();
         for (Outcome outcome : outcomes) {

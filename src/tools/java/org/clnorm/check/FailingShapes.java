@@ -110,8 +110,7 @@ final class FailingShapes {
         boolean ofOffsets =
                 data.stream().anyMatch(Data::isOffset) && !data.contains(Data.NORMAL) && !data.contains(Data.SMALL);
         if (kind == Kind.VALUES && ofOffsets) {
-            return "errors grow with the mean: the variance is taken as E[x*x] - E[x]*E[x], which cancels; sum (x - mean)"
-                    + " squared in a second pass, or merge means and squares by Chan's formula";
+            return Mistakes.CANCELLATION;
         }
         // What a NaN in x brings to light is of interest where nothing else fails.
         Map<String, Long> said = problems.entrySet().stream()

@@ -8,8 +8,11 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
 import java.util.function.Consumer;
+import org.clnorm.Device;
+import org.clnorm.OpenClInterop;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
+import org.jocl.cl_device_id;
 
 /**
  * Checks somebody's kernel against the reference: values over shapes and data, what is written beside its arrays, whether two
@@ -83,6 +86,22 @@ public final class KernelCheck {
                         .filter(c -> c.dimensions().elements() <= 4000 && c.data() == Data.NORMAL)
                         .toList()
                 : all;
+    }
+
+    /**
+     * Runs all cases on the OpenCL device that a device is, in a context and a queue of their own, as a test of a kernel does:
+     * {@code KernelCheck.of(source, binding).quick(true).on(device).verify()}.
+     *
+     * @throws IllegalArgumentException when it is the CPU reference, which runs no kernels, or a part of an OpenCL device
+     * @throws IllegalStateException when it is closed
+     */
+    public CheckReport on(Device device) {
+        cl_device_id id = OpenClInterop.deviceId(device);
+        return on(OpenCl.devices().stream()
+                .filter(candidate -> candidate.isDevice(id))
+                .findFirst()
+                .orElseThrow(() -> new IllegalArgumentException(
+                        "The device must be one that a platform lists, but given was " + device)));
     }
 
     /** Runs all cases on a device. */

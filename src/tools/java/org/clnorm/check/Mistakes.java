@@ -27,16 +27,34 @@ final class Mistakes {
 
     private static final String TAIL = "the tail is left out";
 
+    /** What grows with the mean, and what else to do. */
+    static final String CANCELLATION =
+            "errors grow with the mean: the variance is taken as E[x*x] - E[x]*E[x], which cancels; sum (x - mean)"
+                    + " squared in a second pass, or merge means and squares by Chan's formula";
+
     private final CheckCase c;
     private final Expectation right;
     private final ReferenceNormalization reference;
     private final Statistics own;
+    private final int most;
+    private final boolean alone;
 
+    /** Of one of many cases, the smallest of which tells the most. */
     Mistakes(CheckCase c, Expectation right) {
+        this(c, right, MOST, false);
+    }
+
+    /**
+     * @param most beyond so many elements nothing is tried
+     * @param alone whether there are no other cases, of other data, which tell whether errors grow with the mean
+     */
+    Mistakes(CheckCase c, Expectation right, int most, boolean alone) {
         this.c = c;
         this.right = right;
         this.reference = right.reference();
         this.own = right.statistics();
+        this.most = most;
+        this.alone = alone;
     }
 
     /** What gives the same values, in a sentence; empty where nothing that is known does. */
@@ -44,7 +62,7 @@ final class Mistakes {
         if (c.data() == Data.NAN) {
             return ofNan(part, got, expected);
         }
-        if (got.length > MOST || reference.elements() > MOST) {
+        if (got.length > most || reference.elements() > most) {
             return "";
         }
         for (Guess guess : guesses(part)) {
@@ -53,7 +71,9 @@ final class Mistakes {
                 return guess.sentence;
             }
         }
-        return ofPlace(part, got, expected);
+        return alone && part == Part.Y && own == right.own() && centred() && cancels(got, expected)
+                ? CANCELLATION
+                : ofPlace(part, got, expected);
     }
 
     /** A mistake and what it gives of an array. */
@@ -110,10 +130,19 @@ final class Mistakes {
         }
         ofAffine(part, guesses);
         if (c.binding().operation() == Operation.RMS_NORM) {
+            double[] means = means();
+            Statistics aboutMean = variance((v, g) -> v - means[g] * means[g]);
+            guesses.add(of(part, "it takes the variance about the mean, which RMS normalization does not", aboutMean));
             guesses.add(of(
                     part,
-                    "it takes the variance about the mean, which RMS normalization does not",
-                    variance((v, g) -> v - mean(g) * mean(g))));
+                    "it subtracts the mean, as layer normalization does and RMS normalization does not",
+                    new Statistics(
+                            means,
+                            aboutMean.variance(),
+                            aboutMean.inverseStandardDeviation(),
+                            null,
+                            null,
+                            own.constant())));
         } else {
             guesses.add(of(part, "the mean is not subtracted", withMean(new double[own.mean().length])));
         }
@@ -151,12 +180,14 @@ final class Mistakes {
         return new Statistics(mean, own.variance(), own.inverseStandardDeviation(), null, null, own.constant());
     }
 
-    private double mean(int group) {
-        double sum = 0;
+    /** The mean of each group, which RMS normalization has none of. */
+    private double[] means() {
+        double[] means = new double[reference.groups()];
         for (int i = 0; i < right.x().length; i++) {
-            sum += reference.groupOf(i) == group ? right.x()[i] : 0;
+            int g = reference.groupOf(i);
+            means[g] += right.x()[i] / reference.valuesOf(g);
         }
-        return sum / reference.valuesOf(group);
+        return means;
     }
 
     private void ofRunning(Part part, List<Guess> guesses) {
@@ -299,6 +330,51 @@ final class Mistakes {
                 .map(v -> 1 / Math.sqrt(v + c.binding().epsilon()))
                 .toArray();
         return new Statistics(mean, variance, invstd, null, null, own.constant());
+    }
+
+    /**
+     * Whether y is x̂ times a factor of its own in each group, as of a wrong variance, and the means are so far from 0, as κ
+     * deviations are, that a variance which is off by κ² roundings explains the factor.
+     */
+    private boolean cancels(float[] got, Expected expected) {
+        int groups = reference.groups();
+        double[] ofBoth = new double[groups];
+        double[] squares = new double[groups];
+        for (int i = 0; i < got.length; i++) {
+            int g = reference.groupOf(i);
+            double scaled = scaled(i);
+            ofBoth[g] += (got[i] - shift(i)) * scaled;
+            squares[g] += scaled * scaled;
+        }
+        for (int i = 0; i < got.length; i++) {
+            int g = reference.groupOf(i);
+            if (Math.abs(got[i] - expected.values()[i]) <= expected.allowed()[i]) {
+                continue;
+            }
+            double condition = own.mean()[g] * own.inverseStandardDeviation()[g];
+            double off = 16 * Math.sqrt(reference.valuesOf(g)) * condition * condition * 0x1p-24;
+            double factor = ofBoth[g] / squares[g];
+            // A variance that is all error may be negative, and its root NaN.
+            boolean explained = off > 1 || Math.abs(1 / (factor * factor) - 1) <= off;
+            boolean fits = Float.isFinite(got[i])
+                    ? Math.abs(got[i] - shift(i) - factor * scaled(i))
+                            <= 2 * expected.allowed()[i] * Math.max(1, Math.abs(factor))
+                    : off > 1;
+            if (Math.abs(condition) < 10 || !explained || !fits) {
+                return false;
+            }
+        }
+        return true;
+    }
+
+    private double scaled(int i) {
+        int g = reference.groupOf(i);
+        double scale = right.gamma() == null ? 1 : right.gamma()[reference.affineOf(i)];
+        return (right.x()[i] - own.mean()[g]) * own.inverseStandardDeviation()[g] * scale;
+    }
+
+    private double shift(int i) {
+        return right.beta() == null ? 0 : right.beta()[reference.affineOf(i)];
     }
 
     private void ofGradients(Part part, List<Guess> guesses) {
