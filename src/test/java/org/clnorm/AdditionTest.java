@@ -128,7 +128,7 @@ final class AdditionTest {
     }
 
     /** A stream in float32 through blocks in bfloat16. */
-    @OnEveryDevice
+    @OnAFewDevices
     void forwardAdding_ofSeveralTypes_normalizesTheSumAsItIsStored(TestDevice on) {
         Device device = on.device();
         Random random = new Random(13);

@@ -270,7 +270,7 @@ final class ChannelsFirstLayerNormTest {
         }
     }
 
-    @OnEveryDevice
+    @OnAFewDevices
     void step_of16BitTensors_isThatOfRowsRoundedOnce(TestDevice on) {
         Shape shape = Shape.of(2, 24, 5, 9);
         for (DataType type : List.of(on.of16Bits())) {

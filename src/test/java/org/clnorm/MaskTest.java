@@ -205,7 +205,7 @@ final class MaskTest {
         }
     }
 
-    @OnEveryDevice
+    @OnAFewDevices
     void batchNorm_of16Bits_isThatOfTheValidStepsPacked(TestDevice on) {
         Device device = on.device();
         Shape shape = Shape.of(4, 18, 21);
