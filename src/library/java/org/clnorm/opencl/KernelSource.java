@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.nio.charset.StandardCharsets;
 import java.util.HashSet;
 import java.util.Set;
+import java.util.function.BinaryOperator;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import org.clnorm.plan.KernelCatalogue;
@@ -15,6 +16,9 @@ import org.clnorm.plan.KernelCatalogue;
  * finds by {@code #line} under the name of its file.
  */
 final class KernelSource {
+    /** From a file's name and its text to what is read there: the text, but where a test asks who notices a change. */
+    static final BinaryOperator<String> UNEDITED = (file, text) -> text;
+
     private static final String TEMPLATE = "_template.clh";
     private static final Pattern INCLUDE = Pattern.compile("#include \"([^\"]+)\"\\s*");
 
@@ -25,7 +29,12 @@ final class KernelSource {
 
     /** A file's text with one of its kernels only: the others would cost time to compile, and room in the binary. */
     static String read(String file, String kernel) {
-        return KERNEL.matcher(read(file))
+        return read(file, kernel, UNEDITED);
+    }
+
+    /** The same of edited files. */
+    static String read(String file, String kernel, BinaryOperator<String> edit) {
+        return KERNEL.matcher(read(file, edit))
                 .replaceAll(found -> found.group(1).equals(kernel)
                         ? Matcher.quoteReplacement(found.group())
                         : "\n".repeat((int) found.group().lines().count()));
@@ -33,8 +42,12 @@ final class KernelSource {
 
     /** A file's text, with what it includes. */
     static String read(String file) {
+        return read(file, UNEDITED);
+    }
+
+    private static String read(String file, BinaryOperator<String> edit) {
         StringBuilder text = new StringBuilder();
-        append(file, new HashSet<>(Set.of(file)), text);
+        append(file, new HashSet<>(Set.of(file)), text, edit);
         return text.toString();
     }
 
@@ -44,22 +57,22 @@ final class KernelSource {
         Set<String> seen = new HashSet<>();
         for (KernelCatalogue.Entry entry : KernelCatalogue.entries()) {
             if (seen.add(entry.source())) {
-                append(entry.source(), seen, text);
+                append(entry.source(), seen, text, UNEDITED);
             }
         }
         return text.toString();
     }
 
-    private static void append(String file, Set<String> seen, StringBuilder to) {
+    private static void append(String file, Set<String> seen, StringBuilder to, BinaryOperator<String> edit) {
         int number = 1;
         appendPlace(number, file, to);
-        for (String line : load(file).split("\n")) {
+        for (String line : edit.apply(file, load(file)).split("\n")) {
             number++;
             Matcher include = line.startsWith("#include") ? INCLUDE.matcher(line) : null;
             if (include == null || !include.matches()) {
                 to.append(line).append('\n');
             } else if (include.group(1).endsWith(TEMPLATE) || seen.add(include.group(1))) {
-                append(include.group(1), seen, to);
+                append(include.group(1), seen, to, edit);
                 appendPlace(number, file, to);
             } else {
                 to.append('\n');

@@ -5,6 +5,7 @@ import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BinaryOperator;
 import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.plan.Launch;
 import org.jocl.CL;
@@ -72,6 +73,9 @@ final class Kernels {
     private final String rounding;
 
     private final BinaryCache cache;
+    /** What becomes of the sources; see {@link KernelSource#UNEDITED}. */
+    private final BinaryOperator<String> edit;
+
     private final Map<KernelKey, Binary> binaries = new HashMap<>();
     /** Of those that were compiled. */
     private final Map<KernelKey, Double> seconds = new HashMap<>();
@@ -79,12 +83,18 @@ final class Kernels {
     private int compiled;
     private long compiling;
 
-    Kernels(cl_context context, cl_device_id device, String deviceName, BinaryCache cache) {
+    Kernels(
+            cl_context context,
+            cl_device_id device,
+            String deviceName,
+            BinaryCache cache,
+            BinaryOperator<String> edit) {
         this.context = context;
         this.device = device;
         this.deviceName = deviceName;
         this.rounding = OpenCl.roundingOption(device);
         this.cache = cache;
+        this.edit = edit;
     }
 
     /** A kernel of the caller's own for a launch; the caller releases it. */
@@ -163,7 +173,7 @@ final class Kernels {
 
     private Binary make(KernelKey key) {
         String file = KernelCatalogue.entry(key.name).source();
-        String text = KernelSource.read(file, key.name);
+        String text = KernelSource.read(file, key.name, edit);
         String options = key.options;
         if (!cache.isOn()) {
             return new Binary(key.name, build(key, file, text), null, null);
@@ -178,7 +188,7 @@ final class Kernels {
     /** Without a look at the cache, which is to get it. */
     private Binary compile(KernelKey key) {
         String file = KernelCatalogue.entry(key.name).source();
-        String text = KernelSource.read(file, key.name);
+        String text = KernelSource.read(file, key.name, edit);
         return new Binary(key.name, build(key, file, text), null, cache.key(text, key.options));
     }
 

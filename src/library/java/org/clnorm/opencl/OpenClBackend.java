@@ -6,6 +6,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.concurrent.atomic.LongAdder;
+import java.util.function.BinaryOperator;
 import java.util.function.ObjLongConsumer;
 import java.util.function.Supplier;
 import org.clnorm.DataType;
@@ -69,7 +70,8 @@ public final class OpenClBackend implements Backend {
             cl_command_queue queue,
             DeviceFacts facts,
             Strategy fixed,
-            BinaryCache cache) {
+            BinaryCache cache,
+            BinaryOperator<String> edit) {
         this.context = context;
         this.device = device;
         this.queue = queue;
@@ -79,7 +81,7 @@ public final class OpenClBackend implements Backend {
                 facts, fixed, tuned.orElse(StrategyTable.EMPTY).before(StrategyTable.DEFAULTS));
         this.info =
                 OpenCl.infoOf(facts, fixed == null ? Strategy.describeChoice(facts, tuned.isPresent()) : fixed.name());
-        this.kernels = new Kernels(context, device, facts.name(), cache);
+        this.kernels = new Kernels(context, device, facts.name(), cache, edit);
         this.passes = new PassQueue(this, queue, kernels);
         this.transfers = new Transfers(queue, facts.isOclgrind());
         this.pinned = new PinnedReads(context, queue, facts.isOclgrind(), passes.lock());
@@ -113,7 +115,7 @@ public final class OpenClBackend implements Backend {
             CL.clReleaseContext(context);
             OpenClException.check(status[0], "Creating a queue on " + facts.name());
         }
-        return new OpenClBackend(context, device, queue, facts, strategy, cache);
+        return new OpenClBackend(context, device, queue, facts, strategy, cache, KernelSource.UNEDITED);
     }
 
     @SuppressWarnings("deprecation") // the call that OpenCL 1.2 has; the newer one is missing from some drivers
@@ -133,7 +135,8 @@ public final class OpenClBackend implements Backend {
         DeviceFacts facts = OpenCl.factsOf(platform, device);
         Strategy strategy = strategyOf(strategyName, facts);
         retain(context, queue);
-        return new OpenClBackend(context, device, queue, facts, strategy, OpenCl.cacheOf(platform, facts));
+        return new OpenClBackend(
+                context, device, queue, facts, strategy, OpenCl.cacheOf(platform, facts), KernelSource.UNEDITED);
     }
 
     /** The driver's handle of the device. */
@@ -146,10 +149,15 @@ public final class OpenClBackend implements Backend {
      * this one. Its kernels are not kept for later processes: most of what is tried is not taken.
      */
     public OpenClBackend under(Strategy strategy) {
+        return under(strategy, BinaryCache.off(), KernelSource.UNEDITED);
+    }
+
+    /** The same with a cache, and with kernels whose sources are edited, as tests have them that are to notice. */
+    OpenClBackend under(Strategy strategy, BinaryCache cache, BinaryOperator<String> edit) {
         enter();
         try {
             retain(context, queue);
-            return new OpenClBackend(context, device, queue, facts, strategy, BinaryCache.off());
+            return new OpenClBackend(context, device, queue, facts, strategy, cache, edit);
         } finally {
             gate.leave();
         }

@@ -6,6 +6,7 @@ import java.nio.file.Path;
 import java.time.LocalDateTime;
 import java.util.Collections;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Set;
@@ -45,7 +46,7 @@ public final class Npz {
         try (ZipFile zip = open(file)) {
             Map<String, NpyArray> arrays = new LinkedHashMap<>();
             long total = 0;
-            for (ZipEntry entry : Collections.list(zip.entries())) {
+            for (ZipEntry entry : entries(file, zip)) {
                 String name = arrayName(file, entry);
                 if (arrays.containsKey(name)) {
                     throw new IOException(file + ": has the array " + name + " twice");
@@ -62,6 +63,19 @@ public final class Npz {
         }
     }
 
+    /** What the directory has; a name in it that is not UTF-8 is seen here only. */
+    private static List<? extends ZipEntry> entries(Path file, ZipFile zip) throws IOException {
+        try {
+            return Collections.list(zip.entries());
+        } catch (IllegalArgumentException e) {
+            throw noNpz(file, e);
+        }
+    }
+
+    private static IOException noNpz(Path file, Exception why) {
+        return new IOException(file + ": is not an .npz file, a zip of .npy arrays: " + reason(why), why);
+    }
+
     private static ZipFile open(Path file) throws IOException {
         try {
             ZipFile zip = new ZipFile(file.toFile());
@@ -73,7 +87,7 @@ public final class Npz {
                 throw e;
             }
         } catch (IOException | IllegalArgumentException e) {
-            throw new IOException(file + ": is not an .npz file, a zip of .npy arrays: " + reason(e), e);
+            throw noNpz(file, e);
         }
     }
 

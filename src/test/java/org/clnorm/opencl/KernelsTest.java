@@ -15,7 +15,8 @@ import org.junit.jupiter.api.Test;
 
 class KernelsTest {
     private final DefaultDevice.Foreign on = new DefaultDevice.Foreign();
-    private final Kernels kernels = new Kernels(on.context, on.device, "the device", BinaryCache.off());
+    private final Kernels kernels =
+            new Kernels(on.context, on.device, "the device", BinaryCache.off(), KernelSource.UNEDITED);
 
     private final List<Kernel> prepared = new ArrayList<>();
 

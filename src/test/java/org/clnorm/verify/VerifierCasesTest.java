@@ -45,6 +45,7 @@ class VerifierCasesTest {
     void small_twoOptions_occurInAllPairsForEachPattern(boolean segmented) {
         List<VerifierCase> cases = ofPattern(VerifierCases.small(), segmented).stream()
                 .filter(c -> Fusion.USUAL.contains(c.fusion()) && c.inPlace() != InPlace.Y_IS_X_FOR_GOOD)
+                .filter(c -> Data.USUAL.contains(c.data()))
                 .toList();
         for (int a = 0; a < OPTIONS.size(); a++) {
             for (int b = a + 1; b < OPTIONS.size(); b++) {

@@ -72,7 +72,17 @@ record VerifierCase(
         /** Everything is an integer or a power of two, the mean is one of the former, and so the results are floats. */
         EXACT("exact data", 0),
         /** One group has a NaN, another an infinity. */
-        NON_FINITE("a NaN and an infinity", 0);
+        NON_FINITE("a NaN and an infinity", 0),
+        /** Of which the squares are no float32, though what comes of them is. */
+        LARGE("values of 1e30", 0),
+        /** Of which the squares are 0 as float32, and so it is without ε. */
+        SMALL("values of 1e-30", 0);
+
+        /** Those that come in turn with all other options. */
+        static final List<Data> USUAL = List.of(values()).subList(0, LARGE.ordinal());
+
+        /** Those near the ends of float32. */
+        static final List<Data> ENDS = List.of(LARGE, SMALL);
 
         final String label;
         /** In standard deviations. */
@@ -255,7 +265,7 @@ record VerifierCase(
         Data its = other == DataType.FLOAT32
                 ? data
                 : switch (data) {
-                    case EXACT -> Data.NORMAL;
+                    case EXACT, LARGE, SMALL -> Data.NORMAL;
                     case MEAN_1E4, MEAN_1E5 -> Data.MEAN_1E3;
                     default -> data;
                 };
@@ -394,12 +404,12 @@ record VerifierCase(
         return mode.training && average.isTracked();
     }
 
-    /** Exact data is so without ε only. Of a length it is the least, which a row of zeros does not have. */
+    /** Exact data is so without ε only, and small data would be nothing beside it. Of a length it is the least, which a row of zeros does not have. */
     double epsilon() {
         if (normalization.statistic() == Statistic.LENGTH) {
             return seed % 2 == 0 ? 0 : 1e-12;
         }
-        return data == Data.EXACT ? 0 : seed % 2 == 0 ? 1e-5 : 1e-3;
+        return data == Data.EXACT || data == Data.SMALL ? 0 : seed % 2 == 0 ? 1e-5 : 1e-3;
     }
 
     private String label() {

@@ -52,7 +52,7 @@ final class VerifierCases {
     /** Shapes of at most so many elements are taken where time is short. */
     private static final int SMALL = 4200;
 
-    private static final List<Data> DATA = List.of(Data.values());
+    private static final List<Data> DATA = Data.USUAL;
     private static final List<Affine> AFFINE = List.of(Affine.values());
     private static final List<Fusion> FUSION = Fusion.USUAL;
     private static final List<Mode> MODE = List.of(
@@ -187,6 +187,25 @@ final class VerifierCases {
             new Form(Statistic.CENTERED, Affine.BETA, Fusion.PLAIN),
             new Form(Statistic.LENGTH, Affine.GAMMA, Fusion.PLAIN));
 
+    private record End(Placed placed, Normalization normalization, Affine affine) {}
+
+    /** Each way to fold moments: of runs, of columns, of groups that share them, of rows. */
+    private static final List<End> ENDS = List.of(
+            new End(new Placed(Shape.of(2, 3, 64), CHANNELS_FIRST), Normalization.BATCH, Affine.BOTH),
+            new End(new Placed(Shape.of(33, 31), CHANNELS_FIRST), Normalization.BATCH, Affine.BOTH),
+            new End(
+                    new Placed(Shape.of(5, 12, 3), CHANNELS_FIRST),
+                    centered(new Grouping.Channels(2), false, null),
+                    Affine.BOTH),
+            new End(
+                    new Placed(Shape.of(5, 64), CHANNELS_FIRST),
+                    new Normalization(new Grouping.Rows(1, true), Statistic.CENTERED),
+                    Affine.BOTH),
+            new End(
+                    new Placed(Shape.of(3, 129), CHANNELS_FIRST),
+                    new Normalization(new Grouping.Rows(1, true), Statistic.ROOT_MEAN_SQUARE),
+                    Affine.GAMMA));
+
     private VerifierCases() {}
 
     /** All of them. */
@@ -215,6 +234,7 @@ final class VerifierCases {
         addInPlace(cases, mostElements);
         addMasks(cases, mostElements);
         addPositions(cases, mostElements);
+        addEnds(cases, mostElements);
         return cases;
     }
 
@@ -283,6 +303,31 @@ final class VerifierCases {
                 Normalization positions = centered(new Grouping.Positions(), false, null);
                 VerifierCase c = of(cases.size(), placed, 3 * i % ROWS, positions, false);
                 cases.add(i % 5 == 4 ? withPast(c) : c);
+            }
+        }
+    }
+
+    /** Data near the ends of float32, by the binaries of others. */
+    private static void addEnds(List<VerifierCase> cases, long mostElements) {
+        for (Data data : Data.ENDS) {
+            for (End end : ENDS) {
+                if (end.placed.shape.elements() <= mostElements) {
+                    cases.add(new VerifierCase(
+                            cases.size(),
+                            end.normalization,
+                            end.placed.shape,
+                            end.placed.layout,
+                            Mode.TRAINING,
+                            data,
+                            end.affine,
+                            Fusion.PLAIN,
+                            RunningAverage.none(),
+                            RunningVariance.UNBIASED,
+                            NonFinitePolicy.PROPAGATE,
+                            InPlace.NOTHING,
+                            Placement.ALIGNED,
+                            DataType.FLOAT32));
+                }
             }
         }
     }

@@ -135,7 +135,13 @@ record VerifierInputs(
         ReferenceNormalization groups = c.groups();
         double spread = SIGMAS[(int) (c.seed() % SIGMAS.length)];
         // float16 ends at 65504.
-        double sigma = exact ? 2 : c.type() == DataType.FLOAT16 ? Math.min(1, spread) : spread;
+        double sigma =
+                switch (c.data()) {
+                    case EXACT -> 2;
+                    case LARGE -> 1e30;
+                    case SMALL -> 1e-30;
+                    default -> c.type() == DataType.FLOAT16 ? Math.min(1, spread) : spread;
+                };
         // Of a channel in each sample, or in each virtual batch, nearly the same: running statistics take their
         // average.
         int different = c.normalization().grouping() instanceof Grouping.Rows

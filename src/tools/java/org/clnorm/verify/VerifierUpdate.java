@@ -53,7 +53,9 @@ final class VerifierUpdate {
         this.step = rule == null ? UpdateStep.CLIP : rule.step(rule.rate(), 3);
         this.first = rule == null || rule.firstMoment() == null ? null : moments(false);
         this.second = rule == null || rule.secondMoment() == null ? null : moments(true);
-        this.change = new GradientChange(0.5, 1, 0.4 * Math.sqrt(Math.max(1, parameters.length)));
+        // The gradients' norm is about half of the root: mostly more than the most, and else not.
+        double most = c.seed() / (RULES.size() + 1) % 3 == 2 ? 4 : 0.4;
+        this.change = new GradientChange(0.5, 1, most * Math.sqrt(Math.max(1, parameters.length)));
     }
 
     private float[] moments(boolean positive) {
