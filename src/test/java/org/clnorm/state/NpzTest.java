@@ -290,6 +290,16 @@ class NpzTest {
         }
     }
 
+    /** Found by a fuzzer: the zip's classes refuse the name when the directory is gone over, not when it is opened. */
+    @Test
+    void read_nameThatIsNotUtf8_isAClearError() {
+        Path file = Path.of("src/test/resources/org/clnorm/state/name-not-utf8.npz");
+
+        assertThatThrownBy(() -> Npz.read(file))
+                .isInstanceOf(IOException.class)
+                .hasMessageStartingWith(file + ": is not an .npz file, a zip of .npy arrays: ");
+    }
+
     @Test
     void read_notAZip_isAClearError() throws IOException {
         Path text = Files.writeString(folder.resolve("text.npz"), "not a zip");
