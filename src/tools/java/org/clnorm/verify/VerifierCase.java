@@ -260,7 +260,7 @@ record VerifierCase(
     /**
      * The same with elements of a type. Of 16 bits, none tell values apart that lie thousands of deviations from 0; and at a
      * thousand, x may be the mean, of which a y of 16 bits does not say on which side of 0 it came out, so it is given back; or,
-     * with a mask, the mean is 0.
+     * with a mask or an addition before, the mean is 0.
      */
     VerifierCase storedAs(DataType other) {
         Data its = other == DataType.FLOAT32
@@ -271,7 +271,7 @@ record VerifierCase(
                     default -> data;
                 };
         boolean far = its == Data.MEAN_1E3 && other != DataType.FLOAT32;
-        its = far && fusion == Fusion.MASKED_RELU ? Data.NORMAL : its;
+        its = far && (fusion == Fusion.MASKED_RELU || fusion == Fusion.ADDED_RELU) ? Data.NORMAL : its;
         boolean lost = far && fusion == Fusion.RELU;
         return with(normalization, its, affine, lost ? Fusion.RELU_OF_Y : fusion, average, estimate, policy, other);
     }
