@@ -39,6 +39,9 @@ class RandomCallsTest {
     private static final List<Shape> SHAPES = List.of(
             Shape.of(4, CHANNELS), Shape.of(3, CHANNELS, 7), Shape.of(2, CHANNELS, 4, 4), Shape.of(1, CHANNELS, 33));
 
+    /** So many are left open. */
+    private static final int MOST_PASSES = 3;
+
     /** Of values about 1, whose gradients are sums of some ten. */
     private static final double BOUND = 1e-4;
 
@@ -178,7 +181,7 @@ class RandomCallsTest {
             } else if (what < 77) {
                 words = "close a pass";
                 call = w -> {
-                    if (w.passes.size() > random(3)) {
+                    if (w.passes.size() > MOST_PASSES) {
                         w.passes.removeFirst().close();
                     }
                     return NOTHING;
@@ -244,11 +247,6 @@ class RandomCallsTest {
                 last.remove(0);
             }
             return call;
-        }
-
-        /** At most as many passes are left open. */
-        private static int random(int most) {
-            return most;
         }
 
         /**

@@ -104,21 +104,7 @@ enum Simplification {
             RunningAverage average,
             NonFinitePolicy policy,
             DataType type) {
-        return new VerifierCase(
-                c.seed(),
-                normalization,
-                c.shape(),
-                c.layout(),
-                c.mode(),
-                data,
-                affine,
-                fusion,
-                average,
-                c.estimate(),
-                policy,
-                c.inPlace(),
-                c.placement(),
-                type);
+        return c.with(normalization, data, affine, fusion, average, c.estimate(), policy, type);
     }
 
     private static VerifierCase with(VerifierCase c, Shape shape, Mode mode, InPlace inPlace, Placement placement) {

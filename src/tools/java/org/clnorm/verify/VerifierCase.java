@@ -288,7 +288,8 @@ record VerifierCase(
         return with(other, itsData, itsAffine, itsFusion, itsAverage, itsEstimate, itsPolicy, type);
     }
 
-    private VerifierCase with(
+    /** The same, stored as another type. */
+    VerifierCase with(
             Normalization other,
             Data itsData,
             Affine itsAffine,
