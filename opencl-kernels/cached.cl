@@ -26,8 +26,9 @@
 #define CACHED 8
 #endif
 
-// Where the vectors of a work-item lie. Loops over them go to CACHED, unrolled, with a condition on the count: an array
-// that is indexed by anything but a constant is not in registers.
+// Where the vectors of a work-item lie. Loops over them go to CACHED, unrolled, with a condition on the count: an array that is
+// indexed by anything but a constant is not in registers. Registers are what limits how many work-groups a unit has, so that they
+// hold x, and dy, alone: what else is read of a vector is read when it is needed.
 typedef struct {
     int count;
     int at[CACHED];
@@ -55,72 +56,114 @@ INLINE share share_of_stripe(int rows, int columns, int column) {
 
 // The sums of an addend and a residual, which are x from then on: to registers, as they are stored, and to memory.
 ELEMENT_LOOP void load_sums(
-        forward_loaded *in, const_array_of(ADD) addend, const_array_of(RES) residual, array_of(X) x, const share *own) {
+        vec *in, const_array_of(ADD) addend, const_array_of(RES) residual, array_of(X) x, const share *own) {
     share s = *own;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
-            in[i].x = load_as(ADD, addend + s.at[i]) + load_as(RES, residual + s.at[i]);
-            in[i].residual = (vec)(-0.0f);
+            in[i] = load_as(ADD, addend + s.at[i]) + load_as(RES, residual + s.at[i]);
         } else {
-            in[i].x = in[i].residual = (vec)(0.0f);
+            in[i] = (vec)(0.0f);
         }
     }
     EACH_OF(i, CACHED) {
         if (i < s.count) {
-            store_as(X, in[i].x, x + s.at[i]);
-            in[i].x = X_T == 0 ? in[i].x : load_as(X, x + s.at[i]); // as it was rounded
+            store_as(X, in[i], x + s.at[i]);
+            in[i] = X_T == 0 ? in[i] : load_as(X, x + s.at[i]); // as it was rounded
         }
     }
 }
 
-ELEMENT_LOOP void load_forward(forward_loaded *in, const forward_arrays *arrays, const share *own) {
-    forward_arrays a = *arrays;
+ELEMENT_LOOP void load_share(vec *in, const_array_of(X) x, const share *own) {
     share s = *own;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
-            in[i] = forward_load(a, s.at[i]);
+            in[i] = load_as(X, x + s.at[i]);
         } else {
-            in[i].x = in[i].residual = (vec)(0.0f);
+            in[i] = (vec)(0.0f);
         }
     }
 }
 
-// For a second look at what x is in registers; it is to be loaded again after that.
-INLINE void put_in_units(forward_loaded *in, vec unit) {
-    EACH_OF(i, CACHED) { in[i].x = in_units(in[i].x, unit); }
-}
+// The moments of a share, lane by lane.
+typedef struct {
+    float n;
+    vec hi, lo, m2;
+} share_moments;
 
-ELEMENT_LOOP lane_moments moments_of_share(const forward_loaded *in, int count, vec unit) {
-    lane_moments mine = no_lane_moments(unit);
+// Those of `count` vectors from their mean, the sum of what is left around it, and of the squares of that.
+INLINE share_moments moments_around(int count, vec hi, vec rest, vec squares) {
+    share_moments of;
+    of.n = (float)count;
+    of.hi = of.lo = of.m2 = (vec)(0.0f);
     if (count > 0) {
-        vec sum = in[0].x;
-        _Pragma("unroll") for (int i = 1; i < CACHED; i++) {
-            sum += in[i].x;
-        }
-        vec part = (vec)(1.0f / (float)count);
-        vec hi = sum * part;
-        vec rest = (vec)(0.0f);
-        vec m2 = (vec)(0.0f);
-        EACH_OF(i, CACHED) {
-            vec d = i < count ? in[i].x - hi : (vec)(0.0f);
-            rest += d;
-            m2 = fma(d, d, m2);
-        }
-        vec lo = rest * part;
-        mine.n = (float)count;
-        two_sum(hi, lo, &mine.hi, &mine.lo);
-        mine.m2 = fma(-rest, lo, m2);
+        vec lo = rest * (vec)(1.0f / (float)count);
+        vector_two_sum(hi, lo, &of.hi, &of.lo);
+        of.m2 = fma(-rest, lo, squares);
     }
+    return of;
+}
+
+INLINE lane_moments lanes_of_share(share_moments of, vec unit) {
+    lane_moments mine = no_lane_moments(unit);
+    mine.n = of.n;
+    mine.hi = of.hi;
+    mine.lo = of.lo;
+    mine.m2 = of.m2;
     return mine;
 }
 
-ELEMENT_LOOP void store_forward(
-        const forward_arrays *arrays, const share *own, const forward_loaded *in, vector_coefficients c) {
+ELEMENT_LOOP share_moments moments_of_share(const vec *in, int count) {
+    vec hi = in[0], rest = (vec)(0.0f), squares = (vec)(0.0f);
+    _Pragma("unroll") for (int i = 1; i < CACHED; i++) {
+        hi += in[i];
+    }
+    hi *= (vec)(1.0f / (float)count);
+    EACH_OF(i, CACHED) {
+        vec d = i < count ? in[i] - hi : (vec)(0.0f);
+        rest += d;
+        squares = fma(d, d, squares);
+    }
+    return moments_around(count, hi, rest, squares);
+}
+
+// A second look, at what lies in memory: there are no registers for what hardly ever happens.
+RARE share_moments moments_of_share_again(const_array_of(X) x, share own, vec unit) {
+    vec hi = (vec)(0.0f), rest = hi, squares = hi;
+    EACH_OF(i, CACHED) {
+        if (i < own.count) {
+            hi += in_units(load_as(X, x + own.at[i]), unit);
+        }
+    }
+    hi *= (vec)(1.0f / (float)own.count);
+    EACH_OF(i, CACHED) {
+        if (i < own.count) {
+            vec d = in_units(load_as(X, x + own.at[i]), unit) - hi;
+            rest += d;
+            squares = fma(d, d, squares);
+        }
+    }
+    return moments_around(own.count, hi, rest, squares);
+}
+
+ELEMENT_LOOP void store_forward(const forward_arrays *arrays, const share *own, const vec *in, vector_coefficients c) {
     forward_arrays a = *arrays;
     share s = *own;
-    EACH_OF(i, CACHED) {
-        if (i < s.count) {
-            forward_store(a, s.at[i], in[i], c);
+    // Residuals are read some at a time, for all a compiler knows from where y is written.
+    EACH_OF(part, 2) {
+        forward_loaded loaded[CACHED / 2];
+        EACH_OF(i, CACHED / 2) {
+            int of = part * (CACHED / 2) + i;
+            loaded[i].x = in[of];
+            loaded[i].residual = (vec)(-0.0f);
+            if (a.residual && of < s.count) {
+                loaded[i].residual = load_as(RES, a.residual + s.at[of]);
+            }
+        }
+        EACH_OF(i, CACHED / 2) {
+            int of = part * (CACHED / 2) + i;
+            if (of < s.count) {
+                forward_store(a, s.at[of], loaded[i], c);
+            }
         }
     }
 }
@@ -139,34 +182,28 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_s
     forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
     a.row = ROW_AFFINE(whole.start, length);
     share mine = share_of_group(whole);
-    forward_loaded in[CACHED];
+    vec in[CACHED];
     moments all;
     float unit = 1.0f;
-    int again = 0;
     long start = block * block_stride;
     a.residual = AFTER_ADDITION(a.residual);
-    for (;;) {
-        if (PRESENT(addend) && !again) {
-            load_sums(in, AT(addend) + start, AT(residual) + start, (array_of(X))AT(x) + start, &mine);
-        } else {
-            load_forward(in, &a, &mine);
-        }
-        if (again) {
-            put_in_units(in, (vec)(unit));
-        }
-        all = across_team(across_all_lanes(moments_of_share(in, mine.count, (vec)(unit))), whole.items, room);
+    if (PRESENT(addend)) {
+        load_sums(in, AT(addend) + start, AT(residual) + start, (array_of(X))AT(x) + start, &mine);
+    } else {
+        load_share(in, a.x, &mine);
+    }
+    moments own = across_all_lanes(lanes_of_share(moments_of_share(in, mine.count), (vec)(unit)));
+    for (int again = 0;; again = 1) {
+        all = across_team(own, whole.items, room);
         if (again || !teams_again(all, whole.items, least_of(f), &unit, units)) {
             break;
         }
-        again = 1;
+        own = across_all_lanes(lanes_of_share(moments_of_share_again(a.x, mine, (vec)(unit)), (vec)(unit)));
     }
     if (is_first_of_team(whole)) {
         fold_group(f, all, unit, group);
     }
     FOLDED;
-    if (again) {
-        load_forward(in, &a, &mine);
-    }
     store_forward(&a, &mine, in, every_lane(forward_of_group(a, group)));
 }
 
@@ -183,50 +220,47 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_cached_c
     int left = FIRST_COLUMN, right = LAST_COLUMN;
     forward_arrays a = FORWARD_FROM(block * block_stride, coefficients);
     share own = share_of_stripe((int)rows, columns, left);
-    forward_loaded in[CACHED];
+    vec in[CACHED];
     lane_moments mine[VECTORS];
-    mine[0] = no_lane_moments((vec)(1.0f));
-    int again = 0;
-    for (;;) {
-        load_forward(in, &a, &own);
-        if (again) {
-            put_in_units(in, mine[0].unit);
-        }
-        mine[0] = moments_of_share(in, own.count, mine[0].unit);
+    load_share(in, a.x, &own);
+    mine[0] = lanes_of_share(moments_of_share(in, own.count), (vec)(1.0f));
+    for (int again = 0;; again = 1) {
         across_column_items(mine, room);
         if (again || !columns_again(mine, right - left, least_of(f), units)) {
             break;
         }
-        again = 1;
+        mine[0] = lanes_of_share(moments_of_share_again(a.x, own, mine[0].unit), mine[0].unit);
     }
-    fold_columns(f, mine, left, right);
+    fold_columns(f, mine, left, right, room);
     FOLDED;
-    if (again) {
-        load_forward(in, &a, &own);
-    }
     if (own.count > 0) {
         store_forward(&a, &own, in, forward_of_columns(a, left));
     }
 }
 
+// What an item keeps for dx.
+typedef struct {
+    vec dy, x;
+} backward_held;
+
 // The sums of a share, which from then on has dy' in the place of dy.
-ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, const share *own, const sums_inputs *inputs) {
+ELEMENT_LOOP lane_sums sums_of_share(backward_held *in, const share *own, const sums_inputs *inputs) {
     share s = *own;
     sums_inputs from = *inputs;
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             in[i].dy = load_as(DY, from.dy + s.at[i]);
             in[i].x = vector_undone(load_as(X, from.x + s.at[i]), from.mask, from.slope);
-            in[i].y = READS_Y(from.mask) ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
         } else {
-            in[i].dy = in[i].x = in[i].y = (vec)(0.0f);
+            in[i].dy = in[i].x = (vec)(0.0f);
         }
     }
     lane_sums mine = no_lane_sums();
     EACH_OF(i, CACHED) {
         if (i < s.count) {
             vector_coefficients c = at_elements(from.c, from.row, s.at[i]);
-            in[i].dy = vector_masked(in[i].dy, in[i].x, in[i].y, from.mask, from.slope, c);
+            vec y = READS_Y(from.mask) ? load_as(Y, from.y + s.at[i]) : (vec)(0.0f);
+            in[i].dy = vector_masked(in[i].dy, in[i].x, y, from.mask, from.slope, c);
             vec dy = vector_weighted(in[i].dy, c);
             mine.dy += dy;
             mine.dyx = fma(dy, vector_deviation(in[i].x, from.c), mine.dyx);
@@ -236,7 +270,7 @@ ELEMENT_LOOP lane_sums sums_of_share(backward_loaded *in, const share *own, cons
 }
 
 ELEMENT_LOOP void store_backward(
-        const backward_arrays *arrays, const share *own, const backward_loaded *in, vector_coefficients c) {
+        const backward_arrays *arrays, const share *own, const backward_held *in, vector_coefficients c) {
     backward_arrays a = *arrays;
     share s = *own;
     EACH_OF(i, CACHED) {
@@ -265,8 +299,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_se
     backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);
     arrays.row = from.row = ROW_AFFINE(whole.start, length);
     from.c = every_lane(coefficients_of_group(coefficients, pitch, group));
-    backward_loaded in[CACHED];
-    sums all = across_team_sums(across_sum_lanes(sums_of_share(in, &mine, &from), ALL_LANES), whole.items, room);
+    backward_held in[CACHED];
+    lane_sums own = sums_of_share(in, &mine, &from);
+    sums all = across_team_sums(across_sum_lanes(own, ALL_LANES), whole.items, room);
     if (is_first_of_team(whole)) {
         fold_group_sums(u, all, group);
     }
@@ -289,11 +324,11 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_cached_co
     if (own.count > 0) {
         sums_at_column(&from, left);
     }
-    backward_loaded in[CACHED];
+    backward_held in[CACHED];
     lane_sums mine[VECTORS];
     mine[0] = sums_of_share(in, &own, &from);
     across_column_sum_items(mine, room);
-    fold_column_sums(u, mine, left, right);
+    fold_column_sums(u, mine, left, right, room);
     FOLDED;
     if (own.count > 0) {
         backward_arrays arrays = BACKWARD_FROM(block * block_stride, coefficients);

@@ -23,8 +23,8 @@
 
 // ==== From sums to gradients and coefficients ====
 
-CALLED void store_gradient(__global float *to, int group, int valid, vec value, int accumulate) {
-    store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
+CALLED void store_gradient(__global float *to, int group, int valid, fold_vec value, int accumulate) {
+    fold_store_first(accumulate ? take(to, group, valid, 0.0f) + value : value, valid, to + group);
 }
 
 // What a backward fold takes besides sums. In `parts`, a block leaves its part of dgamma and dbeta in the coefficients.
@@ -65,18 +65,18 @@ INLINE unfolding unfolding_of(
             OPTIONAL(dgamma), OPTIONAL(dbeta), (long)block * affine_stride, parts, accumulate, epsilon, \
             COUNT_OF_BLOCK, statistic, renormalized, groups, coefficients, pitch)
 
-INLINE vec taken(unfolding u, int row, int group, int valid) {
+INLINE fold_vec taken(unfolding u, int row, int group, int valid) {
     return take(u.coefficients + row * u.pitch, group, valid, 0.0f);
 }
 
 // A group's own sums give its gamma's and beta's gradients; `scaled` ones, sums of scale times them over all groups that
 // share statistics, give dx. Sums with x are around the mean, of which `lo` is the rest.
 CALLED void fold_centred_sums(
-        unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, vec lo, vec scale, int group, int valid) {
-    vec norm = taken(u, NORM, group, valid);
-    vec unit = taken(u, UNIT, group, valid);
+        unfolding u, fold_vec dy, fold_vec dyx, fold_vec scaled_dy, fold_vec scaled_dyx, fold_vec lo, fold_vec scale, int group, int valid) {
+    fold_vec norm = taken(u, NORM, group, valid);
+    fold_vec unit = taken(u, UNIT, group, valid);
     if (u.dgamma) {
-        vec dgamma = dyx * norm; // sum(dy' (x - mean)) * invstd
+        fold_vec dgamma = dyx * norm; // sum(dy' (x - mean)) * invstd
         if (u.renormalized) {
             dgamma = fma(dgamma, taken(u, RENORM_R, group, valid), dy * taken(u, RENORM_D, group, valid));
         }
@@ -85,34 +85,31 @@ CALLED void fold_centred_sums(
     if (u.dbeta) {
         store_gradient(u.dbeta, group, valid, dy, u.accumulate);
     }
-    vec by_x = -(norm * norm) * (scaled_dyx / (vec)(u.count));
-    vec by_1 = -scaled_dy / (vec)(u.count);
+    fold_vec by_x = -(norm * norm) * (scaled_dyx / (fold_vec)(u.count));
+    fold_vec by_1 = -scaled_dy / (fold_vec)(u.count);
     if (u.statistic != CENTERED) {
-        by_1 = (vec)(0.0f);
+        by_1 = (fold_vec)(0.0f);
     }
     if (u.statistic == LENGTH) { // shorter than epsilon: divided by epsilon, whatever x
-        by_x = norm >= times_power((vec)(1.0f / u.epsilon), -exponent_of(unit)) ? (vec)(0.0f) : by_x;
+        by_x = norm >= FOLD(times_power)((fold_vec)(1.0f / u.epsilon), -FOLD(exponent_of)(unit)) ? (fold_vec)(0.0f) : by_x;
     }
     by_1 = select(by_1, fma(-by_x, lo, by_1), isfinite(by_x));
-    vec values[] = {scale, by_x * unit, by_1 * unit}; // GRAD_DY, GRAD_X, GRAD_1
+    fold_vec values[] = {scale, by_x * unit, by_1 * unit}; // GRAD_DY, GRAD_X, GRAD_1
     put_rows(u, GRAD_DY, group, valid, values, 3);
 }
 
-// sum(dy' (x - mean)) from that around mean_hi. Where the sum of dy' is infinite, so is that, and no rest moves it.
-INLINE vec centred(vec lo, vec dy, vec dyx) { return select(dyx, fma(-lo, dy, dyx), isfinite(dy)); }
-
 // Of sums that were gathered around mean_hi.
-INLINE void fold_sums(unfolding u, vec dy, vec dyx, vec scaled_dy, vec scaled_dyx, int group, int valid) {
-    vec lo = taken(u, MEAN_LO, group, valid);
+INLINE void fold_sums(unfolding u, fold_vec dy, fold_vec dyx, fold_vec scaled_dy, fold_vec scaled_dyx, int group, int valid) {
+    fold_vec lo = taken(u, MEAN_LO, group, valid);
     fold_centred_sums(
-            u, dy, centred(lo, dy, dyx), scaled_dy, centred(lo, scaled_dy, scaled_dyx), lo,
+            u, dy, FOLD(centred)(lo, dy, dyx), scaled_dy, FOLD(centred)(lo, scaled_dy, scaled_dyx), lo,
             taken(u, SCALE, group, valid), group, valid);
 }
 
 // The same, of groups that share statistics with no other. Each of the following, and fold_gradients, ends here; those that
 // share them end in fold_sums.
-INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
-    vec scale = taken(u, SCALE, group, valid);
+INLINE void fold_own_sums(unfolding u, fold_vec dy, fold_vec dyx, int group, int valid) {
+    fold_vec scale = taken(u, SCALE, group, valid);
     fold_sums(u, dy, dyx, scale * dy, scale * dyx, group, valid);
 }
 
@@ -120,18 +117,33 @@ INLINE void fold_own_sums(unfolding u, vec dy, vec dyx, int group, int valid) {
 
 // One launch, runs: the sums of one group, by one work-item.
 INLINE void fold_group_sums(unfolding u, sums all, int group) {
-    fold_own_sums(u, (vec)(all.dy), (vec)(all.dyx), group, 1);
+    fold_own_sums(u, (fold_vec)(all.dy), (fold_vec)(all.dyx), group, 1);
 }
 
-// One launch, columns: those of a work-item of a stripe, each a group, once the work-items of the first row have them.
-INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int right) {
-    for (int b = 0; ITEM_Y == 0 && b < VECTORS && column_of(left, b) < right; b++) {
+// One launch, columns: those of a stripe, each a group, once the work-items of the first row have them; as fold_columns.
+INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int right, __local vec *room) {
+    for (int b = 0; b < VECTORS; b++) {
         int group = column_of(left, b);
-        vec dy = compensated(mine[b].dy, mine[b].dy_lo);
-        fold_own_sums(u, dy, compensated(mine[b].dyx, mine[b].dyx_lo), group, min(right - group, VW));
+        vec dy = vector_compensated(mine[b].dy, mine[b].dy_lo);
+        vec dyx = vector_compensated(mine[b].dyx, mine[b].dyx_lo);
+#if WG > 1
+        vec values[] = {dy, dyx};
+        deal_lanes(values, 2, room);
+        for (int lane = ITEM_Y; lane < VW && group + lane < right; lane += WY) {
+            fold_own_sums(u, dealt(room, 0, lane), dealt(room, 1, lane), group + lane, 1);
+        }
+        if (VECTORS > 1) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#else
+        if (group < right) {
+            fold_own_sums(u, dy, dyx, group, min(right - group, VW));
+        }
+#endif
     }
 }
 
+#if WG == 1
 // One launch on a CPU: the sums of `held` groups, as numbers in arrays with room for a vector after the last; the arrays of
 // scaled sums have as much room.
 CALLED void fold_held_sums(
@@ -161,6 +173,7 @@ CALLED void fold_held_sums(
                 first + g, min(held - g, VW));
     }
 }
+#endif
 
 // ==== Sums in memory ====
 
@@ -173,9 +186,9 @@ INLINE void add_slices(
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * 2 * pitch + group;
         vec rest;
-        two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
+        vector_two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
         mine->dy_lo += rest;
-        two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
+        vector_two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
         mine->dyx_lo += rest;
     }
     across_column_sum_items(mine, room);
@@ -191,10 +204,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_gradients(
     int group = FIRST_OF_FOLD;
     lane_sums mine[VECTORS];
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
-    if (ITEM_Y == 0 && group < groups) {
-        vec dy = compensated(mine->dy, mine->dy_lo);
-        fold_own_sums(u, dy, compensated(mine->dyx, mine->dyx_lo), group, min(groups - group, VW));
-    }
+    fold_column_sums(u, mine, group, groups, room);
 }
 
 // Leaves sum(dy') and sum(dy' (x - mean)), in units, in the rows GRAD_DY and GRAD_X.
@@ -208,9 +218,10 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);
-        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
-        vec dy = compensated(mine->dy, mine->dy_lo);
-        vec dyx = centred(lo, dy, compensated(mine->dyx, mine->dyx_lo));
+        vec lo = load_anywhere(coefficients + MEAN_LO * pitch + group);
+        vec dy = vector_compensated(mine->dy, mine->dy_lo);
+        vec dyx = vector_compensated(mine->dyx, mine->dyx_lo);
+        dyx = vector_centred(lo, dy, dyx);
         store_first(dy, valid, coefficients + GRAD_DY * pitch + group);
         store_first(dyx, valid, coefficients + GRAD_X * pitch + group);
     }
@@ -222,18 +233,18 @@ __kernel void fold_combined_gradients(
         FOLD_BLOCKS, int groups, GRADIENT_ARGS, __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
-    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
-    int valid = min(groups - group, VW);
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * FOLD_LANES;
+    int valid = min(groups - group, FOLD_LANES);
     if (valid > 0) {
         unfolding u = UNFOLDING;
-        ivec power = CONVERT_IVEC(taken(u, GRAD_DY + 4, group, valid)) + exponent_of(taken(u, UNIT, group, valid));
-        power = clamp(power, (ivec)(-252), (ivec)(252));
-        vec dy = taken(u, GRAD_DY, group, valid);
-        vec dyx = times_far_power(taken(u, GRAD_DY + 1, group, valid), power);
-        vec scale = taken(u, SCALE, group, valid);
-        vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
-        vec scaled_dyx = scale * times_far_power(taken(u, GRAD_DY + 3, group, valid), power);
-        vec lo = taken(u, MEAN_LO, group, valid);
+        fold_ivec power = CONVERT_IVEC(taken(u, GRAD_DY + 4, group, valid)) + FOLD(exponent_of)(taken(u, UNIT, group, valid));
+        power = clamp(power, (fold_ivec)(-252), (fold_ivec)(252));
+        fold_vec dy = taken(u, GRAD_DY, group, valid);
+        fold_vec dyx = FOLD(times_far_power)(taken(u, GRAD_DY + 1, group, valid), power);
+        fold_vec scale = taken(u, SCALE, group, valid);
+        fold_vec scaled_dy = scale * taken(u, GRAD_DY + 2, group, valid);
+        fold_vec scaled_dyx = scale * FOLD(times_far_power)(taken(u, GRAD_DY + 3, group, valid), power);
+        fold_vec lo = taken(u, MEAN_LO, group, valid);
         fold_centred_sums(u, dy, dyx, scaled_dy, scaled_dyx, lo, scale, group, valid);
     }
 }
@@ -244,38 +255,54 @@ __kernel void fold_combined_gradients(
 __kernel void fold_inverse(FOLD_BLOCKS, int groups, __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
-    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
-    int valid = min(groups - group, VW);
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * FOLD_LANES;
+    int valid = min(groups - group, FOLD_LANES);
     if (valid > 0) {
-        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
-        vec norm = take(coefficients + NORM * pitch, group, valid, 1.0f);
-        vec scale = take(coefficients + SCALE * pitch, group, valid, 1.0f);
-        vec shift = take(coefficients + SHIFT * pitch, group, valid, 0.0f);
-        ivec from = exponent_of(take(coefficients + UNIT * pitch, group, valid, 1.0f));
-        ivec power = clamp(-exponent_of(scale / norm), (ivec)(-126), (ivec)(126));
-        vec mean = fma(lo, scale, shift);
-        vec rest = fma(lo, scale, shift - mean); // what the shift's rounding, and the mean's, left
-        vec means[] = {times_power(mean, power), times_power(rest, power)}; // MEAN_HI, MEAN_LO
-        vec scales[] = {norm / times_power(scale, power), times_far_power(scale, from - power)}; // NORM, SCALE
-        vec units[] = {power_of_two(power)};
+        fold_vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+        fold_vec norm = take(coefficients + NORM * pitch, group, valid, 1.0f);
+        fold_vec scale = take(coefficients + SCALE * pitch, group, valid, 1.0f);
+        fold_vec shift = take(coefficients + SHIFT * pitch, group, valid, 0.0f);
+        fold_ivec from = FOLD(exponent_of)(take(coefficients + UNIT * pitch, group, valid, 1.0f));
+        fold_ivec power = clamp(-FOLD(exponent_of)(scale / norm), (fold_ivec)(-126), (fold_ivec)(126));
+        fold_vec mean = fma(lo, scale, shift);
+        fold_vec rest = fma(lo, scale, shift - mean); // what the shift's rounding, and the mean's, left
+        fold_vec means[] = {FOLD(times_power)(mean, power), FOLD(times_power)(rest, power)}; // MEAN_HI, MEAN_LO
+        fold_vec scales[] = {norm / FOLD(times_power)(scale, power), FOLD(times_far_power)(scale, from - power)}; // NORM, SCALE
+        fold_vec units[] = {FOLD(power_of_two)(power)};
         put_in_rows(coefficients + MEAN_HI * (long)pitch, pitch, groups, group, valid, means, 2);
         put_in_rows(coefficients + NORM * (long)pitch, pitch, groups, group, valid, scales, 2);
         put_in_rows(coefficients + UNIT * (long)pitch, pitch, groups, group, valid, units, 1);
     }
 }
 
-// The sums of `valid` neighbouring groups over all slices, without what rounding leaves.
-INLINE lane_sums sums_of_slices(__global const float *partial, int slices, int pitch, int valid) {
-    lane_sums all = no_lane_sums();
+// The sums of groups that a work-item folds at a time, and what rounding left out of them.
+typedef struct {
+    fold_vec dy, dy_lo;
+    fold_vec dyx, dyx_lo;
+} fold_lane_sums;
+
+INLINE fold_lane_sums no_fold_sums(void) {
+    fold_lane_sums none;
+    none.dy = none.dy_lo = none.dyx = none.dyx_lo = (fold_vec)(0.0f);
+    return none;
+}
+
+INLINE void add_sums(fold_lane_sums *to, fold_vec dy, fold_vec dyx) {
+    fold_vec rest;
+    FOLD(two_sum)(to->dy, dy, &to->dy, &rest);
+    to->dy_lo += rest;
+    FOLD(two_sum)(to->dyx, dyx, &to->dyx, &rest);
+    to->dyx_lo += rest;
+}
+
+// Those of `valid` neighbouring groups over all slices, with what rounding left in them.
+INLINE fold_lane_sums sums_of_slices(__global const float *partial, int slices, int pitch, int valid) {
+    fold_lane_sums all = no_fold_sums();
     for (int slice = 0; slice < slices; slice++, partial += 2 * pitch) {
-        vec rest;
-        two_sum(all.dy, take(partial, 0, valid, 0.0f), &all.dy, &rest);
-        all.dy_lo += rest;
-        two_sum(all.dyx, take(partial, pitch, valid, 0.0f), &all.dyx, &rest);
-        all.dyx_lo += rest;
+        add_sums(&all, take(partial, 0, valid, 0.0f), take(partial, pitch, valid, 0.0f));
     }
-    all.dy = compensated(all.dy, all.dy_lo);
-    all.dyx = compensated(all.dyx, all.dyx_lo);
+    all.dy = FOLD(compensated)(all.dy, all.dy_lo);
+    all.dyx = FOLD(compensated)(all.dyx, all.dyx_lo);
     return all;
 }
 
@@ -288,19 +315,19 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
 #endif
     int block = JOINED_BLOCK;
     int group = FIRST_JOINED;
-    int together = joined > 0 ? VW : 1; // neighbours, a vector of them at a time
-    lane_sums scaled = no_lane_sums();
+    int together = joined > 0 ? FOLD_LANES : 1; // neighbours, a vector of them at a time
+    fold_lane_sums scaled = no_fold_sums();
     for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
         long at = (long)block * (groups + WRAP) + group + (long)i * JOINED_STEP;
         int valid = min(JOINED - i, together);
-        lane_sums some = sums_of_slices(partials + at, slices, pitch, valid);
-        vec scale = take(coefficients + SCALE * pitch, at, valid, 0.0f), rest;
-        two_sum(scaled.dy, first_lanes(scale * some.dy, valid), &scaled.dy, &rest);
-        scaled.dy_lo += rest;
-        two_sum(scaled.dyx, first_lanes(scale * some.dyx, valid), &scaled.dyx, &rest);
-        scaled.dyx_lo += rest;
+        fold_lane_sums some = sums_of_slices(partials + at, slices, pitch, valid);
+        fold_vec scale = take(coefficients + SCALE * pitch, at, valid, 0.0f);
+        add_sums(&scaled, fold_first_lanes(scale * some.dy, valid), fold_first_lanes(scale * some.dyx, valid));
     }
-    sums mine = across_team_sums(across_sum_lanes(scaled, ALL_LANES), WG, room);
+    sums mine;
+    mine.dy = sum_of_fold(FOLD(compensated)(scaled.dy, scaled.dy_lo));
+    mine.dyx = sum_of_fold(FOLD(compensated)(scaled.dyx, scaled.dyx_lo));
+    mine = across_team_sums(mine, WG, room);
 #if WG > 1
     if (LOCAL_ITEM == 0) {
         shared[0] = mine;
@@ -314,8 +341,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
         coefficients = OF_BLOCK(of_first);
         int own = joined > 0 ? group + i : group, valid = min(JOINED - i, together);
         unfolding u = UNFOLDING;
-        lane_sums some = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch, valid);
-        fold_sums(u, some.dy, some.dyx, (vec)(mine.dy), (vec)(mine.dyx), own, valid);
+        fold_lane_sums some = sums_of_slices(OF_BLOCK(partials) + own, slices, pitch, valid);
+        fold_sums(u, some.dy, some.dyx, (fold_vec)(mine.dy), (fold_vec)(mine.dyx), own, valid);
     }
 }
 
@@ -323,23 +350,23 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_gradie
 __kernel void sum_parts(
         __global const float *values, long gamma_at, long beta_at, int parts, long step, int count, OUT(dgamma),
         OUT(dbeta), int accumulate) {
-    int column = (int)get_global_id(0) * VW;
-    int valid = min(count - column, VW);
+    int column = (int)get_global_id(0) * FOLD_LANES;
+    int valid = min(count - column, FOLD_LANES);
     if (valid > 0) {
-        vec gamma = (vec)(0.0f), gamma_lo = (vec)(0.0f), beta = (vec)(0.0f), beta_lo = (vec)(0.0f);
+        fold_vec gamma = (fold_vec)(0.0f), gamma_lo = (fold_vec)(0.0f), beta = (fold_vec)(0.0f), beta_lo = (fold_vec)(0.0f);
         for (int part = 0; part < parts; part++) {
             __global const float *here = values + part * step + column;
-            vec rest;
-            two_sum(gamma, take(here + gamma_at, 0, valid, 0.0f), &gamma, &rest);
+            fold_vec rest;
+            FOLD(two_sum)(gamma, take(here + gamma_at, 0, valid, 0.0f), &gamma, &rest);
             gamma_lo += rest;
-            two_sum(beta, take(here + beta_at, 0, valid, 0.0f), &beta, &rest);
+            FOLD(two_sum)(beta, take(here + beta_at, 0, valid, 0.0f), &beta, &rest);
             beta_lo += rest;
         }
         if (PRESENT(dgamma)) {
-            store_gradient(AT(dgamma), column, valid, compensated(gamma, gamma_lo), accumulate);
+            store_gradient(AT(dgamma), column, valid, FOLD(compensated)(gamma, gamma_lo), accumulate);
         }
         if (PRESENT(dbeta)) {
-            store_gradient(AT(dbeta), column, valid, compensated(beta, beta_lo), accumulate);
+            store_gradient(AT(dbeta), column, valid, FOLD(compensated)(beta, beta_lo), accumulate);
         }
     }
 }

@@ -109,30 +109,30 @@ INLINE folding folding_of(
             FEW_IN_BLOCK(block), statistic, r_max, d_max, AVERAGING_OF(COUNT_OF_BLOCK), groups, coefficients, pitch)
 
 // 1 / sqrt(v) to within one rounding: a Newton step, its residual 1 - v r^2 taken from the exact square.
-INLINE vec inverse_root(vec v) {
-    vec r = (vec)(1.0f) / sqrt(v);
-    vec square = r * r;
-    vec square_lo = fma(r, r, -square);
-    vec residual = fma(-v, square_lo, fma(-v, square, (vec)(1.0f)));
-    vec better = fma((vec)(0.5f) * r, residual, r);
+INLINE fold_vec inverse_root(fold_vec v) {
+    fold_vec r = (fold_vec)(1.0f) / sqrt(v);
+    fold_vec square = r * r;
+    fold_vec square_lo = fma(r, r, -square);
+    fold_vec residual = fma(-v, square_lo, fma(-v, square, (fold_vec)(1.0f)));
+    fold_vec better = fma((fold_vec)(0.5f) * r, residual, r);
     return select(r, better, isfinite(better));
 }
 
 // The mean as hi + lo, where hi has so few digits that x - hi is exact not only for x near the mean, but for all x within
 // some deviations of 0. A rounding of x - hi to the spacing of x would be the same for thousands of x, and with a dy that
 // is not 0 on average such a bias adds up: it made dgamma ten times less exact. lo is at most 2^-11 deviations.
-INLINE void split_mean(vec mean, vec rest, vec variance, vec *hi, vec *lo) {
-    ivec quantum = exponent_of_root(variance) - (ivec)(10); // a power of two
-    vec steps = rint(times_power(mean, -quantum));
-    ivec splits = isfinite(variance) && fabs(steps) < (vec)(8388608.0f);
-    *hi = select(mean, times_power(steps, quantum), splits);
+INLINE void split_mean(fold_vec mean, fold_vec rest, fold_vec variance, fold_vec *hi, fold_vec *lo) {
+    fold_ivec quantum = FOLD(exponent_of_root)(variance) - (fold_ivec)(10); // a power of two
+    fold_vec steps = rint(FOLD(times_power)(mean, -quantum));
+    fold_ivec splits = isfinite(variance) && fabs(steps) < (fold_vec)(8388608.0f);
+    *hi = select(mean, FOLD(times_power)(steps, quantum), splits);
     *lo = (mean - *hi) + rest;
     *lo = select(rest, *lo, splits);
 }
 
-INLINE vec within(vec v, float low, float high) { // NaN stays NaN
-    v = v < (vec)(low) ? (vec)(low) : v;
-    return v > (vec)(high) ? (vec)(high) : v;
+INLINE fold_vec within(fold_vec v, float low, float high) { // NaN stays NaN
+    v = v < (fold_vec)(low) ? (fold_vec)(low) : v;
+    return v > (fold_vec)(high) ? (fold_vec)(high) : v;
 }
 
 // What is added to the mean of a group's squares before its root is taken, or is its least value.
@@ -141,70 +141,70 @@ INLINE float least_of(folding f) { return f.statistic == LENGTH ? f.epsilon * f.
 // From the mean and the variance in units 2^from, those of the look that found them. The group's own unit makes its standard
 // deviation about 1. If statistics are given, x and gamma may be anything beside them; it then makes about equal what
 // gamma / sigma is made of.
-INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from, int given) {
-    vec gamma = take(f.gamma, group, valid, 1.0f);
-    vec shift = take(f.beta, group, valid, 0.0f);
-    vec true_mean = times_power(mean, -from);
-    vec true_rest = times_power(rest, -from);
+INLINE void put_forward_of(folding f, int group, int valid, fold_vec mean, fold_vec rest, fold_vec variance, fold_ivec from, int given) {
+    fold_vec gamma = take(f.gamma, group, valid, 1.0f);
+    fold_vec shift = take(f.beta, group, valid, 0.0f);
+    fold_vec true_mean = FOLD(times_power)(mean, -from);
+    fold_vec true_rest = FOLD(times_power)(rest, -from);
     if (f.statistic != CENTERED) {
-        ivec to_one = -max(exponent_of(mean), exponent_of_root(variance)); // or the squares may be out of range
-        to_one = clamp(to_one, (ivec)(-126) - from, (ivec)(126) - from);
-        mean = times_far_power(mean, to_one);
-        rest = times_far_power(rest, to_one);
-        variance = times_far_power(times_far_power(variance, to_one), to_one);
+        fold_ivec to_one = -max(FOLD(exponent_of)(mean), FOLD(exponent_of_root)(variance)); // or the squares may be out of range
+        to_one = clamp(to_one, (fold_ivec)(-126) - from, (fold_ivec)(126) - from);
+        mean = FOLD(times_far_power)(mean, to_one);
+        rest = FOLD(times_far_power)(rest, to_one);
+        variance = FOLD(times_far_power)(FOLD(times_far_power)(variance, to_one), to_one);
         from += to_one;
-        variance = fma(mean, mean, fma((vec)(2.0f) * mean, rest, variance));
-        variance *= (vec)(f.statistic == LENGTH ? f.count : 1.0f);
-        mean = rest = true_mean = true_rest = (vec)(0.0f);
+        variance = fma(mean, mean, fma((fold_vec)(2.0f) * mean, rest, variance));
+        variance *= (fold_vec)(f.statistic == LENGTH ? f.count : 1.0f);
+        mean = rest = true_mean = true_rest = (fold_vec)(0.0f);
     }
-    vec epsilon = (vec)(f.epsilon);
-    ivec of_epsilon = f.statistic == LENGTH || f.epsilon == 0.0f ? exponent_of(epsilon) : exponent_of_root(epsilon);
-    ivec in_range = (ivec)(126) - exponent_of(mean) + from; // of the mean
-    ivec power = min(-max(exponent_of_root(variance) - from, of_epsilon), in_range);
-    power = clamp(power, (ivec)(-126), (ivec)(126));
-    vec in_power = times_far_power(times_far_power(variance, power - from), power - from);
-    vec spread = in_power;
+    fold_vec epsilon = (fold_vec)(f.epsilon);
+    fold_ivec of_epsilon = f.statistic == LENGTH || f.epsilon == 0.0f ? FOLD(exponent_of)(epsilon) : FOLD(exponent_of_root)(epsilon);
+    fold_ivec in_range = (fold_ivec)(126) - FOLD(exponent_of)(mean) + from; // of the mean
+    fold_ivec power = min(-max(FOLD(exponent_of_root)(variance) - from, of_epsilon), in_range);
+    power = clamp(power, (fold_ivec)(-126), (fold_ivec)(126));
+    fold_vec in_power = FOLD(times_far_power)(FOLD(times_far_power)(variance, power - from), power - from);
+    fold_vec spread = in_power;
     if (f.statistic != LENGTH) {
-        spread += times_power(times_power(epsilon, power), power);
+        spread += FOLD(times_power)(FOLD(times_power)(epsilon, power), power);
     }
-    vec norm = inverse_root(spread);
+    fold_vec norm = inverse_root(spread);
     if (f.statistic == LENGTH) {
-        vec most = times_power((vec)(1.0f / f.epsilon), -power);
+        fold_vec most = FOLD(times_power)((fold_vec)(1.0f / f.epsilon), -power);
         norm = norm > most ? most : norm;
     }
-    vec invstd = times_power(norm, power);
+    fold_vec invstd = FOLD(times_power)(norm, power);
     if (given) {
-        ivec of_gamma = select(exponent_of(gamma), (ivec)(0), gamma == (vec)(0.0f));
-        ivec even = (of_gamma + exponent_of(invstd)) >> (ivec)(1);
-        even = clamp(min(even, (ivec)(126) - exponent_of(true_mean)), (ivec)(-126), (ivec)(126));
-        in_power = times_far_power(times_far_power(variance, even - from), even - from);
-        norm = times_far_power(norm, power - even);
+        fold_ivec of_gamma = select(FOLD(exponent_of)(gamma), (fold_ivec)(0), gamma == (fold_vec)(0.0f));
+        fold_ivec even = (of_gamma + FOLD(exponent_of)(invstd)) >> (fold_ivec)(1);
+        even = clamp(min(even, (fold_ivec)(126) - FOLD(exponent_of)(true_mean)), (fold_ivec)(-126), (fold_ivec)(126));
+        in_power = FOLD(times_far_power)(FOLD(times_far_power)(variance, even - from), even - from);
+        norm = FOLD(times_far_power)(norm, power - even);
         power = even;
     }
     variance = in_power;
-    mean = times_far_power(mean, power - from);
-    rest = times_far_power(rest, power - from);
-    vec hi, lo;
+    mean = FOLD(times_far_power)(mean, power - from);
+    rest = FOLD(times_far_power)(rest, power - from);
+    fold_vec hi, lo;
     split_mean(mean, rest, variance, &hi, &lo);
-    vec scale = norm;
+    fold_vec scale = norm;
     if (f.r_max > 0.0f) {
-        vec there = inverse_root(take(f.average.variance, group, valid, 1.0f) + (vec)(f.epsilon));
-        vec r = within(times_power(spread * norm * there, -power), 1.0f / f.r_max, f.r_max);
-        vec d = ((true_mean - take(f.average.mean, group, valid, 0.0f)) + true_rest) * there;
+        fold_vec there = inverse_root(take(f.average.variance, group, valid, 1.0f) + (fold_vec)(f.epsilon));
+        fold_vec r = within(FOLD(times_power)(spread * norm * there, -power), 1.0f / f.r_max, f.r_max);
+        fold_vec d = ((true_mean - take(f.average.mean, group, valid, 0.0f)) + true_rest) * there;
         d = within(d, -f.d_max, f.d_max);
         scale *= r;
         shift = fma(gamma, d, shift);
-        vec renorm[] = {r, d};
+        fold_vec renorm[] = {r, d};
         put_rows(f, RENORM_R, group, valid, renorm, 2);
     }
     scale = gamma * scale;
     if (f.few) {
-        norm = invstd = scale = lo = (vec)(0.0f);
+        norm = invstd = scale = lo = (fold_vec)(0.0f);
     }
     // An infinite scale, of a variance of 0, leaves no NaN in the shift.
     shift = select(shift, fma(-lo, scale, shift), isfinite(scale));
-    vec mean_rows[] = {true_mean, hi, lo}; // from MEAN on
-    vec rest_rows[] = {invstd, norm, scale, shift, power_of_two(power)}; // from INVSTD on
+    fold_vec mean_rows[] = {true_mean, hi, lo}; // from MEAN on
+    fold_vec rest_rows[] = {invstd, norm, scale, shift, FOLD(power_of_two)(power)}; // from INVSTD on
     put_rows(f, MEAN, group, valid, mean_rows, 3);
     put_rows(f, INVSTD, group, valid, rest_rows, 5);
     if (!given) { // nobody asks for what was given
@@ -212,36 +212,36 @@ INLINE void put_forward_of(folding f, int group, int valid, vec mean, vec rest, 
     }
 }
 
-CALLED void put_forward(folding f, int group, int valid, vec mean, vec rest, vec variance, ivec from) {
+CALLED void put_forward(folding f, int group, int valid, fold_vec mean, fold_vec rest, fold_vec variance, fold_ivec from) {
     put_forward_of(f, group, valid, mean, rest, variance, from, 0);
 }
 
 // The variance is in units 2^from, squared.
-CALLED void track_groups(int group, int valid, vec batch_mean, vec variance, ivec from, averaging a) {
+CALLED void track_groups(int group, int valid, fold_vec batch_mean, fold_vec variance, fold_ivec from, averaging a) {
     if (a.kind == AVERAGE_NONE) {
         return;
     }
     // Judged as float32, in which statistics are kept.
-    ivec sound = isfinite(batch_mean) && isfinite(times_power(times_power(variance, -from), -from));
-    variance *= (vec)(a.variance_factor);
-    vec old_mean = take(a.mean, group, valid, 0.0f);
-    vec old_var = take(a.variance, group, valid, 0.0f);
-    vec old_batches = take(a.absorbed, group, valid, 0.0f);
-    vec batches = old_batches + (vec)(1.0f);
-    vec w = (vec)(a.weight);
+    fold_ivec sound = isfinite(batch_mean) && isfinite(FOLD(times_power)(FOLD(times_power)(variance, -from), -from));
+    variance *= (fold_vec)(a.variance_factor);
+    fold_vec old_mean = take(a.mean, group, valid, 0.0f);
+    fold_vec old_var = take(a.variance, group, valid, 0.0f);
+    fold_vec old_batches = take(a.absorbed, group, valid, 0.0f);
+    fold_vec batches = old_batches + (fold_vec)(1.0f);
+    fold_vec w = (fold_vec)(a.weight);
     if (a.kind == AVERAGE_CUMULATIVE) {
-        w = (vec)(1.0f) / batches;
+        w = (fold_vec)(1.0f) / batches;
     } else if (a.kind == AVERAGE_BIAS_CORRECTED) {
-        vec corrected = (vec)(a.weight) / -expm1(batches * (vec)(a.log_rest));
-        w = select(corrected, (vec)(1.0f), batches == (vec)(1.0f));
+        fold_vec corrected = (fold_vec)(a.weight) / -expm1(batches * (fold_vec)(a.log_rest));
+        w = select(corrected, (fold_vec)(1.0f), batches == (fold_vec)(1.0f));
     }
     // Not running + w (batch - running): that leaves a rounding of a large initial value in a small average. What has no
     // weight leaves no trace, whatever it is: a batch of weight 0, and what was there beside one of weight 1.
-    ivec replaced = w == (vec)(1.0f);
-    ivec kept = w == (vec)(0.0f);
-    vec in_var = times_power(times_power(w * variance, -from), -from);
-    vec new_mean = select(fma((vec)(1.0f) - w, old_mean, w * batch_mean), batch_mean, replaced);
-    vec new_var = select(fma((vec)(1.0f) - w, old_var, in_var), in_var, replaced);
+    fold_ivec replaced = w == (fold_vec)(1.0f);
+    fold_ivec kept = w == (fold_vec)(0.0f);
+    fold_vec in_var = FOLD(times_power)(FOLD(times_power)(w * variance, -from), -from);
+    fold_vec new_mean = select(fma((fold_vec)(1.0f) - w, old_mean, w * batch_mean), batch_mean, replaced);
+    fold_vec new_var = select(fma((fold_vec)(1.0f) - w, old_var, in_var), in_var, replaced);
     new_mean = select(new_mean, old_mean, kept);
     new_var = select(new_var, old_var, kept);
     if (a.skip_non_finite) {
@@ -249,38 +249,54 @@ CALLED void track_groups(int group, int valid, vec batch_mean, vec variance, ive
         new_var = select(old_var, new_var, sound);
         batches = select(old_batches, batches, sound);
     }
-    store_first(new_mean, valid, a.mean + group);
-    store_first(new_var, valid, a.variance + group);
-    store_first(batches, valid, a.absorbed + group);
+    fold_store_first(new_mean, valid, a.mean + group);
+    fold_store_first(new_var, valid, a.variance + group);
+    fold_store_first(batches, valid, a.absorbed + group);
 }
 
 // From the moments of neighbouring groups: coefficients, and their part in the running statistics.
-INLINE void fold_groups(folding f, vec hi, vec lo, vec m2, vec unit, int group, int valid) {
-    vec variance = m2 / (vec)(f.few ? 1.0f : f.count);
-    ivec infinite = has_infinity(hi, m2, unit);
+INLINE void fold_groups(folding f, fold_vec hi, fold_vec lo, fold_vec m2, fold_vec unit, int group, int valid) {
+    fold_vec variance = m2 / (fold_vec)(f.few ? 1.0f : f.count);
+    fold_ivec infinite = FOLD(has_infinity)(hi, m2, unit);
     if (f.statistic == CENTERED) { // the mean, and deviations from it, are none
-        hi = select(hi, (vec)(NAN), infinite);
-        variance = select(variance, (vec)(NAN), infinite);
+        hi = select(hi, (fold_vec)(NAN), infinite);
+        variance = select(variance, (fold_vec)(NAN), infinite);
     } else {
-        variance = select(variance, (vec)(INFINITY), infinite);
+        variance = select(variance, (fold_vec)(INFINITY), infinite);
     }
-    ivec from = exponent_of(unit);
+    fold_ivec from = FOLD(exponent_of)(unit);
     put_forward(f, group, valid, hi, lo, variance, from);
-    track_groups(group, valid, times_power(hi, -from), variance, from, f.average);
+    track_groups(group, valid, FOLD(times_power)(hi, -from), variance, from, f.average);
 }
 
 // ==== Groups whose moments a work-item has ====
 
 INLINE void fold_group(folding f, moments all, float unit, int group) {
-    fold_groups(f, (vec)(all.hi), (vec)(all.lo), (vec)(all.m2), (vec)(unit), group, 1);
+    fold_groups(f, (fold_vec)(all.hi), (fold_vec)(all.lo), (fold_vec)(all.m2), (fold_vec)(unit), group, 1);
 }
 
-// The columns of a work-item of a stripe, each a group, once the work-items of the first row have them.
-INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right) {
-    for (int b = 0; ITEM_Y == 0 && b < VECTORS && column_of(left, b) < right; b++) {
+// The columns of a stripe, each a group, once the work-items of the first row have them. All of a work-group must come here: the
+// items that share columns take one each.
+INLINE void fold_columns(folding f, const lane_moments *mine, int left, int right, __local vec *room) {
+    for (int b = 0; b < VECTORS; b++) {
         int group = column_of(left, b);
         vec m2 = mine[b].m2 + mine[b].m2_lo;
-        fold_groups(f, mine[b].hi, mine[b].lo, m2, mine[b].unit, group, min(right - group, VW));
+#if WG > 1
+        vec values[] = {mine[b].hi, mine[b].lo, m2, mine[b].unit};
+        deal_lanes(values, 4, room);
+        for (int lane = ITEM_Y; lane < VW && group + lane < right; lane += WY) {
+            fold_groups(
+                    f, dealt(room, 0, lane), dealt(room, 1, lane), dealt(room, 2, lane), dealt(room, 3, lane),
+                    group + lane, 1);
+        }
+        if (VECTORS > 1) {
+            barrier(CLK_LOCAL_MEM_FENCE);
+        }
+#else
+        if (group < right) {
+            fold_groups(f, mine[b].hi, mine[b].lo, m2, mine[b].unit, group, min(right - group, VW));
+        }
+#endif
     }
 }
 
@@ -294,11 +310,12 @@ INLINE moments in_unit(moments m, float from, float to) {
     return m;
 }
 
+#if WG == 1
 // Units for a second look at groups of as many values each, where one is called for.
 CALLED int groups_again(const float *hi, const float *m2, float *units, int held, float least) {
     int again = 0;
     for (int g = 0; g < held; g += VW) {
-        vec unit = second_unit(load_lanes(hi + g), load_lanes(m2 + g), (vec)(least));
+        vec unit = vector_second_unit(load_lanes(hi + g), load_lanes(m2 + g), (vec)(least));
         store_lanes(unit, units + g);
         again |= any_lane(first_lanes(unit - (vec)(1.0f), held - g) != (vec)(0.0f));
     }
@@ -339,6 +356,7 @@ CALLED void fold_held(
                 min(held - g, VW));
     }
 }
+#endif
 
 // ==== Slices, whose moments are in memory ====
 
@@ -363,7 +381,7 @@ INLINE float unit_of_partial(__global const float *partial, int pitch) {
 }
 
 // The moments of all slices of `count` groups, `step` apart, where some slices are in units of their own.
-CALLED moments join_units(
+RARE moments join_units(
         __global const float *partials, int slices, int pitch, int count, long step, float *common_unit) {
     float unit = UNIT_OF_SMALL;
     for (int i = 0; i < slices * count; i++) {
@@ -386,9 +404,10 @@ CALLED moments join_units(
 }
 
 // What join_slices found, with units where slices have them: M2 is not finite then.
-CALLED lane_moments joined_slices(
+RARE lane_moments joined_slices(
         lane_moments mine, __global const float *partials, int slices, int group, int valid, int pitch) {
     mine.m2 += mine.m2_lo;
+    mine.m2_lo = (vec)(0.0f);
     if (any_lane(!isfinite(mine.m2))) {
         float hi[VW], lo[VW], m2[VW], units[VW];
         store_lanes(mine.hi, hi);
@@ -422,10 +441,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_moments(
     lane_moments mine[VECTORS];
     join_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
-        int valid = min(groups - group, VW);
-        lane_moments all = joined_slices(*mine, OF_BLOCK(partials), slices, group, valid, pitch);
-        fold_groups(f, all.hi, all.lo, all.m2, all.unit, group, valid);
+        *mine = joined_slices(*mine, OF_BLOCK(partials), slices, group, min(groups - group, VW), pitch);
     }
+    fold_columns(f, mine, group, groups, room);
 }
 
 // Leaves M2 in the row VARIANCE, and the unit of all in the row INVSTD.
@@ -440,7 +458,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_moments(
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);
         lane_moments all = joined_slices(*mine, OF_BLOCK(partials), slices, group, valid, pitch);
-        vec none = select((vec)(0.0f), (vec)(NAN), has_infinity(all.hi, all.m2, all.unit));
+        vec none = select((vec)(0.0f), (vec)(NAN), vector_has_infinity(all.hi, all.m2, all.unit));
         store_first(all.hi + none, valid, coefficients + MEAN_HI * pitch + group);
         store_first(all.lo, valid, coefficients + MEAN_LO * pitch + group);
         store_first(all.m2 + none, valid, coefficients + VARIANCE * pitch + group);
@@ -484,14 +502,14 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void fold_joined_moment
     unit = shared_unit[0];
 #endif
     __global float *of_first = coefficients;
-    int together = joined > 0 ? VW : 1; // neighbours, a vector of them at a time
+    int together = joined > 0 ? FOLD_LANES : 1; // neighbours, a vector of them at a time
     for (int i = LOCAL_ITEM * together; i < JOINED; i += WG * together) {
         block = joined > 0 ? JOINED_BLOCK : i;
         coefficients = OF_BLOCK(of_first);
         folding f = FOLDING;
         f.average.kind = i == 0 ? f.average.kind : AVERAGE_NONE;
         fold_groups(
-                f, (vec)(mine.hi), (vec)(mine.lo), (vec)(mine.m2), (vec)(unit), joined > 0 ? group + i : group,
+                f, (fold_vec)(mine.hi), (fold_vec)(mine.lo), (fold_vec)(mine.m2), (fold_vec)(unit), joined > 0 ? group + i : group,
                 min(JOINED - i, together));
     }
 }
@@ -500,8 +518,8 @@ __kernel void fold_given(
         FOLD_BLOCKS, int groups, AFFINE_ARGS, IN(mean), IN(variance), __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
-    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
-    int valid = min(groups - group, VW);
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * FOLD_LANES;
+    int valid = min(groups - group, FOLD_LANES);
     if (valid > 0) {
         averaging none = averaging_of(AVERAGE_NONE, 0.0f, 0.0f, 0.0f, 0, 0, 0, 0);
         folding f = folding_of(
@@ -509,8 +527,8 @@ __kernel void fold_given(
                 none, groups, coefficients, pitch);
         // Not a call: most of what is known here leaves nothing to be done.
         put_forward_of(
-                f, group, valid, take(AT(mean), group, valid, 0.0f), (vec)(0.0f),
-                take(AT(variance), group, valid, 0.0f), (ivec)(0), 1);
+                f, group, valid, take(AT(mean), group, valid, 0.0f), (fold_vec)(0.0f),
+                take(AT(variance), group, valid, 0.0f), (fold_ivec)(0), 1);
     }
 }
 
@@ -520,19 +538,19 @@ __kernel void fold_combined(
         FOLD_BLOCKS, int groups, AFFINE_ARGS, RUNNING_ARGS, __global float *coefficients, int pitch) {
     const int block = BLOCK_OF(get_group_id(0)), in_block = IN_BLOCK(get_group_id(0));
     coefficients = OF_BLOCK(coefficients);
-    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * VW;
-    int valid = min(groups - group, VW);
+    int group = (int)(in_block * get_local_size(0) + get_local_id(0)) * FOLD_LANES;
+    int valid = min(groups - group, FOLD_LANES);
     if (valid > 0) {
         folding f = folding_of(
                 OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, 1.0f, 0, statistic, 0.0f, 0.0f,
                 AVERAGING, groups, coefficients, pitch);
-        vec hi = take(coefficients + MEAN_HI * pitch, group, valid, 0.0f);
-        vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
-        vec variance = take(coefficients + VARIANCE * pitch, group, valid, 0.0f);
-        vec estimate = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
-        ivec from = exponent_of(take(coefficients + NORM * pitch, group, valid, 1.0f));
+        fold_vec hi = take(coefficients + MEAN_HI * pitch, group, valid, 0.0f);
+        fold_vec lo = take(coefficients + MEAN_LO * pitch, group, valid, 0.0f);
+        fold_vec variance = take(coefficients + VARIANCE * pitch, group, valid, 0.0f);
+        fold_vec estimate = take(coefficients + INVSTD * pitch, group, valid, 0.0f);
+        fold_ivec from = FOLD(exponent_of)(take(coefficients + NORM * pitch, group, valid, 1.0f));
         put_forward(f, group, valid, hi, lo, variance, from);
-        track_groups(group, valid, times_power(hi, -from), estimate, from, f.average);
+        track_groups(group, valid, FOLD(times_power)(hi, -from), estimate, from, f.average);
     }
 }
 
@@ -541,16 +559,16 @@ __kernel void fold_combined(
 __kernel void track(
         FOLD_BLOCKS, int groups, int averaged, float last_factor, COUNT_ARGS, RUNNING_ARGS, __global const float *coefficients,
         int pitch) {
-    int group = (int)get_global_id(0) * VW;
-    int valid = min(groups - group, VW);
+    int group = (int)get_global_id(0) * FOLD_LANES;
+    int valid = min(groups - group, FOLD_LANES);
     if (valid > 0) {
         averaging a = AVERAGING;
-        ivec least = (ivec)(126); // of the blocks' units, in which the sums over them are
+        fold_ivec least = (fold_ivec)(126); // of the blocks' units, in which the sums over them are
         for (int block = 0; averaged && block < blocks; block++) {
-            ivec unit = exponent_of(load_anywhere(OF_BLOCK(coefficients) + UNIT * pitch + group));
+            fold_ivec unit = FOLD(exponent_of)(fold_load(OF_BLOCK(coefficients) + UNIT * pitch + group));
             least = FEW_IN_BLOCK(block) ? least : min(least, unit);
         }
-        vec mean = (vec)(0.0f), mean_lo = (vec)(0.0f), variance = (vec)(0.0f), variance_lo = (vec)(0.0f);
+        fold_vec mean = (fold_vec)(0.0f), mean_lo = (fold_vec)(0.0f), variance = (fold_vec)(0.0f), variance_lo = (fold_vec)(0.0f);
         int entered = 0;
         for (int block = 0; block < blocks; block++) {
             if (FEW_IN_BLOCK(block)) {
@@ -558,16 +576,16 @@ __kernel void track(
             }
             entered++;
             __global const float *here = OF_BLOCK(coefficients) + group;
-            ivec unit = exponent_of(load_anywhere(here + UNIT * pitch));
-            vec own_mean = load_anywhere(here + MEAN * pitch);
-            vec own = load_anywhere(here + VARIANCE * pitch);
+            fold_ivec unit = FOLD(exponent_of)(fold_load(here + UNIT * pitch));
+            fold_vec own_mean = fold_load(here + MEAN * pitch);
+            fold_vec own = fold_load(here + VARIANCE * pitch);
             if (averaged) {
-                vec rest;
-                own *= (vec)(PRESENT(counts) ? FACTOR_FROM(variance_factor, COUNT_OF_BLOCK) : 1.0f);
-                own = times_far_power(times_far_power(own, least - unit), least - unit);
-                two_sum(mean, times_power(own_mean, least), &mean, &rest);
+                fold_vec rest;
+                own *= (fold_vec)(PRESENT(counts) ? FACTOR_FROM(variance_factor, COUNT_OF_BLOCK) : 1.0f);
+                own = FOLD(times_far_power)(FOLD(times_far_power)(own, least - unit), least - unit);
+                FOLD(two_sum)(mean, FOLD(times_power)(own_mean, least), &mean, &rest);
                 mean_lo += rest;
-                two_sum(variance, own, &variance, &rest);
+                FOLD(two_sum)(variance, own, &variance, &rest);
                 variance_lo += rest;
             } else {
                 a.variance_factor =
@@ -576,9 +594,9 @@ __kernel void track(
             }
         }
         if (averaged && entered > 0) {
-            vec all = (vec)((float)entered);
+            fold_vec all = (fold_vec)((float)entered);
             a.variance_factor = PRESENT(counts) ? 1.0f : a.variance_factor;
-            mean = times_power((mean + mean_lo) / all, -least);
+            mean = FOLD(times_power)((mean + mean_lo) / all, -least);
             track_groups(group, valid, mean, (variance + variance_lo) / all, least, a);
         }
     }

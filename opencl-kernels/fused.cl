@@ -74,7 +74,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_columnar
         }
         in.again = 1;
     }
-    fold_columns(f, mine, left, right);
+    fold_columns(f, mine, left, right, room);
     FOLDED;
     forward_stripe(&arrays, rows - 1 - ITEM_Y, columns, left, right);
 }
@@ -117,7 +117,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_columnar(
     no_column_sums(mine, STRIPE);
     sums_of_columns(mine, &in, columns, left, right, ITEM_Y, rows);
     across_column_sum_items(mine, room);
-    fold_column_sums(u, mine, left, right);
+    fold_column_sums(u, mine, left, right, room);
     FOLDED;
     backward_stripe(&arrays, rows - 1 - ITEM_Y, columns, left, right);
 }

@@ -91,8 +91,8 @@ INLINE void sums_tile(lane_sums *to, sums_inputs in, const long *at) {
         dy[i] = vector_weighted(vector_masked(given, x, y, in.mask, in.slope, c), c);
         dyx[i] = dy[i] * vector_deviation(x, in.c);
     }
-    add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
-    add_compensated(&to->dyx, &to->dyx_lo, sum_of_tile(dyx));
+    vector_add_compensated(&to->dy, &to->dy_lo, sum_of_tile(dy));
+    vector_add_compensated(&to->dyx, &to->dyx_lo, sum_of_tile(dyx));
 }
 
 INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int count, int valid) {
@@ -107,8 +107,8 @@ INLINE void sums_part(lane_sums *to, sums_inputs in, long at, long step, int cou
         dy += masked;
         dyx = fma(masked, vector_deviation(x, in.c), dyx);
     }
-    add_compensated(&to->dy, &to->dy_lo, dy);
-    add_compensated(&to->dyx, &to->dyx_lo, dyx);
+    vector_add_compensated(&to->dy, &to->dy_lo, dy);
+    vector_add_compensated(&to->dyx, &to->dyx_lo, dyx);
 }
 
 INLINE void sums_end(lane_sums *numbers) {}
@@ -223,8 +223,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_sums_colu
                 break;
             }
             __global float *partial = OF_BLOCK(partials) + (long)slice * 2 * pitch + column;
-            store(compensated(mine[b].dy, mine[b].dy_lo), partial);
-            store(compensated(mine[b].dyx, mine[b].dyx_lo), partial + pitch);
+            store(vector_compensated(mine[b].dy, mine[b].dy_lo), partial);
+            store(vector_compensated(mine[b].dyx, mine[b].dyx_lo), partial + pitch);
         }
     }
 }

@@ -290,7 +290,7 @@ ELEMENT_LOOP void moments_of_few_rows(
         vec rest = load_lanes(lo + g);
         vec small = rest / (vec)(n);
         vec mean, mean_lo;
-        two_sum(load_lanes(hi + g), small, &mean, &mean_lo);
+        vector_two_sum(load_lanes(hi + g), small, &mean, &mean_lo);
         store_lanes(mean, hi + g);
         store_lanes(mean_lo, lo + g);
         store_lanes(fma(-rest, small, load_lanes(m2 + g)), m2 + g);

@@ -72,7 +72,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
                 lo[i] = all.lo;
                 m2[i] = all.m2;
                 units[i] = in.unit;
-                in.unit = in.again ? 1.0f : second_unit_scalar(all.hi, all.m2, all.n * least);
+                in.unit = in.again ? 1.0f : scalar_second_unit(all.hi, all.m2, all.n * least);
                 in.again = in.unit != 1.0f;
                 if (!in.again) {
                     break;
@@ -231,8 +231,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
         int first = left / width, held = (right - left) / width;
         for (int b = 0; column_of(left, b) < right; b++) {
             int c = own_column(b, left, right) - left;
-            store_lanes(compensated(mine[b].dy, mine[b].dy_lo), dy + c);
-            store_lanes(compensated(mine[b].dyx, mine[b].dyx_lo), dyx + c);
+            store_lanes(vector_compensated(mine[b].dy, mine[b].dy_lo), dy + c);
+            store_lanes(vector_compensated(mine[b].dyx, mine[b].dyx_lo), dyx + c);
         }
         for (int g = 0; width > 1 && g < held; g++) {
             dy[g] = sum_columns(dy + g * width, width);

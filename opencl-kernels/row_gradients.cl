@@ -53,8 +53,8 @@ ELEMENT_LOOP void add_rows(
                 scalar_coefficients c = coefficients_of_group(coefficients, pitch, (int)(row + i * WY));
                 add_row(&tile, in, c, (row + i * WY) * columns + column, column, columns);
             }
-            add_compensated(&mine[b].dy, &mine[b].dy_lo, tile.dy);
-            add_compensated(&mine[b].dyx, &mine[b].dyx_lo, tile.dyx);
+            vector_add_compensated(&mine[b].dy, &mine[b].dy_lo, tile.dy);
+            vector_add_compensated(&mine[b].dyx, &mine[b].dyx_lo, tile.dyx);
         }
     }
 }
@@ -79,8 +79,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void affine_sums(
         for (int b = 0; b < VECTORS && column_of(left, b) < right; b++) {
             int column = column_of(left, b);
             __global float *partial = partials + slice * 2 * parts_pitch + column;
-            store(compensated(mine[b].dyx, mine[b].dyx_lo), partial);
-            store(compensated(mine[b].dy, mine[b].dy_lo), partial + parts_pitch);
+            store(vector_compensated(mine[b].dyx, mine[b].dyx_lo), partial);
+            store(vector_compensated(mine[b].dy, mine[b].dy_lo), partial + parts_pitch);
         }
     }
 }

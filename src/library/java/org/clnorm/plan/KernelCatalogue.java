@@ -53,7 +53,13 @@ public final class KernelCatalogue {
      * @param results the arrays of a pass, by the names of case files, whose error shows an error of this kernel
      */
     public record Entry(
-            String name, String source, Step step, Set<String> geometry, Set<String> macros, Set<String> results) {}
+            String name, String source, Step step, Set<String> geometry, Set<String> macros, Set<String> results) {
+        /** The compiler's options that say how it goes over elements under a strategy. */
+        String options(Strategy strategy) {
+            boolean pairs = results.contains("grad_x") || results.contains("grad_weight");
+            return (pairs ? strategy.forPairs() : strategy).options(geometry);
+        }
+    }
 
     private static final Set<String> VECTORS = Set.of("VW");
     private static final Set<String> WORK_GROUP = Set.of("VW", "WX", "WY");

@@ -60,7 +60,7 @@ public record Launch(String kernel, Strategy strategy, String macros, long workG
 
     /** The compiler's options, which together with the kernel's name tell its binary from all others. */
     public String options() {
-        return strategy.options(KernelCatalogue.entry(kernel).geometry()) + macros;
+        return KernelCatalogue.entry(kernel).options(strategy) + macros;
     }
 
     /** Work-items in all. */

@@ -136,6 +136,14 @@ public record Strategy(
     }
 
     /**
+     * The same for a kernel that reads two tensors at a time, dy beside x: on a GPU half as many vectors of each, since a tile of
+     * both would take so many registers that a unit has room for half as many work-items.
+     */
+    Strategy forPairs() {
+        return items() == 1 ? this : withTile(Math.max(1, tile / 2));
+    }
+
+    /**
      * The options of the compiler, for a kernel that obeys some of the macros: without the others, strategies that differ in
      * those only share its binary.
      */

@@ -2,6 +2,7 @@ package org.clnorm.opencl;
 
 import java.nio.FloatBuffer;
 import java.nio.ShortBuffer;
+import java.util.ArrayList;
 import java.util.BitSet;
 import java.util.Collection;
 import java.util.List;
@@ -45,6 +46,7 @@ import org.clnorm.replicas.GradientSums;
 public final class PlanningBackend implements Backend {
     private final StrategyChoice choice;
     private final Set<String> programs = new TreeSet<>();
+    private final List<Launch> launches = new ArrayList<>();
     private final Map<String, Map<String, List<String>>> parameters = new TreeMap<>();
 
     /** @param strategy a strategy's name, or "auto" */
@@ -56,6 +58,13 @@ public final class PlanningBackend implements Backend {
     /** What the passes would have built: kernels, and the compiler's options. */
     public Set<String> programs() {
         return programs;
+    }
+
+    /** What the passes would have launched since the last call of this, in order. */
+    public List<Launch> takeLaunches() {
+        List<Launch> taken = List.copyOf(launches);
+        launches.clear();
+        return taken;
     }
 
     /**
@@ -98,6 +107,7 @@ public final class PlanningBackend implements Backend {
     }
 
     private void plan(Launch launch) {
+        launches.add(launch);
         programs.add(launch.kernel() + " " + launch.options());
         List<String> set = KernelSignature.set(launch);
         String options = (set.contains("float* row_gamma_buffer") ? " -DROWS=1" : "")

@@ -32,13 +32,13 @@ final class KernelMistakes {
                     "ε outside of the root",
                     "fold_moments.cl",
                     "vec norm = inverse_root(spread);",
-                    "vec norm = (vec)(1.0f) / (sqrt(in_power) + times_power(epsilon, power));",
+                    "vec norm = (vec)(1.0f) / (sqrt(in_power) + FOLD(times_power)(epsilon, power));",
                     CPU,
                     c -> runs(c) && c.data() == Data.NORMAL),
             new KernelMistake(
                     "the running variance is the biased one",
                     "fold_moments.cl",
-                    "    variance *= (vec)(a.variance_factor);\n",
+                    "    variance *= (fold_vec)(a.variance_factor);\n",
                     "",
                     CPU,
                     c -> averages(c) && c.estimate() == RunningVariance.UNBIASED && c.valuesPerChannel() < 1000),
@@ -66,8 +66,8 @@ final class KernelMistakes {
             new KernelMistake(
                     "dx without the mean of dy",
                     "fold_gradients.cl",
-                    "vec by_1 = -scaled_dy / (vec)(u.count);",
-                    "vec by_1 = (vec)(0.0f);",
+                    "fold_vec by_1 = -scaled_dy / (fold_vec)(u.count);",
+                    "fold_vec by_1 = (fold_vec)(0.0f);",
                     CPU,
                     c -> runs(c)),
             new KernelMistake(
@@ -144,9 +144,9 @@ final class KernelMistakes {
                     c -> runs(c) && c.shape().spatial() > 250),
             new KernelMistake(
                     "the mean without its low part",
-                    "statistics.clh",
-                    "INLINE void two_sum(vec a, vec b, vec *hi, vec *lo) {\n    vec s = a + b;\n    vec bb = s - a;\n    *lo = (a - (s - bb)) + (b - bb);",
-                    "INLINE void two_sum(vec a, vec b, vec *hi, vec *lo) {\n    vec s = a + b;\n    *lo = (vec)(0.0f);",
+                    "numbers_template.clh",
+                    "INLINE void POINTWISE(two_sum)(TYPE a, TYPE b, TYPE *hi, TYPE *lo) {\n    TYPE s = a + b;\n    TYPE bb = s - a;\n    *lo = (a - (s - bb)) + (b - bb);",
+                    "INLINE void POINTWISE(two_sum)(TYPE a, TYPE b, TYPE *hi, TYPE *lo) {\n    TYPE s = a + b;\n    *lo = (TYPE)(0.0f);",
                     CPU,
                     c -> runs(c) && c.data().mean >= 1e4 && c.shape().spatial() > 50),
             new KernelMistake(
@@ -201,7 +201,7 @@ final class KernelMistakes {
             new KernelMistake(
                     "ε dropped",
                     "fold_moments.cl",
-                    "spread += times_power(times_power(epsilon, power), power);",
+                    "spread += FOLD(times_power)(FOLD(times_power)(epsilon, power), power);",
                     "",
                     CPU,
                     c -> runs(c) && c.data() == Data.NORMAL),
@@ -250,22 +250,22 @@ final class KernelMistakes {
             new KernelMistake(
                     "the running average's weights swapped",
                     "fold_moments.cl",
-                    "fma((vec)(1.0f) - w, old_mean, w * batch_mean)",
-                    "fma(w, old_mean, ((vec)(1.0f) - w) * batch_mean)",
+                    "fma((fold_vec)(1.0f) - w, old_mean, w * batch_mean)",
+                    "fma(w, old_mean, ((fold_vec)(1.0f) - w) * batch_mean)",
                     CPU,
                     c -> averages(c) && c.average().newBatchWeight() == 0.1),
             new KernelMistake(
                     "the cumulative average counts from 0",
                     "fold_moments.cl",
-                    "w = (vec)(1.0f) / batches;",
-                    "w = (vec)(1.0f) / max(old_batches, (vec)(1.0f));",
+                    "w = (fold_vec)(1.0f) / batches;",
+                    "w = (fold_vec)(1.0f) / max(old_batches, (fold_vec)(1.0f));",
                     CPU,
                     c -> averages(c) && c.average().kind() == RunningAverage.Kind.CUMULATIVE),
             new KernelMistake(
                     "the bias-corrected average is not corrected",
                     "fold_moments.cl",
-                    "vec corrected = (vec)(a.weight) / -expm1(batches * (vec)(a.log_rest));",
-                    "vec corrected = (vec)(a.weight);",
+                    "fold_vec corrected = (fold_vec)(a.weight) / -expm1(batches * (fold_vec)(a.log_rest));",
+                    "fold_vec corrected = (fold_vec)(a.weight);",
                     CPU,
                     c -> averages(c) && c.average().kind() == RunningAverage.Kind.BIAS_CORRECTED_EXPONENTIAL),
             new KernelMistake(
@@ -289,7 +289,7 @@ final class KernelMistakes {
             new KernelMistake(
                     "RMS norm by the variance",
                     "fold_moments.cl",
-                    "        variance = fma(mean, mean, fma((vec)(2.0f) * mean, rest, variance));\n",
+                    "        variance = fma(mean, mean, fma((fold_vec)(2.0f) * mean, rest, variance));\n",
                     "",
                     CPU,
                     c -> isRows(c)
@@ -298,7 +298,7 @@ final class KernelMistakes {
             new KernelMistake(
                     "RMS norm's gradient centred",
                     "fold_gradients.cl",
-                    "        by_1 = (vec)(0.0f);\n",
+                    "        by_1 = (fold_vec)(0.0f);\n",
                     "",
                     CPU,
                     c -> isRows(c)
@@ -497,8 +497,8 @@ final class KernelMistakes {
             new KernelMistake(
                     "rows past the last one in a share of registers",
                     "cached.cl",
-                    "vec d = i < count ? in[i].x - hi : (vec)(0.0f);",
-                    "vec d = in[i].x - hi;",
+                    "vec d = i < count ? in[i] - hi : (vec)(0.0f);",
+                    "vec d = in[i] - hi;",
                     GPU_CACHED,
                     c -> columns(c)),
             new KernelMistake(
@@ -559,16 +559,16 @@ final class KernelMistakes {
                     c -> columns(c) && c.valuesPerChannel() > 50),
             new KernelMistake(
                     "no second look at values whose squares are infinite",
-                    "statistics.clh",
-                    "return !(isfinite(hi) && isfinite(m2)) ? UNIT_OF_LARGE : small ? UNIT_OF_SMALL : 1.0f;",
-                    "return small ? UNIT_OF_SMALL : 1.0f;",
+                    "numbers_template.clh",
+                    "ITYPE lost = !(isfinite(hi) && isfinite(m2));",
+                    "ITYPE lost = 0;",
                     CPU,
                     c -> c.isPlain() && c.data() == Data.LARGE),
             new KernelMistake(
                     "no second look at columns whose squares are 0",
-                    "statistics.clh",
-                    "return select(select((vec)(1.0f), (vec)(UNIT_OF_SMALL), small), (vec)(UNIT_OF_LARGE), lost);",
-                    "return select((vec)(1.0f), (vec)(UNIT_OF_LARGE), lost);",
+                    "numbers_template.clh",
+                    "return select(select((TYPE)(1.0f), (TYPE)(UNIT_OF_SMALL), small), (TYPE)(UNIT_OF_LARGE), lost);",
+                    "return select((TYPE)(1.0f), (TYPE)(UNIT_OF_LARGE), lost);",
                     CPU,
                     c -> c.isPlain() && c.data() == Data.SMALL && c.shape().spatial() == 1),
             new KernelMistake(
@@ -582,16 +582,16 @@ final class KernelMistakes {
                             && c.shape().batch() > 100
                             && c.shape().spatial() > 1),
             new KernelMistake(
-                    "what was put in units for a second look not read again",
+                    "a second look whose mean is not in units",
                     "cached.cl",
-                    "    if (again) {\n        load_forward(in, &a, &mine);\n    }\n",
-                    "",
+                    "hi += in_units(load_as(X, x + own.at[i]), unit);",
+                    "hi += load_as(X, x + own.at[i]);",
                     GPU_CACHED,
                     c -> c.isPlain() && c.data() == Data.LARGE && c.shape().spatial() > 1),
             new KernelMistake(
                     "x had from y without 1/γ",
                     "fold_gradients.cl",
-                    "{norm / times_power(scale, power),",
+                    "{norm / FOLD(times_power)(scale, power),",
                     "{norm,",
                     CPU,
                     c -> c.inPlace() == InPlace.Y_IS_X_FOR_GOOD && c.affine().gamma));
@@ -604,7 +604,7 @@ final class KernelMistakes {
     static final Map<KernelMistake, String> UNSEEN = Map.of(
             new KernelMistake(
                             "sums without compensation",
-                            "statistics.clh",
+                            "numbers_template.clh",
                             "*sum_lo += term - (s - *sum);",
                             "",
                             CPU,
