@@ -136,12 +136,16 @@ INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int r
 // scaled sums have as much room.
 CALLED void fold_held_sums(
         unfolding u, float *dy, float *dyx, float *scaled_dy, float *scaled_dyx, int joined, int first, int held) {
+    end_numbers(dy, held);
+    end_numbers(dyx, held);
     if (joined == 1) {
         for (int g = 0; g < held; g += VW) {
             fold_own_sums(u, load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
         }
         return;
     }
+    end_numbers(scaled_dy, held);
+    end_numbers(scaled_dyx, held);
     for (int g = 0; g < held; g++) {
         float scale = u.coefficients[SCALE * u.pitch + first + g];
         scaled_dy[g] = scale * dy[g];
@@ -170,12 +174,13 @@ INLINE void add_slices(
         lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
         __local vec *room) {
     no_column_sums(mine, WX * VW);
+    int valid = min(groups - group, VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = partials + (long)slice * 2 * pitch + group;
+        __global const float *partial = partials + (long)slice * 2 * pitch;
         vec rest;
-        two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
+        two_sum(mine->dy, take(partial, group, valid, 0.0f), &mine->dy, &rest);
         mine->dy_lo += rest;
-        two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
+        two_sum(mine->dyx, take(partial + pitch, group, valid, 0.0f), &mine->dyx, &rest);
         mine->dyx_lo += rest;
     }
     across_column_sum_items(mine, room);
