@@ -148,12 +148,16 @@ INLINE void fold_column_sums(unfolding u, const lane_sums *mine, int left, int r
 // scaled sums have as much room.
 CALLED void fold_held_sums(
         unfolding u, float *dy, float *dyx, float *scaled_dy, float *scaled_dyx, int joined, int first, int held) {
+    end_numbers(dy, held);
+    end_numbers(dyx, held);
     if (joined == 1) {
         for (int g = 0; g < held; g += VW) {
             fold_own_sums(u, load_lanes(dy + g), load_lanes(dyx + g), first + g, min(held - g, VW));
         }
         return;
     }
+    end_numbers(scaled_dy, held);
+    end_numbers(scaled_dyx, held);
     for (int g = 0; g < held; g++) {
         float scale = u.coefficients[SCALE * u.pitch + first + g];
         scaled_dy[g] = scale * dy[g];
@@ -183,12 +187,13 @@ INLINE void add_slices(
         lane_sums *mine, __global const float *partials, int slices, int group, int groups, int pitch,
         __local vec *room) {
     no_column_sums(mine, WX * VW);
+    int valid = min(groups - group, VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
-        __global const float *partial = partials + (long)slice * 2 * pitch + group;
+        __global const float *partial = partials + (long)slice * 2 * pitch;
         vec rest;
-        vector_two_sum(mine->dy, load_anywhere(partial), &mine->dy, &rest);
+        vector_two_sum(mine->dy, load_first(partial + group, valid), &mine->dy, &rest);
         mine->dy_lo += rest;
-        vector_two_sum(mine->dyx, load_anywhere(partial + pitch), &mine->dyx, &rest);
+        vector_two_sum(mine->dyx, load_first(partial + pitch + group, valid), &mine->dyx, &rest);
         mine->dyx_lo += rest;
     }
     across_column_sum_items(mine, room);
@@ -218,7 +223,7 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void join_gradients(
     add_slices(mine, OF_BLOCK(partials), slices, group, groups, pitch, room);
     if (ITEM_Y == 0 && group < groups) {
         int valid = min(groups - group, VW);
-        vec lo = load_anywhere(coefficients + MEAN_LO * pitch + group);
+        vec lo = load_first(coefficients + MEAN_LO * pitch + group, valid);
         vec dy = vector_compensated(mine->dy, mine->dy_lo);
         vec dyx = vector_compensated(mine->dyx, mine->dyx_lo);
         dyx = vector_centred(lo, dy, dyx);

@@ -326,6 +326,10 @@ CALLED int groups_again(const float *hi, const float *m2, float *units, int held
 // statistics get what they have together. n is how many values a group has.
 CALLED void fold_held(
         folding f, float *hi, float *lo, float *m2, float *units, float n, int joined, int first, int held) {
+    end_numbers(hi, held);
+    end_numbers(lo, held);
+    end_numbers(m2, held);
+    end_numbers(units, held);
     for (int g = 0; joined > 1 && g < held; g += joined) {
         float unit = units[g];
         for (int i = g; i < g + joined; i++) {
@@ -366,11 +370,12 @@ INLINE void join_slices(
         lane_moments *mine, __global const float *partials, int slices, int group, int groups, int pitch,
         __local vec *room) {
     no_column_moments(mine, WX * VW);
+    int valid = min(groups - group, VW);
     for (int slice = ITEM_Y; slice < slices && group < groups; slice += WY) {
         __global const float *partial = partials + (long)slice * PARTIAL_ROWS * pitch;
         join_lanes(
-                mine, partial[0], load_anywhere(partial + pitch + group), load_anywhere(partial + 2 * pitch + group),
-                load_anywhere(partial + 3 * pitch + group));
+                mine, partial[0], load_first(partial + pitch + group, valid), load_first(partial + 2 * pitch + group, valid),
+                load_first(partial + 3 * pitch + group, valid));
     }
     across_column_items(mine, room);
 }

@@ -266,6 +266,9 @@ ELEMENT_LOOP void moments_of_few_rows(
         const float *units) {
     moments_inputs in = *inputs;
     float n = (float)(rows * width);
+    end_numbers(hi, held);
+    end_numbers(lo, held);
+    end_numbers(m2, held);
     int most = rows > 1 ? 0 : width < (SHORT_ROW + 1) * VW ? SHORT_ROW : width < (LONGER_ROW + 1) * VW ? LONGER_ROW : 0;
     for (int g = 0; most == SHORT_ROW && g < held; g++) {
         moments_of_short_row(in, at + g * width, width, SHORT_ROW, (vec)(units[g]), hi + g, lo + g, m2 + g);

@@ -132,6 +132,9 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void normalize_pipeline
         forward_stripe_and_gather(
                 &arrays, left, right, table, mine, &in, right, next_right, rows, columns);
         int held = (next_right - right) / width;
+        end_numbers(hi, next_right - right);
+        end_numbers(lo, next_right - right);
+        end_numbers(m2, next_right - right);
         for (int b = 0; column_of(right, b) < next_right; b++) {
             int c = own_column(b, right, next_right) - right;
             store_lanes(mine[b].hi, hi + c);
@@ -229,6 +232,8 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void gradient_pipelined
     int left = FIRST_COLUMN, right = left, next_right = min(left + stripe, LAST_COLUMN);
     for (; left < LAST_COLUMN; left = right, right = next_right, next_right = min(right + stripe, LAST_COLUMN)) {
         int first = left / width, held = (right - left) / width;
+        end_numbers(dy, right - left);
+        end_numbers(dyx, right - left);
         for (int b = 0; column_of(left, b) < right; b++) {
             int c = own_column(b, left, right) - left;
             store_lanes(vector_compensated(mine[b].dy, mine[b].dy_lo), dy + c);

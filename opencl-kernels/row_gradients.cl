@@ -115,7 +115,7 @@ __kernel __attribute__((reqd_work_group_size(1, 1, 1))) void gradient_rows(
     }
     for (; first < last; first += VW) {
         int held = min(last - first, VW);
-        float dy[VW], dyx[VW], scaled_dy[VW], scaled_dyx[VW];
+        float dy[2 * VW], dyx[2 * VW], scaled_dy[2 * VW], scaled_dyx[2 * VW]; // with room after the last
         for (int i = 0; i < held; i++) {
             run row;
             row.start = (long)(first + i) * columns;

@@ -11,7 +11,7 @@ import org.clnorm.DeviceInfo;
  * What is known of a device before anything runs on it; strategies are chosen by it.
  *
  * @param floatVectorWidth the native width of float vectors, in lanes
- * @param cacheBytes the global memory cache (on a CPU the last level, shared)
+ * @param cacheBytes the global memory cache (on a CPU the last level, shared); 0 where the driver does not say
  */
 public record DeviceFacts(
         DeviceInfo.Kind kind,
@@ -92,7 +92,7 @@ public record DeviceFacts(
         facts.put("native float vector", floatVectorWidth + " lanes");
         facts.put("largest work-group", Integer.toString(maxWorkGroup));
         facts.put("local memory", bytes(localBytes));
-        facts.put("cache", bytes(cacheBytes));
+        facts.put("cache", cacheBytes > 0 ? bytes(cacheBytes) : "not told");
         facts.put("global memory", bytes(globalBytes));
         return facts;
     }

@@ -84,6 +84,16 @@ class PositionsPassTest {
     }
 
     @Test
+    void steps_whereTheDriverIsSilentAboutTheCache_areStillOverSeveralSamples() {
+        PassSpec pass = forward(Shape.of(50, 8, 250, 251), new OperandTypes(0));
+
+        assertThat(PositionsPass.steps(pass, Facts.withoutCache(DEVICE)))
+                .as("two samples have the 4 MB that go from one pass to the next at least")
+                .extracting(step -> step.spec().shape().batch())
+                .containsOnly(2L);
+    }
+
+    @Test
     void steps_ofABackwardPass_addToTheGradientsOfTheSamplesBefore() {
         for (boolean accumulate : new boolean[] {false, true}) {
             List<PositionsPass.Step> steps =

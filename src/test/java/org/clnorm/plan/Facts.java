@@ -66,6 +66,25 @@ public final class Facts {
                 withWorkGroup(64));
     }
 
+    /** The same device, whose driver says nothing of its cache. */
+    public static DeviceFacts withoutCache(DeviceFacts facts) {
+        return new DeviceFacts(
+                facts.kind(),
+                facts.platform(),
+                facts.name(),
+                facts.vendor(),
+                facts.version(),
+                facts.driver(),
+                facts.computeUnits(),
+                facts.floatVectorWidth(),
+                facts.maxWorkGroup(),
+                facts.localBytes(),
+                0,
+                facts.globalBytes(),
+                facts.maxAllocationBytes(),
+                facts.extensions());
+    }
+
     private static DeviceFacts of(Kind kind, String platform, int computeUnits, int vectorWidth, int maxWorkGroup) {
         return new DeviceFacts(
                 kind,

@@ -244,7 +244,18 @@ class StrategyTest {
     void all_oclgrind_hasTheVectorsOfACpu() {
         assertThat(Strategy.named("cpu-fused", Facts.oclgrind()).vectorWidth())
                 .as("it says 1, and would then simulate none of the code for vectors")
-                .isEqualTo(16);
+                .isEqualTo(8);
+    }
+
+    @Test
+    void choose_whereTheDriverIsSilentAboutTheCache_isAsElsewhere() {
+        for (DeviceFacts facts : Facts.all()) {
+            DeviceFacts silent = Facts.withoutCache(facts);
+
+            assertThat(VIEWS).as(facts.toString()).allSatisfy(view -> assertThat(choose(silent, view))
+                    .isEqualTo(choose(facts, view)));
+            assertThat(silent.toMap()).containsEntry("cache", "not told");
+        }
     }
 
     @Test
