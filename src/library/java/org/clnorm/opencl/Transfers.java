@@ -7,6 +7,8 @@ import java.nio.ShortBuffer;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Iterator;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.function.Consumer;
 import org.clnorm.plan.DeviceFacts;
 import org.jocl.CL;
@@ -36,6 +38,9 @@ final class Transfers {
         }
     }
 
+    /** What a device that was lost may still be reading, for all that anybody knows: it is never given back. */
+    private static final Queue<ByteBuffer> ABANDONED = new ConcurrentLinkedQueue<>();
+
     private final cl_command_queue queue;
     private final boolean waits;
     private final Deque<Staging> inFlight = new ArrayDeque<>();
@@ -64,11 +69,14 @@ final class Transfers {
         }
         Staging staging = take(bytes);
         fill.accept(staging.bytes);
-        staging.event = new cl_event();
-        OpenClException.check(
-                CL.clEnqueueWriteBuffer(
-                        queue, to, waits, offset * size, bytes, Pointer.to(staging.bytes), 0, null, staging.event),
-                "Writing " + bytes + " bytes");
+        cl_event event = new cl_event();
+        int status = CL.clEnqueueWriteBuffer(
+                queue, to, waits, offset * size, bytes, Pointer.to(staging.bytes), 0, null, event);
+        if (status != CL.CL_SUCCESS) {
+            idle.addLast(staging);
+            OpenClException.check(status, "Writing " + bytes + " bytes");
+        }
+        staging.event = event;
         inFlight.addLast(staging);
     }
 
@@ -115,10 +123,11 @@ final class Transfers {
         collect();
         long underWay = inFlight.stream().mapToLong(s -> s.bytes.capacity()).sum();
         while (underWay + bytes > MOST_IN_FLIGHT && !inFlight.isEmpty()) {
-            Staging oldest = inFlight.removeFirst();
-            OpenClException.check(CL.clWaitForEvents(1, new cl_event[] {oldest.event}), "Waiting for an upload");
+            Staging oldest =
+                    inFlight.getFirst(); // and kept there if the wait fails: the device may still be reading it
+            OpenClException.check(wait(oldest), "Waiting for an upload of earlier");
             underWay -= oldest.bytes.capacity();
-            retire(oldest);
+            retire(inFlight.removeFirst());
         }
         for (Iterator<Staging> i = idle.iterator(); i.hasNext(); ) {
             Staging staging = i.next();
@@ -138,6 +147,10 @@ final class Transfers {
         }
     }
 
+    private static int wait(Staging staging) {
+        return CL.clWaitForEvents(1, new cl_event[] {staging.event});
+    }
+
     private void retire(Staging staging) {
         CL.clReleaseEvent(staging.event);
         staging.event = null;
@@ -152,9 +165,15 @@ final class Transfers {
         return status[0] <= CL.CL_COMPLETE;
     }
 
-    /** After the queue is finished. */
+    /** After the queue is finished, or has refused to be. */
     void release() {
-        collect();
+        for (Staging staging : inFlight) {
+            if (wait(staging) != CL.CL_SUCCESS) {
+                ABANDONED.add(staging.bytes);
+            }
+            CL.clReleaseEvent(staging.event);
+        }
+        inFlight.clear();
         idle.clear();
     }
 }
