@@ -273,11 +273,10 @@ final class PassQueue {
                 CL.clReleaseEvent(event);
             }
         }
-        if (first) {
-            if (backend.facts().isPocl()) {
-                OpenClException.check(CL.clFinish(queue), "Waiting for PoCL, which compiles on a thread of its own");
-                firstLaunches += System.nanoTime() - start;
-            }
+        if (first && (!backend.facts().isPocl() || CL.clFinish(queue) == CL.CL_SUCCESS)) {
+            // PoCL compiles on a thread of its own, and is waited for. Where that fails, the launch is still made: it is not to
+            // be made again, and who asks for what it writes is told.
+            firstLaunches += backend.facts().isPocl() ? System.nanoTime() - start : 0;
             kernels.ran(kernel);
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();

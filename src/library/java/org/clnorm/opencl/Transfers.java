@@ -27,6 +27,8 @@ final class Transfers {
     /** Past this many bytes on the way, an upload waits for an earlier one. */
     private static final long MOST_IN_FLIGHT = 256L << 20;
 
+    private static final int MOST_OF_A_PIECE = 64 << 20;
+
     private static final int SMALLEST = 4096;
 
     private static final class Staging {
@@ -53,25 +55,36 @@ final class Transfers {
     }
 
     void write(cl_mem to, long offset, FloatBuffer from) {
-        write(to, offset, from.remaining(), Sizeof.cl_float, staging -> staging.asFloatBuffer()
-                .put(from));
+        write(to, offset, from.remaining(), Sizeof.cl_float, (at, count, staging) -> staging.asFloatBuffer()
+                .put(from.slice(from.position() + at, count)));
     }
 
     void write(cl_mem to, long offset, ShortBuffer from) {
-        write(to, offset, from.remaining(), Sizeof.cl_short, staging -> staging.asShortBuffer()
-                .put(from));
+        write(to, offset, from.remaining(), Sizeof.cl_short, (at, count, staging) -> staging.asShortBuffer()
+                .put(from.slice(from.position() + at, count)));
     }
 
-    private void write(cl_mem to, long offset, int count, int size, Consumer<ByteBuffer> fill) {
-        long bytes = (long) count * size;
-        if (bytes == 0) {
-            return;
+    /** Puts some elements, from one on, into a buffer's bytes. */
+    private interface Filling {
+        void fill(int at, int count, ByteBuffer staging);
+    }
+
+    /** In pieces: a buffer has fewer bytes than an array of floats may have, and they are not all to be there twice. */
+    private void write(cl_mem to, long offset, int count, int size, Filling filling) {
+        int most = MOST_OF_A_PIECE / size;
+        for (int at = 0; at < count; at += Math.min(most, count - at)) {
+            int some = Math.min(most, count - at);
+            int from = at;
+            writePiece(to, (offset + at) * size, (long) some * size, staging -> filling.fill(from, some, staging));
         }
+    }
+
+    private void writePiece(cl_mem to, long firstByte, long bytes, Consumer<ByteBuffer> fill) {
         Staging staging = take(bytes);
         fill.accept(staging.bytes);
         cl_event event = new cl_event();
         int status = CL.clEnqueueWriteBuffer(
-                queue, to, waits, offset * size, bytes, Pointer.to(staging.bytes), 0, null, event);
+                queue, to, waits, firstByte, bytes, Pointer.to(staging.bytes), 0, null, event);
         if (status != CL.CL_SUCCESS) {
             idle.addLast(staging);
             OpenClException.check(status, "Writing " + bytes + " bytes");
