@@ -2,6 +2,7 @@ package org.clnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
 
+import java.util.Arrays;
 import java.util.function.BiConsumer;
 
 /**
@@ -26,49 +27,70 @@ final class Chunks {
     }
 
     void upload(Elements elements) {
-        each(elements, (chunk, values) -> chunk.upload(values));
-    }
-
-    /** Holds that the elements are these; of 16 bits, bit for bit. */
-    void check(Elements elements, String what) {
-        float off = tensor.type() == DataType.FLOAT32 ? OFF : 0;
-        float[][] found = new float[1][];
         each(elements, (chunk, values) -> {
-            if (found[0] == null || found[0].length != values.length) {
-                found[0] = new float[values.length];
-            }
-            chunk.download(found[0]);
-            for (int i = 0; i < values.length; i++) {
-                if (!(Math.abs(found[0][i] - values[i]) <= off)) {
-                    assertThat(found[0][i])
-                            .as("%s, element %d of the chunk %s", what, i, chunk)
-                            .isEqualTo(values[i]);
-                }
+            if (values.bits != null) {
+                chunk.upload(values.bits);
+            } else {
+                chunk.upload(values.floats);
             }
         });
     }
 
-    private void each(Elements elements, BiConsumer<Tensor, float[]> call) {
-        long all = tensor.shape().elements();
-        float[] values = null;
-        int made = -1;
-        for (long from = 0; from < all; from += length) {
-            int count = (int) Math.min(length, all - from);
-            int quarter = (int) (from / length * 4 / ((all + length - 1) / length));
-            if (values == null || quarter != made || count != values.length) {
-                values = new float[count];
-                for (int i = 0; i < count; i++) {
-                    values[i] = rounded(elements.at(quarter, i));
-                }
-                made = quarter;
+    /** Holds that the elements are these; of 16 bits, bit for bit. */
+    void check(Elements elements, String what) {
+        each(elements, (chunk, values) -> {
+            if (values.bits != null) {
+                check(values.bits, chunk.downloadBits(), what + ", " + chunk);
+            } else {
+                check(values.floats, chunk.download(), what + ", " + chunk);
             }
-            call.accept(tensor.slice(from, Shape.of(count), Layout.CHANNELS_FIRST), values);
+        });
+    }
+
+    private void check(short[] expected, short[] found, String what) {
+        int at = Arrays.mismatch(expected, found);
+        if (at >= 0) {
+            HalfFloat half = tensor.type().half();
+            assertThat(half.decode(found[at]))
+                    .as("%s, element %d of the chunk", what, at)
+                    .isEqualTo(half.decode(expected[at]));
         }
     }
 
-    /** A value as the tensor stores it. */
-    private float rounded(float value) {
-        DataType type = tensor.type();
-        return type == DataType.FLOAT32 ? value : type.half().decode(type.half().encode(value));
+    private static void check(float[] expected, float[] found, String what) {
+        for (int i = 0; i < expected.length; i++) {
+            if (!(Math.abs(found[i] - expected[i]) <= OFF)) {
+                assertThat(found[i]).as("%s, element %d of the chunk", what, i).isEqualTo(expected[i]);
+            }
+        }
+    }
+
+    /** A chunk's elements, of which 16 bits are made where the tensor has such. */
+    private static final class Values {
+        private final int quarter;
+        private final float[] floats;
+        private final short[] bits;
+
+        Values(Elements elements, int quarter, int count, DataType type) {
+            this.quarter = quarter;
+            this.floats = new float[count];
+            for (int i = 0; i < count; i++) {
+                floats[i] = elements.at(quarter, i);
+            }
+            this.bits = type == DataType.FLOAT32 ? null : type.half().encode(floats);
+        }
+    }
+
+    private void each(Elements elements, BiConsumer<Tensor, Values> call) {
+        long all = tensor.shape().elements();
+        Values values = null;
+        for (long from = 0; from < all; from += length) {
+            int count = (int) Math.min(length, all - from);
+            int quarter = (int) (from / length * 4 / ((all + length - 1) / length));
+            if (values == null || quarter != values.quarter || count != values.floats.length) {
+                values = new Values(elements, quarter, count, tensor.type());
+            }
+            call.accept(tensor.slice(from, Shape.of(count), Layout.CHANNELS_FIRST), values);
+        }
     }
 }

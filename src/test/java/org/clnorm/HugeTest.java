@@ -31,26 +31,29 @@ class HugeTest {
     /** What is there beside tensors: the JVM, its heap for chunks, and the kernels' partial results. */
     private static final long BESIDE = 1L << 30;
 
-    private static final Set<TestDevice> STRATEGIES = EnumSet.complementOf(EnumSet.of(TestDevice.REFERENCE, TestDevice.AUTO));
+    private static final Set<TestDevice> STRATEGIES =
+            EnumSet.complementOf(EnumSet.of(TestDevice.REFERENCE, TestDevice.AUTO));
 
     /** Sizes past 65,535, and a million channels, which the reference has time for. */
     private enum Sizes {
         SAMPLES(Shape.of(70_001, 3, 2, 2), device -> BatchNorm.builder(3).build(device)),
         ROWS_OF_CHANNELS(Shape.of(300_007, 5), device -> BatchNorm.builder(5).build(device)),
         VIRTUAL_BATCHES(
-                Shape.of(140_003, 3, 2), device -> BatchNorm.builder(3).virtualBatch(2).build(device)),
+                Shape.of(140_003, 3, 2),
+                device -> BatchNorm.builder(3).virtualBatch(2).build(device)),
         CHANNELS(Shape.of(3, 1_000_003), device -> BatchNorm.builder(1_000_003).build(device)),
-        CHANNELS_OF_PLANES(
-                Shape.of(2, 1_000_003, 3), device -> BatchNorm.builder(1_000_003).build(device)),
+        CHANNELS_OF_PLANES(Shape.of(2, 1_000_003, 3), device -> BatchNorm.builder(1_000_003)
+                .build(device)),
         INSTANCES(Shape.of(70_001, 3, 5), device -> InstanceNorm.builder(3).build(device)),
         GROUPS(Shape.of(70_001, 4, 3), device -> GroupNorm.builder(2, 4).build(device)),
-        GROUPS_OF_MANY(
-                Shape.of(2, 1_000_000, 2), device -> GroupNorm.builder(1_000, 1_000_000).build(device)),
+        GROUPS_OF_MANY(Shape.of(2, 1_000_000, 2), device -> GroupNorm.builder(1_000, 1_000_000)
+                .build(device)),
         ROWS(Shape.of(300_007, 8), device -> LayerNorm.builder(8).build(device)),
         LONG_ROWS(Shape.of(3, 1_000_003), device -> LayerNorm.builder(1_000_003).build(device)),
         LENGTHS(Shape.of(300_007, 8), device -> RmsNorm.builder(8).build(device)),
         POSITIONS(Shape.of(70_001, 6, 3), device -> LayerNorm.overChannels(6).build(device)),
-        MANY_POSITIONS(Shape.of(2, 3, 1_000_003), device -> LayerNorm.overChannels(3).build(device));
+        MANY_POSITIONS(
+                Shape.of(2, 3, 1_000_003), device -> LayerNorm.overChannels(3).build(device));
 
         private final Shape shape;
         private final Function<Device, Normalizer> layer;
@@ -95,7 +98,8 @@ class HugeTest {
             layer.backward(dy, dy);
             arrays.add(y.download());
             arrays.add(dy.download());
-            layer.parameters().forEach(parameter -> arrays.add(parameter.gradient().download()));
+            layer.parameters()
+                    .forEach(parameter -> arrays.add(parameter.gradient().download()));
             layer.stateDict().toMap().forEach((name, array) -> {
                 if (name.startsWith("running")) {
                     arrays.add(array.toFloats());
@@ -168,62 +172,71 @@ class HugeTest {
         }
     }
 
-    /** Tensors of more elements than an int counts, of 16 bits: 4.3 GB each. */
+    /** Tensors of more elements than an int counts, of 16 bits: 4.3 GB each. Between them they have each strategy. */
     private enum PastInt {
-        CHANNELS_FIRST(Layout.CHANNELS_FIRST, Waves.ofChannels(16, 1 << 16, Layout.CHANNELS_FIRST), device -> BatchNorm.builder(
-                        16)
-                .build(device)),
-        CHANNELS_LAST(Layout.CHANNELS_LAST, Waves.ofChannels(16, 1 << 16, Layout.CHANNELS_LAST), device -> BatchNorm.builder(
-                        16)
-                .build(device)),
-        GROUPS(Layout.CHANNELS_FIRST, Waves.ofOne(1 << 20), device -> GroupNorm.builder(4, 16)
-                .build(device)),
-        ROWS(Layout.CHANNELS_FIRST, Waves.ofOne(1 << 20), device -> LayerNorm.builder(1 << 16)
-                .gamma(false)
-                .beta(false)
-                .build(device));
+        /** Of a channel as many as an int counts, so that what is added to a length passes it. */
+        CHANNEL(
+                Shape.of(1, 1, Integer.MAX_VALUE - 3),
+                Layout.CHANNELS_FIRST,
+                Waves.ofOne(1 << 20),
+                device -> BatchNorm.builder(1).build(device),
+                TestDevice.CPU_SPLIT,
+                TestDevice.GPU_SPLIT,
+                TestDevice.CPU_FUSED),
+        CHANNELS_FIRST(
+                Shape.of((1 << 11) + 1, 16, 1 << 16),
+                Layout.CHANNELS_FIRST,
+                Waves.ofChannels(16, 1 << 16, Layout.CHANNELS_FIRST),
+                device -> BatchNorm.builder(16).build(device),
+                TestDevice.CPU_FUSED,
+                TestDevice.CPU_SPLIT,
+                TestDevice.GPU_SPLIT),
+        CHANNELS_LAST(
+                Shape.of((1 << 11) + 1, 16, 1 << 16),
+                Layout.CHANNELS_LAST,
+                Waves.ofChannels(16, 1 << 16, Layout.CHANNELS_LAST),
+                device -> BatchNorm.builder(16).build(device),
+                TestDevice.CPU_SPLIT,
+                TestDevice.GPU_SPLIT),
+        GROUPS(
+                Shape.of((1 << 11) + 1, 16, 1 << 16),
+                Layout.CHANNELS_FIRST,
+                Waves.ofOne(1 << 20),
+                device -> GroupNorm.builder(4, 16).build(device),
+                TestDevice.CPU_FUSED,
+                TestDevice.GPU_FUSED),
+        ROWS(
+                Shape.of((1 << 22) + 1, 1 << 9),
+                Layout.CHANNELS_FIRST,
+                Waves.ofOne(1 << 20),
+                device -> LayerNorm.builder(1 << 9).gamma(false).beta(false).build(device),
+                TestDevice.CPU_FUSED,
+                TestDevice.GPU_CACHED);
 
+        private final Shape shape;
         private final Layout layout;
         private final Waves waves;
         private final Function<Device, Normalizer> layer;
+        private final List<TestDevice> strategies;
 
-        PastInt(Layout layout, Waves waves, Function<Device, Normalizer> layer) {
+        PastInt(Shape shape, Layout layout, Waves waves, Function<Device, Normalizer> layer, TestDevice... strategies) {
+            this.shape = shape;
             this.layout = layout;
             this.waves = waves;
             this.layer = layer;
+            this.strategies = List.of(strategies);
         }
     }
 
     @ParameterizedTest
     @EnumSource
     void training_ofMoreElementsThanAnIntCounts_isExact(PastInt past) throws IOException {
-        Shape shape = Shape.of((1 << 11) + 1, 16, 1 << 16);
-        require(2 * Short.BYTES * shape.elements());
-        for (TestDevice strategy : STRATEGIES) {
+        require(2 * Short.BYTES * past.shape.elements());
+        for (TestDevice strategy : past.strategies) {
             Device device = strategy.device();
             try (Normalizer layer = past.layer.apply(device)) {
-                trainExactly(
-                        device, layer, shape, past.layout, DataType.FLOAT16, past.waves, past + " under " + strategy);
-            }
-        }
-    }
-
-    /** The last element of one channel is 2³¹ − 2, so that what is added to a length passes an int. */
-    @Test
-    void training_ofAChannelOfAsManyAsAnIntCounts_isExact() throws IOException {
-        Shape shape = Shape.of(1, 1, Integer.MAX_VALUE - 3); // a multiple of 4
-        require(2 * Short.BYTES * shape.elements());
-        for (TestDevice strategy : STRATEGIES) {
-            Device device = strategy.device();
-            try (Normalizer layer = BatchNorm.builder(1).build(device)) {
-                trainExactly(
-                        device,
-                        layer,
-                        shape,
-                        Layout.CHANNELS_FIRST,
-                        DataType.FLOAT16,
-                        Waves.ofOne(1 << 20),
-                        "a channel of " + shape + " under " + strategy);
+                String what = past + " under " + strategy;
+                trainExactly(device, layer, past.shape, past.layout, DataType.FLOAT16, past.waves, what);
             }
         }
     }
@@ -310,7 +323,11 @@ class HugeTest {
             layer.backward(y, y);
             ofY.check(waves::dx, "dx of " + what);
             double count = (double) shape.elements() / (shape.rank() > 1 ? shape.channels() : 1);
-            check(layer.gamma(), waves, c -> count * Waves.WITH_X * waves.deviation(c) * waves.inverse(c), "dγ of " + what);
+            check(
+                    layer.gamma(),
+                    waves,
+                    c -> count * Waves.WITH_X * waves.deviation(c) * waves.inverse(c),
+                    "dγ of " + what);
             check(layer.beta(), waves, c -> count * Waves.CONSTANT, "dβ of " + what);
         }
         System.out.printf(
@@ -343,9 +360,13 @@ class HugeTest {
                 .findFirst()
                 .orElseThrow();
         assertThat(free)
-                .as("bytes of memory that are free, of which this test needs %d for tensors and %d beside them", bytes, BESIDE)
+                .as(
+                        "bytes of memory that are free, of which this test needs %d for tensors and %d beside them",
+                        bytes, BESIDE)
                 .isGreaterThan(bytes + BESIDE);
         long most = TestDevice.AUTO.device().info().maxAllocationBytes();
-        assertThat(most).as("the device's largest buffer, of which this test needs half of %d", bytes).isGreaterThan(bytes / 2);
+        assertThat(most)
+                .as("the device's largest buffer, of which this test needs half of %d", bytes)
+                .isGreaterThan(bytes / 2);
     }
 }

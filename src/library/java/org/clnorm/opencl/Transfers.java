@@ -83,8 +83,8 @@ final class Transfers {
         Staging staging = take(bytes);
         fill.accept(staging.bytes);
         cl_event event = new cl_event();
-        int status = CL.clEnqueueWriteBuffer(
-                queue, to, waits, firstByte, bytes, Pointer.to(staging.bytes), 0, null, event);
+        int status =
+                CL.clEnqueueWriteBuffer(queue, to, waits, firstByte, bytes, Pointer.to(staging.bytes), 0, null, event);
         if (status != CL.CL_SUCCESS) {
             idle.addLast(staging);
             OpenClException.check(status, "Writing " + bytes + " bytes");
