@@ -36,6 +36,8 @@ public final class Mask implements AutoCloseable {
     private final Tensor counts;
     private final Operand countOfAll;
     private volatile long count;
+    /** Not so when one of the uploads failed: what is on the device are then parts of two masks. */
+    private volatile boolean isWhole;
 
     private Mask(Device device, int samples, int steps, Outside outside) {
         this.device = device;
@@ -44,7 +46,12 @@ public final class Mask implements AutoCloseable {
         this.outside = outside == Outside.ZERO ? 0 : 2;
         this.states =
                 device.tensor(Shape.of((long) samples * steps + ROOM_AFTER), Layout.CHANNELS_FIRST, DataType.FLOAT16);
-        this.counts = device.tensor(Shape.of(samples + 1L), Layout.CHANNELS_FIRST);
+        try {
+            this.counts = device.tensor(Shape.of(samples + 1L), Layout.CHANNELS_FIRST);
+        } catch (RuntimeException e) {
+            states.close();
+            throw e;
+        }
         Operand each = counts.operand();
         this.countOfAll = new Operand(each.memory(), each.offset() + samples);
     }
@@ -138,9 +145,11 @@ public final class Mask implements AutoCloseable {
             all += here;
         }
         each[samples] = all;
+        isWhole = false;
         states.upload(Arrays.copyOf(of, of.length + ROOM_AFTER));
         counts.upload(each);
         count = all;
+        isWhole = true;
     }
 
     /** How many steps take part, of all samples. */
@@ -166,6 +175,10 @@ public final class Mask implements AutoCloseable {
     /** Refuses an x that has not these steps. */
     void check(Tensor x, long rows) {
         checkOpen();
+        if (!isWhole) {
+            throw new IllegalStateException(
+                    "The " + this + ", was not set as a whole, since the device failed: set it again");
+        }
         Shape shape = x.shape();
         boolean fits =
                 rows >= 0 ? rows == (long) samples * steps : shape.batch() == samples && shape.spatial() == steps;

@@ -236,17 +236,21 @@ final class PassRunner {
             Running.putNone(forForward);
             putGiven(now.grouping().givenSamples(x.shape()) > 0);
         }
-        if (by == null) {
-            prepared(PassKind.TRAINING, now, x, forForward).run(forForward, coefficients);
-        } else {
-            if (training && options.nonFinite == NonFinitePolicy.THROW) {
-                checkFinite(by);
+        forForward.absorbed(false);
+        try {
+            if (by == null) {
+                prepared(PassKind.TRAINING, now, x, forForward).run(forForward, coefficients);
+            } else {
+                if (training && options.nonFinite == NonFinitePolicy.THROW) {
+                    checkFinite(by);
+                }
+                coefficients.writeMoments(by, update ? options.runningVariance : RunningVariance.BIASED);
+                prepared(PassKind.COMBINED, Normalization.BATCH, x, forForward).run(forForward, coefficients);
             }
-            coefficients.writeMoments(by, update ? options.runningVariance : RunningVariance.BIASED);
-            prepared(PassKind.COMBINED, Normalization.BATCH, x, forForward).run(forForward, coefficients);
-        }
-        if (update) {
-            running.count();
+        } finally {
+            if (forForward.areAbsorbed()) {
+                running.count();
+            }
         }
     }
 

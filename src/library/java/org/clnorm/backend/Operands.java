@@ -9,6 +9,7 @@ import java.util.Arrays;
 public final class Operands {
     private final Operand[] byRole = new Operand[Role.values().length];
     private long types;
+    private boolean areAbsorbed;
 
     /** None of any role. */
     public Operands() {}
@@ -42,6 +43,19 @@ public final class Operands {
     /** Which roles have operands, and of which types. */
     public OperandTypes types() {
         return new OperandTypes(types);
+    }
+
+    /**
+     * Says whether a pass over these has come so far that the batch is in the running statistics, or will be: one that fails
+     * after that is to be counted, too.
+     */
+    public void absorbed(boolean areAbsorbed) {
+        this.areAbsorbed = areAbsorbed;
+    }
+
+    /** Whether it has. */
+    public boolean areAbsorbed() {
+        return areAbsorbed;
     }
 
     /**

@@ -3,8 +3,10 @@ package org.clnorm.opencl;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Deque;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -184,35 +186,52 @@ final class DeviceDetails {
         return String.join(", ", words);
     }
 
-    @SuppressWarnings("deprecation") // the call that OpenCL 1.2 has
+    /** Runs a kernel over some values; returns what kept it from that, or else nothing. */
     private static String run(cl_platform_id platform, cl_device_id id, String source, int[] values) {
+        Deque<Runnable> releases = new ArrayDeque<>();
+        try {
+            run(platform, id, source, values, releases);
+            return "";
+        } catch (OpenClException e) {
+            return e.getMessage();
+        } finally {
+            releases.forEach(Runnable::run);
+        }
+    }
+
+    /** @param releases gets what is to be called at the end, in order */
+    @SuppressWarnings("deprecation") // the call that OpenCL 1.2 has
+    private static void run(
+            cl_platform_id platform, cl_device_id id, String source, int[] values, Deque<Runnable> releases) {
         int[] status = new int[1];
         cl_context_properties properties = new cl_context_properties();
         properties.addProperty(CL.CL_CONTEXT_PLATFORM, platform);
         long bytes = (long) values.length * Sizeof.cl_int;
         cl_context context = CL.clCreateContext(properties, 1, new cl_device_id[] {id}, null, null, status);
-        try {
-            cl_command_queue queue = CL.clCreateCommandQueue(context, id, 0, status);
-            cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {source}, null, status);
-            int built = OpenClException.statusOf(
-                    () -> CL.clBuildProgram(program, 1, new cl_device_id[] {id}, "", null, null));
-            if (built != CL.CL_SUCCESS) {
-                return "does not compile this: " + CL.stringFor_errorCode(built);
-            }
-            cl_kernel kernel = CL.clCreateKernel(program, "macros", status);
-            cl_mem out = CL.clCreateBuffer(
-                    context, CL.CL_MEM_READ_WRITE | CL.CL_MEM_COPY_HOST_PTR, bytes, Pointer.to(values), status);
-            CL.clSetKernelArg(kernel, 0, Sizeof.cl_mem, Pointer.to(out));
-            CL.clEnqueueNDRangeKernel(queue, kernel, 1, null, new long[] {1}, new long[] {1}, 0, null, null);
-            status[0] = OpenClException.statusOf(
-                    () -> CL.clEnqueueReadBuffer(queue, out, true, 0, bytes, Pointer.to(values), 0, null, null));
-            CL.clReleaseMemObject(out);
-            CL.clReleaseKernel(kernel);
-            CL.clReleaseProgram(program);
-            CL.clReleaseCommandQueue(queue);
-            return status[0] == CL.CL_SUCCESS ? "" : "does not run this: " + CL.stringFor_errorCode(status[0]);
-        } finally {
-            CL.clReleaseContext(context);
-        }
+        OpenClException.check(status[0], "Creating a context");
+        releases.push(() -> CL.clReleaseContext(context));
+        cl_command_queue queue = CL.clCreateCommandQueue(context, id, 0, status);
+        OpenClException.check(status[0], "Creating a queue");
+        releases.push(() -> CL.clReleaseCommandQueue(queue));
+        cl_program program = CL.clCreateProgramWithSource(context, 1, new String[] {source}, null, status);
+        OpenClException.check(status[0], "Creating a program");
+        releases.push(() -> CL.clReleaseProgram(program));
+        OpenClException.check(
+                OpenClException.statusOf(() -> CL.clBuildProgram(program, 1, new cl_device_id[] {id}, "", null, null)),
+                "Compiling a kernel that asks for macros");
+        cl_kernel kernel = CL.clCreateKernel(program, "macros", status);
+        OpenClException.check(status[0], "Creating a kernel");
+        releases.push(() -> CL.clReleaseKernel(kernel));
+        cl_mem out = CL.clCreateBuffer(
+                context, CL.CL_MEM_READ_WRITE | CL.CL_MEM_COPY_HOST_PTR, bytes, Pointer.to(values), status);
+        OpenClException.check(status[0], "Allocating " + bytes + " bytes");
+        releases.push(() -> CL.clReleaseMemObject(out));
+        OpenClException.check(CL.clSetKernelArg(kernel, 0, Sizeof.cl_mem, Pointer.to(out)), "Setting an argument");
+        OpenClException.check(
+                CL.clEnqueueNDRangeKernel(queue, kernel, 1, null, new long[] {1}, new long[] {1}, 0, null, null),
+                "Launching a kernel");
+        OpenClException.check(
+                CL.clEnqueueReadBuffer(queue, out, true, 0, bytes, Pointer.to(values), 0, null, null),
+                "Reading what a kernel wrote");
     }
 }

@@ -9,6 +9,7 @@ import org.clnorm.backend.Operands;
 import org.clnorm.backend.Role;
 import org.clnorm.plan.Argument;
 import org.clnorm.plan.Launch;
+import org.clnorm.plan.Passes;
 import org.clnorm.plan.Place;
 import org.jocl.CL;
 import org.jocl.Pointer;
@@ -57,6 +58,7 @@ final class Kernel {
     private final long[] items;
     private final long[] workGroup;
     private final Slot[] slots;
+    private final boolean updatesRunning;
     private final long[] offset = new long[1];
     private final Pointer toOffset = Pointer.to(offset);
 
@@ -67,6 +69,7 @@ final class Kernel {
         this.binary = binary;
         this.items = new long[] {launch.items()};
         this.workGroup = new long[] {launch.strategy().items()};
+        this.updatesRunning = Passes.updatesRunning(launch);
         List<Slot> buffers = new ArrayList<>();
         int next = 0;
         for (Argument argument : launch.arguments()) {
@@ -95,6 +98,11 @@ final class Kernel {
     /** Work-items in all. */
     long items() {
         return items[0];
+    }
+
+    /** Whether a batch enters the running statistics by it. */
+    boolean updatesRunning() {
+        return updatesRunning;
     }
 
     /** Gives it the memory to work on, as far as it is other memory than the last. */

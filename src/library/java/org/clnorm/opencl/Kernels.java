@@ -1,5 +1,6 @@
 package org.clnorm.opencl;
 
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashMap;
@@ -108,16 +109,16 @@ final class Kernels {
         try {
             return kernelOf(launch, binary);
         } catch (OpenClException | CLException e) {
-            if (binary.taken == null) {
+            if (binary.taken == null || binary.isLaunched()) {
                 throw e;
             }
-            // It loads, but it is not this kernel: another's, or one with other arguments.
-            log.debug("The stored binary of {} is not of it, and so deleted: {}", key.name, e.getMessage());
-            CL.clReleaseProgram(binary.program);
+            // It loads, but it may be not this kernel: another's, or one with other arguments.
+            log.debug("The stored binary of {} does not do, and so is deleted: {}", key.name, e.getMessage());
+            Binary compiled = compile(key);
             cache.delete(binary.taken);
-            binary = compile(key);
-            binaries.put(key, binary);
-            return kernelOf(launch, binary);
+            binaries.put(key, compiled);
+            CL.clReleaseProgram(binary.program);
+            return kernelOf(launch, compiled);
         }
     }
 
@@ -138,26 +139,31 @@ final class Kernels {
     }
 
     /**
-     * To be called before each launch. It may write the binary, which PoCL does not stand while a kernel of it runs.
+     * To be called before each launch. It may write the binary, which PoCL does not stand while a kernel of it runs. A kernel
+     * is first until it {@link #ran}.
      *
      * @return whether it is the first of its binary and size, for which PoCL compiles
      */
     boolean isFirst(Kernel kernel) {
         Binary binary = kernel.binary();
-        boolean large = kernel.items() >= LARGE_GRID;
-        boolean first = large ? !binary.launchedLarge : !binary.launchedSmall;
+        boolean first = isLarge(kernel) ? !binary.launchedLarge : !binary.launchedSmall;
         if (!first && binary.unwritten != null) {
             write(binary);
         }
-        binary.launchedLarge |= large;
-        binary.launchedSmall |= !large;
         return first;
+    }
+
+    private static boolean isLarge(Kernel kernel) {
+        return kernel.items() >= LARGE_GRID;
     }
 
     /** To be called after the launch for which {@link #isFirst} said that it is, and after what the driver did for it. */
     void ran(Kernel kernel) {
-        if (kernel.binary().taken != null) {
-            cache.prove(kernel.binary().taken);
+        Binary binary = kernel.binary();
+        binary.launchedLarge |= isLarge(kernel);
+        binary.launchedSmall |= !isLarge(kernel);
+        if (binary.taken != null) {
+            cache.prove(binary.taken);
         }
     }
 
@@ -245,8 +251,8 @@ final class Kernels {
         int status = OpenClException.statusOf(() -> {
             int asked = CL.clGetProgramInfo(
                     made.program, CL.CL_PROGRAM_BINARY_SIZES, Sizeof.size_t, Pointer.to(size), null);
-            binary[0] = new byte[(int) size[0]];
-            return asked != CL.CL_SUCCESS || size[0] == 0
+            binary[0] = new byte[asked == CL.CL_SUCCESS ? (int) size[0] : 0];
+            return binary[0].length == 0
                     ? asked
                     : CL.clGetProgramInfo(
                             made.program,
@@ -255,7 +261,7 @@ final class Kernels {
                             Pointer.to(Pointer.to(binary[0])),
                             null);
         });
-        if (status == CL.CL_SUCCESS && size[0] > 0) {
+        if (status == CL.CL_SUCCESS && binary[0].length > 0) {
             return binary[0];
         }
         log.debug("{} gives no binary of {}: status {}", deviceName, made.name, status);
@@ -302,25 +308,25 @@ final class Kernels {
             String buildLog = log(program);
             CL.clReleaseProgram(program);
             throw new KernelBuildException(
-                    file, options, deviceName, CL.stringFor_errorCode(built[0]) + "\n" + buildLog);
+                    file, options, deviceName, OpenClException.inWords(built[0]) + "\n" + buildLog);
         }
         compiled++;
         log.debug("Built {} with {} in {} ms", file, options, (System.nanoTime() - start) / 1_000_000);
         return program;
     }
 
+    /** What the compiler said; empty where the driver does not tell. */
     private String log(cl_program program) {
         long[] size = new long[1];
-        CL.clGetProgramBuildInfo(program, device, CL.CL_PROGRAM_BUILD_LOG, 0, null, size);
-        byte[] bytes = new byte[(int) Math.max(1, size[0])];
-        CL.clGetProgramBuildInfo(
-                program,
-                device,
-                CL.CL_PROGRAM_BUILD_LOG,
-                (long) bytes.length * Sizeof.cl_char,
-                Pointer.to(bytes),
-                null);
-        return new String(bytes, 0, bytes.length - 1, java.nio.charset.StandardCharsets.UTF_8);
+        int asked = OpenClException.statusOf(
+                () -> CL.clGetProgramBuildInfo(program, device, CL.CL_PROGRAM_BUILD_LOG, 0, null, size));
+        byte[] bytes = new byte[asked == CL.CL_SUCCESS ? (int) size[0] : 0];
+        if (bytes.length == 0) {
+            return "";
+        }
+        asked = OpenClException.statusOf(() -> CL.clGetProgramBuildInfo(
+                program, device, CL.CL_PROGRAM_BUILD_LOG, bytes.length, Pointer.to(bytes), null));
+        return asked == CL.CL_SUCCESS ? new String(bytes, 0, bytes.length - 1, StandardCharsets.UTF_8) : "";
     }
 
     void release() {

@@ -20,6 +20,8 @@ import org.jocl.Pointer;
 import org.jocl.Sizeof;
 import org.jocl.cl_device_id;
 import org.jocl.cl_platform_id;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** The OpenCL devices of this machine. */
 public final class OpenCl {
@@ -28,6 +30,14 @@ public final class OpenCl {
 
     /** What people call a platform whose own name is another. */
     private static final Map<String, String> ALIASES = Map.of(DeviceFacts.POCL, "pocl");
+
+    /** What the loader answers where there is no platform; not among JOCL's constants. */
+    private static final int NO_PLATFORM = -1001;
+
+    private static final Logger log = LoggerFactory.getLogger(OpenCl.class);
+
+    /** The platforms that did not tell of their devices when they were last asked, and why; empty where all did. */
+    private static volatile String passedOver = "";
 
     private OpenCl() {}
 
@@ -141,29 +151,43 @@ public final class OpenCl {
             return List.of();
         }
         List<Candidate> found = new ArrayList<>();
-        SignalHandlers.keepDuring(() -> list(found));
+        List<String> problems = new ArrayList<>();
+        SignalHandlers.keepDuring(() -> list(found, problems));
+        problems.forEach(problem -> log.warn("Passed over is OpenCL platform {}", problem));
+        passedOver = String.join("; ", problems);
         return found;
     }
 
-    private static void list(List<Candidate> found) {
+    /** A platform that is broken is passed over: the others are still there. */
+    private static void list(List<Candidate> found, List<String> problems) {
         int[] count = new int[1];
-        if (statusOf(() -> CL.clGetPlatformIDs(0, null, count)) != CL.CL_SUCCESS || count[0] == 0) {
+        int listed = statusOf(() -> CL.clGetPlatformIDs(0, null, count));
+        if (listed == NO_PLATFORM || listed == CL.CL_SUCCESS && count[0] == 0) {
             return;
         }
+        OpenClException.check(listed, "Counting OpenCL platforms");
         cl_platform_id[] platforms = new cl_platform_id[count[0]];
-        OpenClException.check(CL.clGetPlatformIDs(platforms.length, platforms, null), "Listing platforms");
+        OpenClException.check(CL.clGetPlatformIDs(platforms.length, platforms, null), "Listing OpenCL platforms");
         for (int p = 0; p < platforms.length; p++) {
-            // A platform without devices answers with an error; the others are still there.
-            cl_platform_id platform = platforms[p];
-            int status = statusOf(() -> CL.clGetDeviceIDs(platform, ALL_TYPES, 0, null, count));
-            if (status != CL.CL_SUCCESS || count[0] == 0) {
-                continue;
+            try {
+                list(p, platforms[p], found);
+            } catch (OpenClException e) {
+                problems.add(p + ": " + e.getMessage());
             }
-            cl_device_id[] ids = new cl_device_id[count[0]];
-            OpenClException.check(CL.clGetDeviceIDs(platforms[p], ALL_TYPES, ids.length, ids, null), "Listing devices");
-            for (int d = 0; d < ids.length; d++) {
-                found.add(new Candidate(p + ":" + d, platforms[p], ids[d]));
-            }
+        }
+    }
+
+    private static void list(int p, cl_platform_id platform, List<Candidate> found) {
+        int[] count = new int[1];
+        int status = statusOf(() -> CL.clGetDeviceIDs(platform, ALL_TYPES, 0, null, count));
+        if (status == CL.CL_DEVICE_NOT_FOUND || status == CL.CL_SUCCESS && count[0] == 0) {
+            return;
+        }
+        OpenClException.check(status, "Counting devices");
+        cl_device_id[] ids = new cl_device_id[count[0]];
+        OpenClException.check(CL.clGetDeviceIDs(platform, ALL_TYPES, ids.length, ids, null), "Listing devices");
+        for (int d = 0; d < ids.length; d++) {
+            found.add(new Candidate(p + ":" + d, platform, ids[d]));
         }
     }
 
@@ -183,7 +207,7 @@ public final class OpenCl {
         return select(candidates, selector).orElseThrow(() -> {
             String wanted = selector == null ? "No OpenCL device" : "No device matches '" + selector + "'";
             String found = candidates.isEmpty()
-                    ? whyNoDevices()
+                    ? why()
                     : candidates.stream().map(Candidate::describe).collect(Collectors.joining("; "));
             return new IllegalArgumentException(wanted + ". There are: " + found + "; reference, the CPU reference");
         });
@@ -194,7 +218,16 @@ public final class OpenCl {
         if (!isLoaded()) {
             return Loader.problem;
         }
-        return devices().isEmpty() ? "the OpenCL loader found no platform with a device" : "";
+        return devices().isEmpty() ? why() : "";
+    }
+
+    /** Why there was none when it was last looked for one. */
+    private static String why() {
+        if (!isLoaded()) {
+            return Loader.problem;
+        }
+        return "the OpenCL loader found no platform with a device"
+                + (passedOver.isEmpty() ? "" : "; passed over was platform " + passedOver);
     }
 
     private static boolean isLoaded() {
@@ -264,7 +297,7 @@ public final class OpenCl {
         cl_platform_id platform = new cl_platform_id();
         OpenClException.check(
                 CL.clGetDeviceInfo(id, CL.CL_DEVICE_PLATFORM, Sizeof.cl_platform_id, Pointer.to(platform), null),
-                "Asking for a device's platform");
+                asking(CL.CL_DEVICE_PLATFORM));
         return platform;
     }
 
@@ -273,22 +306,24 @@ public final class OpenCl {
     }
 
     private static String stringOf(cl_platform_id platform, int what) {
+        String asking = "Asking a platform for " + CL.stringFor_cl_platform_info(what);
         long[] size = new long[1];
-        CL.clGetPlatformInfo(platform, what, 0, null, size);
+        OpenClException.check(CL.clGetPlatformInfo(platform, what, 0, null, size), asking);
         byte[] bytes = new byte[(int) size[0]];
-        OpenClException.check(
-                CL.clGetPlatformInfo(platform, what, bytes.length, Pointer.to(bytes), null),
-                "Asking for a platform's fact");
+        OpenClException.check(CL.clGetPlatformInfo(platform, what, bytes.length, Pointer.to(bytes), null), asking);
         return text(bytes);
     }
 
     private static String stringOf(cl_device_id id, int what) {
         long[] size = new long[1];
-        CL.clGetDeviceInfo(id, what, 0, null, size);
+        OpenClException.check(CL.clGetDeviceInfo(id, what, 0, null, size), asking(what)); // or the size would be any
         byte[] bytes = new byte[(int) size[0]];
-        OpenClException.check(
-                CL.clGetDeviceInfo(id, what, bytes.length, Pointer.to(bytes), null), "Asking for a device's fact");
+        OpenClException.check(CL.clGetDeviceInfo(id, what, bytes.length, Pointer.to(bytes), null), asking(what));
         return text(bytes);
+    }
+
+    private static String asking(int what) {
+        return "Asking a device for " + CL.stringFor_cl_device_info(what);
     }
 
     private static String text(byte[] zeroTerminated) {
@@ -301,16 +336,14 @@ public final class OpenCl {
 
     private static int intOf(cl_device_id id, int what) {
         int[] value = new int[1];
-        OpenClException.check(
-                CL.clGetDeviceInfo(id, what, Sizeof.cl_int, Pointer.to(value), null), "Asking for a device's fact");
+        OpenClException.check(CL.clGetDeviceInfo(id, what, Sizeof.cl_int, Pointer.to(value), null), asking(what));
         return value[0];
     }
 
     /** Of a fact of 64 bits, or size_t, which is as wide on the platforms that JOCL has natives for. */
     private static long longOf(cl_device_id id, int what) {
         long[] value = new long[1];
-        OpenClException.check(
-                CL.clGetDeviceInfo(id, what, Sizeof.cl_ulong, Pointer.to(value), null), "Asking for a device's fact");
+        OpenClException.check(CL.clGetDeviceInfo(id, what, Sizeof.cl_ulong, Pointer.to(value), null), asking(what));
         return value[0];
     }
 }

@@ -115,7 +115,25 @@ public final class OpenClBackend implements Backend {
             CL.clReleaseContext(context);
             OpenClException.check(status[0], "Creating a queue on " + facts.name());
         }
-        return new OpenClBackend(context, device, queue, facts, strategy, cache, KernelSource.UNEDITED);
+        return holding(context, device, queue, facts, strategy, cache, KernelSource.UNEDITED);
+    }
+
+    /** A backend that takes over a hold on a context and a queue, which are released where it cannot be made. */
+    private static OpenClBackend holding(
+            cl_context context,
+            cl_device_id device,
+            cl_command_queue queue,
+            DeviceFacts facts,
+            Strategy fixed,
+            BinaryCache cache,
+            BinaryOperator<String> edit) {
+        try {
+            return new OpenClBackend(context, device, queue, facts, fixed, cache, edit);
+        } catch (RuntimeException e) {
+            CL.clReleaseCommandQueue(queue);
+            CL.clReleaseContext(context);
+            throw e;
+        }
     }
 
     @SuppressWarnings("deprecation") // the call that OpenCL 1.2 has; the newer one is missing from some drivers
@@ -134,9 +152,9 @@ public final class OpenClBackend implements Backend {
         cl_platform_id platform = OpenCl.platformOf(device);
         DeviceFacts facts = OpenCl.factsOf(platform, device);
         Strategy strategy = strategyOf(strategyName, facts);
+        BinaryCache cache = OpenCl.cacheOf(platform, facts);
         retain(context, queue);
-        return new OpenClBackend(
-                context, device, queue, facts, strategy, OpenCl.cacheOf(platform, facts), KernelSource.UNEDITED);
+        return holding(context, device, queue, facts, strategy, cache, KernelSource.UNEDITED);
     }
 
     /** The driver's handle of the device. */
@@ -157,7 +175,7 @@ public final class OpenClBackend implements Backend {
         enter();
         try {
             retain(context, queue);
-            return new OpenClBackend(context, device, queue, facts, strategy, cache, edit);
+            return holding(context, device, queue, facts, strategy, cache, edit);
         } finally {
             gate.leave();
         }
@@ -165,7 +183,11 @@ public final class OpenClBackend implements Backend {
 
     private static void retain(cl_context context, cl_command_queue queue) {
         OpenClException.check(CL.clRetainContext(context), "Retaining a context");
-        OpenClException.check(CL.clRetainCommandQueue(queue), "Retaining a queue");
+        int status = CL.clRetainCommandQueue(queue);
+        if (status != CL.CL_SUCCESS) {
+            CL.clReleaseContext(context);
+            OpenClException.check(status, "Retaining a queue");
+        }
     }
 
     private static Strategy strategyOf(String name, DeviceFacts facts) {
@@ -516,7 +538,10 @@ public final class OpenClBackend implements Backend {
         closeAndWait(gate);
     }
 
-    /** Nobody is in, and nobody is closing any of the memory. */
+    /**
+     * Nobody is in, and nobody is closing any of the memory. A device that is gone refuses to be waited for; what is released
+     * is the host's, and nothing of that may be left out.
+     */
     private void releaseAll() {
         synchronized (passes.lock()) {
             CL.clFinish(queue);

@@ -179,12 +179,12 @@ final class OpenClUpdate implements PreparedUpdate, HasKernels {
             Operand partials = queue.partials(Math.max(1, plan.partials()));
             for (Batch batch : batches) {
                 batch.norm.give("partials", partials);
-                queue.launch(batch.norm.kernel);
+                queue.launch(batch.norm.kernel, null);
             }
             fold.give("partials", partials);
-            queue.launch(fold.kernel);
+            queue.launch(fold.kernel, null);
         }
-        batches.forEach(batch -> queue.launch(batch.update.kernel));
+        batches.forEach(batch -> queue.launch(batch.update.kernel, null));
     }
 
     @Override

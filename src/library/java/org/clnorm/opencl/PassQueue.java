@@ -180,9 +180,13 @@ final class PassQueue {
                     Operand parts = launches.partials == 0 ? null : partials(launches.partials);
                     Operand rows = coefficients == null ? null : coefficients.memory();
                     List<Kernel> which = afterLook ? launches.kernelsAfterLook : launches.kernels;
-                    for (int i = 0; i < which.size(); i++) {
+                    for (int i = 0;
+                            i < which.size();
+                            i++) { // all before any is launched: they may fail, with nothing done
                         which.get(i).bind(operands, rows, parts);
-                        launch(which.get(i));
+                    }
+                    for (int i = 0; i < which.size(); i++) {
+                        launch(which.get(i), operands);
                     }
                 } finally {
                     isEnqueueing = false;
@@ -246,26 +250,34 @@ final class PassQueue {
         return larger;
     }
 
-    /** Enqueues a kernel; for who has the lock. */
-    void launch(Kernel kernel) {
+    /**
+     * Enqueues a kernel; for who has the lock.
+     *
+     * @param operands what it works on; null where that has nothing to do with running statistics
+     */
+    void launch(Kernel kernel, Operands operands) {
         long start = System.nanoTime();
         boolean first = kernels.isFirst(kernel);
-        if (timings == null) {
-            kernel.enqueue(queue, null);
-        } else {
-            cl_event event = new cl_event();
-            kernel.enqueue(queue, event);
-            CL.clWaitForEvents(1, new cl_event[] {event});
-            timings.accept(
-                    kernel.name(),
-                    time(event, CL.CL_PROFILING_COMMAND_END) - time(event, CL.CL_PROFILING_COMMAND_START));
-            CL.clReleaseEvent(event);
+        cl_event event = timings == null ? null : new cl_event();
+        kernel.enqueue(queue, event);
+        if (operands != null && kernel.updatesRunning()) {
+            operands.absorbed(true);
         }
-        if (first) {
-            if (backend.facts().isPocl()) {
-                OpenClException.check(CL.clFinish(queue), "Waiting for PoCL, which compiles on a thread of its own");
-                firstLaunches += System.nanoTime() - start;
+        if (event != null) {
+            try {
+                OpenClException.check(CL.clWaitForEvents(1, new cl_event[] {event}), "Waiting for " + kernel.name());
+                timings.accept(
+                        kernel.name(),
+                        time(event, CL.CL_PROFILING_COMMAND_END) - time(event, CL.CL_PROFILING_COMMAND_START));
+            } finally {
+                CL.clReleaseEvent(event);
             }
+        }
+        if (first && (!backend.facts().isPocl() || CL.clFinish(queue) == CL.CL_SUCCESS)) {
+            // PoCL compiles on a thread of its own, and is waited for. Where that fails, the launch is still made: it
+            // is not to
+            // be made again, and who asks for what it writes is told.
+            firstLaunches += backend.facts().isPocl() ? System.nanoTime() - start : 0;
             kernels.ran(kernel);
         }
         launches.computeIfAbsent(kernel.name(), name -> new LongAdder()).increment();

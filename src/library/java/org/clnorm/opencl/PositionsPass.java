@@ -108,6 +108,8 @@ final class PositionsPass implements PreparedPass {
     private final List<Step> steps;
     private final Operand zeros;
     private final Operand ones;
+    /** Both, as far as they are made. */
+    private final List<Operand> constants = new ArrayList<>();
     /** Steps that differ in where they begin alone share one. */
     private final Map<PassSpec, PreparedPass> prepared = new HashMap<>();
     /** Of each step. */
@@ -123,9 +125,9 @@ final class PositionsPass implements PreparedPass {
         this.whole = whole;
         this.between = samplesAtATime(whole.shape(), backend.facts()) * ofSample(whole.shape());
         this.steps = steps(whole, backend.facts());
-        this.zeros = ofChannels(backend, 0);
-        this.ones = ofChannels(backend, 1);
         try {
+            this.zeros = ofChannels(backend, 0);
+            this.ones = ofChannels(backend, 1);
             steps.forEach(step -> passes.add(prepared.computeIfAbsent(step.spec(), prepare)));
         } catch (RuntimeException e) {
             close();
@@ -182,6 +184,7 @@ final class PositionsPass implements PreparedPass {
     private Operand ofChannels(OpenClBackend backend, float value) {
         long channels = whole.shape().channels();
         Operand operand = new Operand(backend.allocate(channels), 0);
+        constants.add(operand);
         backend.fill(operand, channels, value);
         return operand;
     }
@@ -246,7 +249,6 @@ final class PositionsPass implements PreparedPass {
     @Override
     public void close() {
         prepared.values().forEach(PreparedPass::close);
-        zeros.memory().close();
-        ones.memory().close();
+        constants.forEach(constant -> constant.memory().close());
     }
 }

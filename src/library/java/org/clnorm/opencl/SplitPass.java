@@ -139,7 +139,12 @@ final class SplitPass implements PreparedPass {
     @Override
     public void run(Operands operands, Coefficients coefficients) {
         operands.checkAre(whole.operands());
-        prepared.get(0).run(parts.get(0).of(operands), coefficients);
+        Operands first = parts.get(0).of(operands);
+        try {
+            prepared.get(0).run(first, coefficients);
+        } finally {
+            operands.absorbed(first.areAbsorbed());
+        }
         prepared.get(1).run(parts.get(1).of(operands), ((OpenClCoefficients) coefficients).rest());
     }
 

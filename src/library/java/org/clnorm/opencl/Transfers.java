@@ -7,6 +7,8 @@ import java.nio.ShortBuffer;
 import java.util.ArrayDeque;
 import java.util.Deque;
 import java.util.Iterator;
+import java.util.Queue;
+import java.util.concurrent.ConcurrentLinkedQueue;
 import java.util.function.Consumer;
 import org.clnorm.plan.DeviceFacts;
 import org.jocl.CL;
@@ -25,6 +27,8 @@ final class Transfers {
     /** Past this many bytes on the way, an upload waits for an earlier one. */
     private static final long MOST_IN_FLIGHT = 256L << 20;
 
+    private static final int MOST_OF_A_PIECE = 64 << 20;
+
     private static final int SMALLEST = 4096;
 
     private static final class Staging {
@@ -35,6 +39,9 @@ final class Transfers {
             this.bytes = bytes;
         }
     }
+
+    /** What a device that was lost may still be reading, for all that anybody knows: it is never given back. */
+    private static final Queue<ByteBuffer> ABANDONED = new ConcurrentLinkedQueue<>();
 
     private final cl_command_queue queue;
     private final boolean waits;
@@ -48,27 +55,41 @@ final class Transfers {
     }
 
     void write(cl_mem to, long offset, FloatBuffer from) {
-        write(to, offset, from.remaining(), Sizeof.cl_float, staging -> staging.asFloatBuffer()
-                .put(from));
+        write(to, offset, from.remaining(), Sizeof.cl_float, (at, count, staging) -> staging.asFloatBuffer()
+                .put(from.slice(from.position() + at, count)));
     }
 
     void write(cl_mem to, long offset, ShortBuffer from) {
-        write(to, offset, from.remaining(), Sizeof.cl_short, staging -> staging.asShortBuffer()
-                .put(from));
+        write(to, offset, from.remaining(), Sizeof.cl_short, (at, count, staging) -> staging.asShortBuffer()
+                .put(from.slice(from.position() + at, count)));
     }
 
-    private void write(cl_mem to, long offset, int count, int size, Consumer<ByteBuffer> fill) {
-        long bytes = (long) count * size;
-        if (bytes == 0) {
-            return;
+    /** Puts some elements, from one on, into a buffer's bytes. */
+    private interface Filling {
+        void fill(int at, int count, ByteBuffer staging);
+    }
+
+    /** In pieces: a buffer has fewer bytes than an array of floats may have, and they are not all to be there twice. */
+    private void write(cl_mem to, long offset, int count, int size, Filling filling) {
+        int most = MOST_OF_A_PIECE / size;
+        for (int at = 0; at < count; at += Math.min(most, count - at)) {
+            int some = Math.min(most, count - at);
+            int from = at;
+            writePiece(to, (offset + at) * size, (long) some * size, staging -> filling.fill(from, some, staging));
         }
+    }
+
+    private void writePiece(cl_mem to, long firstByte, long bytes, Consumer<ByteBuffer> fill) {
         Staging staging = take(bytes);
         fill.accept(staging.bytes);
-        staging.event = new cl_event();
-        OpenClException.check(
-                CL.clEnqueueWriteBuffer(
-                        queue, to, waits, offset * size, bytes, Pointer.to(staging.bytes), 0, null, staging.event),
-                "Writing " + bytes + " bytes");
+        cl_event event = new cl_event();
+        int status =
+                CL.clEnqueueWriteBuffer(queue, to, waits, firstByte, bytes, Pointer.to(staging.bytes), 0, null, event);
+        if (status != CL.CL_SUCCESS) {
+            idle.addLast(staging);
+            OpenClException.check(status, "Writing " + bytes + " bytes");
+        }
+        staging.event = event;
         inFlight.addLast(staging);
     }
 
@@ -115,10 +136,11 @@ final class Transfers {
         collect();
         long underWay = inFlight.stream().mapToLong(s -> s.bytes.capacity()).sum();
         while (underWay + bytes > MOST_IN_FLIGHT && !inFlight.isEmpty()) {
-            Staging oldest = inFlight.removeFirst();
-            OpenClException.check(CL.clWaitForEvents(1, new cl_event[] {oldest.event}), "Waiting for an upload");
+            Staging oldest =
+                    inFlight.getFirst(); // and kept there if the wait fails: the device may still be reading it
+            OpenClException.check(wait(oldest), "Waiting for an upload of earlier");
             underWay -= oldest.bytes.capacity();
-            retire(oldest);
+            retire(inFlight.removeFirst());
         }
         for (Iterator<Staging> i = idle.iterator(); i.hasNext(); ) {
             Staging staging = i.next();
@@ -138,6 +160,10 @@ final class Transfers {
         }
     }
 
+    private static int wait(Staging staging) {
+        return CL.clWaitForEvents(1, new cl_event[] {staging.event});
+    }
+
     private void retire(Staging staging) {
         CL.clReleaseEvent(staging.event);
         staging.event = null;
@@ -152,9 +178,15 @@ final class Transfers {
         return status[0] <= CL.CL_COMPLETE;
     }
 
-    /** After the queue is finished. */
+    /** After the queue is finished, or has refused to be. */
     void release() {
-        collect();
+        for (Staging staging : inFlight) {
+            if (wait(staging) != CL.CL_SUCCESS) {
+                ABANDONED.add(staging.bytes);
+            }
+            CL.clReleaseEvent(staging.event);
+        }
+        inFlight.clear();
         idle.clear();
     }
 }

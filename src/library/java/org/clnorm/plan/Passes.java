@@ -32,6 +32,9 @@ import org.clnorm.view.View;
 
 /** The passes of all normalizations: each is a view and the arguments of a fold, whose formulas are in folds.clh. */
 public final class Passes {
+    /** The argument of a fold that says which running average it updates; 0 for none. */
+    private static final String AVERAGE = "average";
+
     /** Bits of a mask below the activation's kind; as activations.clh has it. */
     private static final int MASK_KIND = 4;
 
@@ -461,11 +464,18 @@ public final class Passes {
         double weight = running == null ? 0 : running.average().newBatchWeight();
         return arguments(
                 places,
-                named("average", kind),
+                named(AVERAGE, kind),
                 named("weight", (float) weight),
                 named("log_rest", (float) Math.log1p(-weight)),
                 named("variance_factor", running == null ? 0f : (float) varianceFactor),
                 named("skip_non_finite", flag(running != null && policy == NonFinitePolicy.SKIP_RUNNING_UPDATE)));
+    }
+
+    /** Whether a launch updates the running statistics: it has an average to do so by. */
+    public static boolean updatesRunning(Launch launch) {
+        return launch.arguments().stream()
+                .anyMatch(argument ->
+                        argument.name().equals(AVERAGE) && !argument.value().equals(0));
     }
 
     private static int flag(boolean set) {

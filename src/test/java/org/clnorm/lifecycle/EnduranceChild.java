@@ -4,6 +4,7 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Locale;
+import java.util.Map;
 import org.clnorm.BatchNorm;
 import org.clnorm.Device;
 import org.clnorm.ForwardPass;
@@ -11,16 +12,24 @@ import org.clnorm.Layout;
 import org.clnorm.Optimizer;
 import org.clnorm.Shape;
 import org.clnorm.Tensor;
+import org.clnorm.faults.FaultLayer;
 import org.clnorm.optim.Sgd;
 
 /**
  * A program that trains for many steps with all that comes and goes in a program: tensors, recorded passes, layers, moments and
- * states. It ends with 0 if the memory of the process has not grown between the first fifth of the steps and the last.
- * Its argument is the number of steps.
+ * states. It ends with 0 if neither the memory of the process nor the heap has grown between the first fifth of the steps and
+ * the last, and if the OpenCL objects, which the {@link FaultLayer} counts that it runs under, are as many after the last step as
+ * after the first 1,000. Its argument is the number of steps.
  */
 final class EnduranceChild {
     /** What machine code and the C library's pools move by. */
     private static final long MOST_GROWTH = 8 << 20;
+
+    /** What the JVM's own objects move by: a map that it made larger, say. */
+    private static final long MOST_HEAP_GROWTH = 512 << 10;
+
+    /** When all is there that a program has in the long run. */
+    private static final int WARM = 1_000;
 
     private static final Shape SHAPE = Shape.of(4, 16, 8, 8);
 
@@ -28,7 +37,10 @@ final class EnduranceChild {
 
     public static void main(String[] args) throws IOException {
         int steps = Integer.parseInt(args[0]);
+        FaultLayer objects = FaultLayer.open();
         long before = 0;
+        long heapBefore = 0;
+        Map<String, Long> objectsBefore = Map.of();
         float[] values = new float[(int) SHAPE.elements()];
         for (int i = 0; i < values.length; i++) {
             values[i] = (float) Math.sin(i);
@@ -42,19 +54,37 @@ final class EnduranceChild {
                 Tensor dx = device.tensor(SHAPE, Layout.CHANNELS_FIRST)) {
             for (int step = 0; step < steps; step++) {
                 step(device, norm, optimizer, values, y, dx, step);
+                if (step == WARM) {
+                    settle(device);
+                    objectsBefore = objects.references();
+                }
                 if (step == steps / 5) {
-                    before = bytes(device);
+                    settle(device);
+                    before = bytes();
+                    heapBefore = heap();
                 }
             }
-            long after = bytes(device);
+            settle(device);
+            long after = bytes();
+            long heap = heap();
             System.out.printf(
                     Locale.ROOT,
-                    "%d steps in %.1f s: %.1f MB after a fifth of them, %.1f MB at the end%n",
+                    "%d steps in %.1f s: %.1f MB after a fifth of them, %.1f MB at the end;"
+                            + " %.3f and %.3f MB of them Java's heap; OpenCL objects %s after %d steps, %s at the end%n",
                     steps,
                     (System.nanoTime() - begin) / 1e9,
                     before / 1e6,
-                    after / 1e6);
-            System.exit(after - before <= MOST_GROWTH ? 0 : 1);
+                    after / 1e6,
+                    heapBefore / 1e6,
+                    heap / 1e6,
+                    objectsBefore,
+                    WARM,
+                    objects.references());
+            boolean grew = after - before > MOST_GROWTH
+                    || heap - heapBefore > MOST_HEAP_GROWTH
+                    || objectsBefore.isEmpty()
+                    || !objects.becomes(objectsBefore);
+            System.exit(grew ? 1 : 0);
         }
     }
 
@@ -82,12 +112,22 @@ final class EnduranceChild {
         }
     }
 
-    /** What the process has of the machine's memory, when all is done and collected. */
-    private static long bytes(Device device) throws IOException {
+    /** Has all done and collected; of uploads, one has not been looked after yet, and that is then always so. */
+    private static void settle(Device device) {
+        device.finish();
+        device.vector(1).close();
         device.finish();
         for (int i = 0; i < 3; i++) {
             System.gc();
         }
+    }
+
+    private static long heap() {
+        return Runtime.getRuntime().totalMemory() - Runtime.getRuntime().freeMemory();
+    }
+
+    /** What the process has of the machine's memory. */
+    private static long bytes() throws IOException {
         return Files.readAllLines(Path.of("/proc/self/status")).stream()
                 .filter(line -> line.startsWith("VmRSS:"))
                 .mapToLong(line -> 1024 * Long.parseLong(line.replaceAll("\\D", "")))

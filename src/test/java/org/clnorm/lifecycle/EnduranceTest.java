@@ -3,6 +3,7 @@ package org.clnorm.lifecycle;
 import java.nio.file.Path;
 import java.util.List;
 import org.clnorm.ChildProcess;
+import org.clnorm.faults.FaultLayer;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -13,14 +14,21 @@ class EnduranceTest {
     @Test
     void training_ofManySteps_doesNotGrow(@TempDir Path folder) throws Exception {
         ChildProcess.assertEndsWell(
-                ChildProcess.java(
+                FaultLayer.under(
                         folder,
-                        "endurance",
-                        // A heap that is there from the beginning, and little machine code, so that what grows is a
-                        // leak.
-                        List.of("-Xms256m", "-XX:+AlwaysPreTouch", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"),
-                        EnduranceChild.class.getName(),
-                        Integer.toString(STEPS)),
+                        ChildProcess.java(
+                                folder,
+                                "endurance",
+                                // A heap that is there from the beginning, and little machine code, so that what grows
+                                // is a
+                                // leak.
+                                List.of(
+                                        "-Xms256m",
+                                        "-XX:+AlwaysPreTouch",
+                                        "-XX:TieredStopAtLevel=1",
+                                        "-XX:+UseSerialGC"),
+                                EnduranceChild.class.getName(),
+                                Integer.toString(STEPS))),
                 "a training of " + STEPS + " steps");
     }
 }

@@ -70,9 +70,15 @@ class KernelsTest {
         Kernel second = prepare("track", "", 7);
         Kernel large = prepare("track", "", 1 << 20);
 
-        assertThat(List.of(kernels.isFirst(first), kernels.isFirst(first), kernels.isFirst(second)))
-                .containsExactly(true, false, false);
-        assertThat(List.of(kernels.isFirst(large), kernels.isFirst(large))).containsExactly(true, false);
+        assertThat(kernels.isFirst(first)).isTrue();
+        assertThat(kernels.isFirst(first))
+                .as("it is to be launched, but was not")
+                .isTrue();
+        kernels.ran(first);
+        assertThat(List.of(kernels.isFirst(first), kernels.isFirst(second))).containsExactly(false, false);
+        assertThat(kernels.isFirst(large)).isTrue();
+        kernels.ran(large);
+        assertThat(kernels.isFirst(large)).isFalse();
     }
 
     @Test

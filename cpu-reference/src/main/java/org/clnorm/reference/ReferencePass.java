@@ -320,6 +320,7 @@ final class ReferencePass implements PreparedPass {
         store(values.mean(), to, Role.RUNNING_MEAN);
         store(values.variance(), to, Role.RUNNING_VARIANCE);
         store(values.absorbed(), to, Role.ABSORBED);
+        to.absorbed(true);
     }
 
     /** Null for an operand that was not given. */
