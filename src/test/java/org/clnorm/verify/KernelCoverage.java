@@ -23,39 +23,61 @@ public final class KernelCoverage {
     private static final Path TABLE = Path.of("target", "kernel-coverage.md");
     private static final Path UNREACHED = Path.of("src", "test", "mutants", "unreached.txt");
 
-    private final KernelProbes probes = new KernelProbes(Mutants.sources());
+    private static final Path FOLDER = Path.of("target", "kernel-coverage");
+
+    private final Map<String, String> sources = Mutants.sources();
+    private final KernelProbes probes = new KernelProbes(sources);
     private final Set<Integer> reached = new HashSet<>();
     private final Reasons reasons = Reasons.read(UNREACHED);
 
     private KernelCoverage() throws IOException {}
 
-    /** Argument: a folder for what is compiled. */
+    /** Arguments: the strategies, or none for all. What was reached under one is kept for as long as the kernels are the same. */
     public static void main(String[] arguments) throws IOException {
         KernelCoverage coverage = new KernelCoverage();
-        coverage.run(Path.of(arguments[0]));
+        coverage.run(Set.of(arguments));
         System.exit(coverage.report() ? 0 : 1);
     }
 
-    private void run(Path programs) {
+    private void run(Set<String> wanted) throws IOException {
+        Path folder = Files.createDirectories(FOLDER.resolve(KernelTrial.digest(sources)));
         SharedPage page = new SharedPage();
-        page.forget();
-        try (KernelTrials run = new KernelTrials(programs, probes.edit())) {
-            List<KernelTrial> trials = run.strategies().stream()
-                    .flatMap(strategy -> KernelTrial.all(strategy).stream())
-                    .toList();
-            int done = 0;
-            for (KernelTrial trial : trials) {
-                CaseResult result = run.run(trial);
-                if (!result.failures().isEmpty()) {
-                    throw new IllegalStateException("The kernels are to pass with probes in them: " + trial + ": "
-                            + result.failures().get(0).problem());
-                }
-                if (++done % 200 == 0) {
-                    System.out.println("kernel-coverage: " + done + " of " + trials.size() + " cases");
+        try (KernelTrials run = new KernelTrials(FOLDER.resolve("programs"), probes.edit())) {
+            if (!run.strategies().containsAll(wanted)) {
+                throw new IllegalArgumentException(
+                        "The strategies are " + run.strategies() + ", but given was " + wanted);
+            }
+            for (String strategy : run.strategies()) {
+                if (wanted.isEmpty() || wanted.contains(strategy)) {
+                    Path kept = folder.resolve("reached-" + strategy + ".txt");
+                    if (!Files.exists(kept)) {
+                        Files.write(kept, reached(run, strategy, page));
+                    }
+                    Files.readAllLines(kept).forEach(number -> reached.add(Integer.valueOf(number)));
                 }
             }
         }
-        probes.goals().stream().map(Goal::number).filter(page::isReached).forEach(reached::add);
+    }
+
+    private List<String> reached(KernelTrials run, String strategy, SharedPage page) {
+        page.forget();
+        List<KernelTrial> trials = KernelTrial.all(strategy);
+        int done = 0;
+        for (KernelTrial trial : trials) {
+            CaseResult result = run.run(trial);
+            if (!result.failures().isEmpty()) {
+                throw new IllegalStateException("The kernels are to pass with probes in them: " + trial + ": "
+                        + result.failures().get(0).problem());
+            }
+            if (++done % 100 == 0) {
+                System.out.println("kernel-coverage: " + strategy + ": " + done + " of " + trials.size() + " cases");
+            }
+        }
+        return probes.goals().stream()
+                .map(Goal::number)
+                .filter(page::isReached)
+                .map(String::valueOf)
+                .toList();
     }
 
     /** Numbers of a file. */

@@ -16,12 +16,19 @@ import org.clnorm.verify.KernelCode.Span;
 
 /** Kernel files that tell, through a {@link SharedPage}, which of their blocks ran, and which way their branches went. */
 final class KernelProbes {
-    /** In the place of conditions; a scalar one, one of lanes, and one of a loop with the variable that counts its turns. */
+    /** In the place of conditions, which may be of lanes; and of those of loops, with the variable that counts their turns. */
     private static final String MACROS = """
-            #define BRANCHED(n, c) ((c) ? (REACHED(n), 1) : (REACHED((n) + 1), 0))
-            #define LANES_BRANCHED(n, c) \
-                ((any_lane((ivec)(c) != (ivec)(0)) ? REACHED(n) : (void)0), \
-                 (any_lane((ivec)(c) == (ivec)(0)) ? REACHED((n) + 1) : (void)0), (c))
+            __attribute__((overloadable)) INLINE int branched(int n, int c) {
+                return c ? (REACHED(n), 1) : (REACHED(n + 1), 0);
+            }
+            #if VW > 1
+            __attribute__((overloadable)) INLINE ivec branched(int n, ivec c) {
+                any(c) ? REACHED(n) : (void)0;
+                all(c) ? (void)0 : REACHED(n + 1);
+                return c;
+            }
+            #endif
+            #define BRANCHED(n, c) branched(n, !!(c))
             #define TURNED(n, turns, c) \
                 ((c) ? ((turns++ > 0 ? REACHED((n) + 2) : (void)0), 1) \
                      : ((turns < 2 ? REACHED((n) + turns) : (void)0), 0))
@@ -102,20 +109,18 @@ final class KernelProbes {
         }
         for (int i = body.first(); i < body.last(); i++) {
             if (code.is(i, "if")) {
-                branch(new Span(i + 2, code.match(i + 1)), "BRANCHED", "");
+                branch(new Span(i + 2, code.match(i + 1)), "");
             } else if (code.is(i, "?")) {
                 Span condition = code.condition(i, body);
-                // Conditions of lanes are between values of a type that is said.
-                boolean ofLanes = code.text(condition).matches("(?s).*\\((TYPE|vec|ivec)\\).*");
-                branch(condition, ofLanes ? "LANES_BRANCHED" : "BRANCHED", " of " + code.text(condition));
+                branch(condition, " of " + code.text(condition));
             } else if ((code.is(i, "for") || code.is(i, "while")) && !body.isMacro() && !isUnrolled(i)) {
                 loop(i);
             }
         }
     }
 
-    private void branch(Span condition, String macro, String which) {
-        wrap(condition, macro + "(" + next + ", ");
+    private void branch(Span condition, String which) {
+        wrap(condition, "BRANCHED(" + next + ", ");
         goal(next, Sort.BRANCH, "true" + which, condition.first(), Set.of());
         goal(next + 1, Sort.BRANCH, "false" + which, condition.first(), Set.of());
         next += 2;
@@ -192,7 +197,7 @@ final class KernelProbes {
                 begun = mayLeave(chain(code.match(i)), i) ? "what follows" : begun;
                 begins = true;
             } else if (code.is(i, KernelCode.BREAK)) {
-                begun = begins ? "what follows" : begun;
+                begun = begins && !isPragma(i) ? "what follows" : begun;
             } else if (code.is(i, ":") && code.isLabel(i, body)) {
                 begun = "case";
                 begins = true;
@@ -213,6 +218,10 @@ final class KernelProbes {
                 i = code.isOpening(i) ? code.match(i) : i;
             }
         }
+    }
+
+    private boolean isPragma(int directive) {
+        return code.text.startsWith("#pragma", code.token(directive).start());
     }
 
     /** Whether no statement may stand before a token: a label, or what goes on with the statement before. */

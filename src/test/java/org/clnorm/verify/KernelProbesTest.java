@@ -60,7 +60,7 @@ class KernelProbesTest {
 
         assertThat(edited.lines()).hasSameSizeAs(CODE.lines().toList());
         assertThat(edited.replaceAll(
-                        "REACHED\\(\\d+\\); |int turns_\\d+ = 0; |\\w*(BRANCHED|TURNED)\\(\\d+, (turns_\\d+, )?", ""))
+                        "REACHED\\(\\d+\\); |int turns_\\d+ = 0; |(BRANCHED|TURNED)\\(\\d+, (turns_\\d+, )?", ""))
                 .isEqualTo(CODE.replace("i < n;", "i < n);")
                         .replace("> 3)", "> 3))")
                         .replace("> 3 ?", "> 3) ?"));

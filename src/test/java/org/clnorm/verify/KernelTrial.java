@@ -1,8 +1,18 @@
 package org.clnorm.verify;
 
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Set;
+import java.util.zip.CRC32;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipFile;
 import org.clnorm.DataType;
 import org.clnorm.verify.Verifier.Extent;
 
@@ -24,6 +34,27 @@ record KernelTrial(String strategy, DataType type, int index) {
             }
         }
         return all;
+    }
+
+    /** What kernels, and all that verifies them, are known by: what was found with others is found no more. */
+    static String digest(Map<String, String> sources) {
+        CRC32 digest = new CRC32();
+        sources.values().forEach(text -> digest.update(text.getBytes(StandardCharsets.UTF_8)));
+        String jar = Verifier.class
+                .getProtectionDomain()
+                .getCodeSource()
+                .getLocation()
+                .getPath();
+        try (ZipFile classes = new ZipFile(jar)) {
+            classes.stream()
+                    .filter(entry -> entry.getName().matches("org/clnorm/(verify|reference)/.*\\.class"))
+                    .sorted(Comparator.comparing(ZipEntry::getName))
+                    .forEach(entry ->
+                            digest.update(ByteBuffer.allocate(Long.BYTES).putLong(0, entry.getCrc())));
+        } catch (IOException e) {
+            throw new UncheckedIOException("Verifier is to be of a jar, but it is of " + jar, e);
+        }
+        return String.format(Locale.ROOT, "%08x", digest.getValue());
     }
 
     static Extent extent(DataType type) {

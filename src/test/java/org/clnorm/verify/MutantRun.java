@@ -1,7 +1,6 @@
 package org.clnorm.verify;
 
 import java.io.IOException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
@@ -21,7 +20,6 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.LinkedBlockingQueue;
 import java.util.stream.Collectors;
-import java.util.zip.CRC32;
 import org.clnorm.opencl.EditedKernels;
 import org.clnorm.plan.Strategy;
 
@@ -30,6 +28,7 @@ import org.clnorm.plan.Strategy;
  * reach it, the smallest first, until one fails. What is found is kept, so that a run that was stopped goes on.
  */
 public final class MutantRun {
+    private static final Path FOLDER = Path.of("target", "mutants");
     private static final Path TABLE = Path.of("target", "mutants.md");
     private static final Path KEPT = Path.of("src", "test", "mutants", "equivalent.txt");
 
@@ -64,6 +63,7 @@ public final class MutantRun {
     private final List<Mutant> mutants;
     private final Path folder;
     private final Map<Integer, Outcome> outcomes = new HashMap<>();
+    private final Map<String, List<VerifierCase>> cases = new HashMap<>();
     /** Processes that wait for the next question. */
     private final BlockingQueue<MutantProcess> idle = new LinkedBlockingQueue<>();
 
@@ -81,16 +81,13 @@ public final class MutantRun {
         this.most = most;
         this.processes = processes;
         this.mutants = Mutants.sample(all, sample, seed);
-        CRC32 digest = new CRC32();
-        sources.values().forEach(text -> digest.update(text.getBytes(StandardCharsets.UTF_8)));
-        this.folder =
-                Path.of("target", "mutants", String.format(Locale.ROOT, "%08x-%d-%d", digest.getValue(), sample, seed));
+        this.folder = FOLDER.resolve(KernelTrial.digest(sources) + "-" + sample + "-" + seed);
     }
 
     /** Options, each with a value: {@code --sample}, {@code --seed}, {@code --cases}, {@code --processes}. */
     public static void main(String[] arguments) throws Exception {
         Map<String, Long> options =
-                new LinkedHashMap<>(Map.of("--sample", 300L, "--seed", 1L, "--cases", 100L, "--processes", 2L));
+                new LinkedHashMap<>(Map.of("--sample", 300L, "--seed", 1L, "--cases", 1000L, "--processes", 2L));
         for (int i = 0; i < arguments.length; i += 2) {
             if (!options.containsKey(arguments[i])
                     || i + 1 == arguments.length
@@ -180,8 +177,8 @@ public final class MutantRun {
     }
 
     /**
-     * The trials of a strategy that reach mutants, the smallest first, since what fails mostly does so at once: from a file
-     * where a run before left it, or by running all.
+     * The trials of a strategy that reach mutants, in the order in which they are to be tried: from a file where a run before left
+     * it, or by running all.
      */
     private Map<Integer, List<Reached>> reached(String strategy) throws Exception {
         Path known = folder.resolve("alone.txt");
@@ -211,11 +208,35 @@ public final class MutantRun {
                                 .add(by));
             }
         }
-        reached.values()
-                .forEach(by -> by.sort(Comparator.comparingInt(Reached::elements)
-                        .thenComparing(one -> one.trial.index())
-                        .thenComparing(one -> one.trial.type())));
+        reached.replaceAll((number, by) -> inOrder(by));
         return reached;
+    }
+
+    /** The smallest of each kind first, then the second ones: what fails mostly does so at once, if it is of the right kind. */
+    private List<Reached> inOrder(List<Reached> by) {
+        List<Reached> bySize = by.stream()
+                .sorted(Comparator.comparingInt(Reached::elements)
+                        .thenComparing(one -> one.trial.index())
+                        .thenComparing(one -> one.trial.type()))
+                .toList();
+        Map<String, Integer> seen = new HashMap<>();
+        Map<Reached, Integer> places = new HashMap<>();
+        bySize.forEach(one -> places.put(one, seen.merge(kind(one.trial), 1, Integer::sum)));
+        return bySize.stream().sorted(Comparator.comparing(places::get)).toList();
+    }
+
+    private String kind(KernelTrial trial) {
+        VerifierCase c = cases.computeIfAbsent(trial.strategy() + trial.type(), key -> KernelTrial.extent(trial.type())
+                        .cases(trial.strategy()))
+                .get(trial.index());
+        return String.join(
+                " ",
+                trial.type().name(),
+                c.normalization().grouping().getClass().getSimpleName(),
+                c.normalization().statistic().name(),
+                c.data().name(),
+                c.mode().name(),
+                c.fusion().name());
     }
 
     private List<String> reachedUnder(String strategy) throws Exception {
@@ -237,7 +258,7 @@ public final class MutantRun {
 
     private Outcome attempt(Mutant mutant, List<Reached> by) throws Exception {
         String question = mutant.number() + "\t"
-                + spread(by).stream().map(KernelTrial::toString).collect(Collectors.joining("\t"));
+                + by.stream().limit(most).map(one -> one.trial.toString()).collect(Collectors.joining("\t"));
         boolean isAlone = mutant.whole() == null;
         MutantProcess used = isAlone ? null : idle.poll();
         Outcome outcome = used == null ? null : answer(used, question, isAlone);
@@ -276,20 +297,7 @@ public final class MutantRun {
 
     private MutantProcess started() throws IOException {
         return new MutantProcess(
-                folder, List.of(folder.toString(), Integer.toString(sample), Long.toString(seed), alone));
-    }
-
-    /** As many as are to be tried: the first half of them the smallest, of the others as many between each. */
-    private List<KernelTrial> spread(List<Reached> by) {
-        List<KernelTrial> trials = new ArrayList<>();
-        int first = Math.min(by.size(), most / 2);
-        by.subList(0, first).forEach(one -> trials.add(one.trial));
-        int left = by.size() - first;
-        int taken = Math.min(left, most - first);
-        for (int i = 0; i < taken; i++) {
-            trials.add(by.get(first + (int) ((long) i * left / taken)).trial);
-        }
-        return trials;
+                FOLDER, List.of(FOLDER.toString(), Integer.toString(sample), Long.toString(seed), alone));
     }
 
     private boolean report() throws IOException {

@@ -21,7 +21,7 @@ final class MutantTrial {
     /** What an answer begins with. */
     static final String ANSWER = "mutant trial: ";
 
-    private static final String SWITCHED = "switched";
+    private static final String PROGRAMS = "programs";
 
     /** A trial, its number of elements, and mutants. */
     static final String REACHED = "reached";
@@ -54,7 +54,7 @@ final class MutantTrial {
         SharedPage page = new SharedPage();
         page.forget();
         try (BufferedReader in = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-                KernelTrials run = new KernelTrials(folder.resolve(SWITCHED), switched.edit())) {
+                KernelTrials run = new KernelTrials(folder.resolve(PROGRAMS), switched.edit())) {
             for (String line = in.readLine(); line != null; line = in.readLine()) {
                 String[] parts = line.split("\t");
                 if (parts.length == 1) {

@@ -12,7 +12,8 @@ final class SharedPage {
     private static final long ADDRESS = 0x100000000000L;
 
     private static final String HOME = "vectors.clh";
-    private static final String AFTER = "#pragma OPENCL FP_CONTRACT OFF\n";
+    private static final String TYPES = "\n#ifndef VW\n";
+    private static final String FUNCTIONS = "INLINE int any_lane(";
     private static final int BYTES = 1 << 20;
     private static final int FIRST = 64;
     private static final int READ_AND_WRITE = 3;
@@ -34,19 +35,24 @@ final class SharedPage {
      * Gives kernels {@code REACHED(n)}, which is void, and {@code CHOSEN(n)}, as expressions.
      *
      * @param file any; others than the one that every kernel includes first stay as they are
-     * @param more macros, in lines
+     * @param functions that go with them, in lines
      */
-    static String declare(String file, String text, String more) {
-        if (!file.equals(HOME)) {
-            return text;
-        }
-        int at = text.indexOf(AFTER) + AFTER.length();
-        long line = 1 + text.substring(0, at).chars().filter(c -> c == '\n').count();
+    static String declare(String file, String text, String functions) {
         String macros = String.format(
                 "#define REACHED(n) ((void)(((__global uchar *)0x%1$xUL)[%2$d + (n)] = 1))%n"
                         + "#define CHOSEN(n) (REACHED(n), *(__global const int *)0x%1$xUL == (n))%n",
                 ADDRESS, FIRST);
-        return text.substring(0, at) + macros + more + "#line " + line + " \"" + file + "\"\n" + text.substring(at);
+        return file.equals(HOME) ? inserted(file, inserted(file, text, FUNCTIONS, functions), TYPES, macros) : text;
+    }
+
+    /** A text with lines before another; those after stay where they are in messages. */
+    private static String inserted(String file, String text, String before, String lines) {
+        int at = text.indexOf(before);
+        if (at < 0 || lines.isEmpty()) {
+            return text;
+        }
+        long line = 1 + text.substring(0, at).chars().filter(c -> c == '\n').count();
+        return text.substring(0, at) + lines + "#line " + line + " \"" + file + "\"\n" + text.substring(at);
     }
 
     /** Makes {@code CHOSEN} true of a number from 0 on, or with -1 of none. */
