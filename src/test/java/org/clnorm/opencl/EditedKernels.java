@@ -21,10 +21,16 @@ public final class EditedKernels implements AutoCloseable {
     /**
      * A backend to be closed before this.
      *
+     * @param strategy its name, or that of the choice by shape
      * @param edit from a file's name and its text to the text that takes its place
      */
     public OpenClBackend under(String strategy, BinaryOperator<String> edit) {
-        return open.under(Strategy.named(strategy, open.facts()), cache, edit);
+        return open.under(strategy.equals(Strategy.AUTO) ? null : Strategy.named(strategy, open.facts()), cache, edit);
+    }
+
+    /** All strategies of the device, the choice by shape among them. */
+    public List<String> strategies() {
+        return DefaultDevice.strategies();
     }
 
     @Override

@@ -131,11 +131,10 @@ class KernelMistakesTest {
 
     private static String row(KernelMistake mistake, List<Failure> failures) {
         Set<String> checks = failures.stream()
-                .map(failure -> check(failure.problem()))
+                .map(failure -> FoundBy.check(failure.problem()))
                 .collect(Collectors.toCollection(TreeSet::new));
         Set<String> arrays = failures.stream().map(Failure::array).collect(Collectors.toCollection(TreeSet::new));
-        // As far as the layout: the rest is found by the shape and the mistake.
-        String shape = failures.get(0).caseDescription().replaceFirst("(, | )channels-.*", "");
+        String shape = FoundBy.shape(failures.get(0).caseDescription());
         return "| "
                 + String.join(
                         " | ",
@@ -146,28 +145,5 @@ class KernelMistakesTest {
                         String.join(", ", checks),
                         String.join(", ", arrays))
                 + " |";
-    }
-
-    /** What a problem is found by. */
-    private static String check(String problem) {
-        if (problem.contains(" is off by ")) {
-            return "the reference";
-        }
-        if (problem.endsWith(" was not written")) {
-            return "poison";
-        }
-        if (problem.contains("memory was overwritten")) {
-            return "guard zones";
-        }
-        if (problem.contains("only to be read")) {
-            return "inputs kept";
-        }
-        if (problem.startsWith("a second run")) {
-            return "a second run";
-        }
-        if (problem.startsWith("a bad value")) {
-            return "other groups' bits";
-        }
-        return problem;
     }
 }

@@ -64,7 +64,7 @@ record VerifierInputs(
         int ofSample = Math.max(1, c.steps() / (int) c.shape().batch());
         for (int i = 0; i < c.steps(); i++) {
             int sample = i / ofSample;
-            int valid = sample % 4 == 1 && i > ofSample ? sample % 8 / 4 : -1; // none, one, or some
+            int valid = sample % 4 == 1 && i > ofSample ? sample % 12 / 4 : -1; // none, one, two, or some
             boolean part = valid < 0 ? random.nextInt(5) > 0 : i % ofSample < valid;
             states[i] = part || i < 2 ? 1 : random.nextBoolean() ? 0 : 2;
         }

@@ -271,7 +271,13 @@ final class VerifierTrial implements AutoCloseable {
         if (c.normalization().grouping().affineByElement()) {
             operands.put(Role.GAMMA, forward.get(Role.GAMMA)).put(Role.BETA, forward.get(Role.BETA));
         }
-        backend.run(backwardSpec(operands.types()), operands, coefficients);
+        PassSpec spec = backwardSpec(operands.types());
+        backend.run(spec, operands, coefficients);
+        boolean leavesItsInputs = !inPlace.dxIsDy && !onDy && !c.mode().accumulates && !c.isCombined();
+        if (leavesItsInputs && !c.isPlain()) {
+            // What a pass has left of parts of sums, in the coefficients, is nothing to the next one.
+            backend.run(spec, operands, coefficients);
+        }
     }
 
     private PassSpec backwardSpec(OperandTypes types) {
