@@ -96,13 +96,15 @@ final class KernelCalls implements AutoCloseable {
     }
 
     private static String describe(Argument argument) {
-        return argument instanceof Argument.Array array
-                ? array.part().toString()
-                : argument instanceof Argument.Scratch scratch
-                        ? scratch.name()
-                        : argument instanceof Argument.Local local
-                                ? "local memory of " + local.bytes() + " bytes"
-                                : ((Argument.Scalar) argument).value().toString();
+        return argument instanceof Argument.Null
+                ? "null"
+                : argument instanceof Argument.Array array
+                        ? array.part().toString()
+                        : argument instanceof Argument.Scratch scratch
+                                ? scratch.name()
+                                : argument instanceof Argument.Local local
+                                        ? "local memory of " + local.bytes() + " bytes"
+                                        : ((Argument.Scalar) argument).value().toString();
     }
 
     private static long[] sizes(List<Expression> expressions, Map<String, Double> names) {
@@ -111,6 +113,9 @@ final class KernelCalls implements AutoCloseable {
 
     private static int set(
             cl_kernel kernel, int i, Argument argument, Map<String, Double> names, Function<Argument, cl_mem> arrays) {
+        if (argument instanceof Argument.Null) {
+            return CL.clSetKernelArg(kernel, i, Sizeof.cl_mem, null);
+        }
         if (argument instanceof Argument.Local local) {
             return CL.clSetKernelArg(kernel, i, local.bytes().whole(names), null);
         }
