@@ -24,12 +24,13 @@ import org.clnorm.verify.VerifierCase.InPlace;
  * that is larger.
  *
  * <ul>
- *   <li>y: the pre-activation, since ReLU may leave nothing.
+ *   <li>y: the pre-activation, since ReLU may leave nothing; of constants, what a rounding of their mean would make of it.
  *   <li>dx: the largest of its terms ({@link Gradients#largestTerm}).
  *   <li>dγ and dβ: √Σ terms², which is how large a sum of m terms of either sign comes out. Only where a case has few
  *       of them can all of its sums be smaller by chance.
  *   <li>means: the standard deviation, for the same reason.
- *   <li>running statistics: the larger of (1 − weight)·running and weight·batch.
+ *   <li>running statistics: the larger of (1 − weight)·running and weight·batch. A variance may be off by twice the share that
+ *       1/σ may be, which is a root of it.
  * </ul>
  *
  * <p>The mask of a ReLU may differ where the pre-activation is 0 to within rounding, and then dx differs by all of dy.
@@ -128,7 +129,12 @@ final class VerifierExpectation {
             expected.put("sum", exactly(x));
         }
         double[] values = written(activated(preActivation, y));
-        expected.put("y", new Expected(values, ArrayError.largestMagnitude(zeroed(preActivation)), bound));
+        double scale = ArrayError.largestMagnitude(zeroed(preActivation));
+        for (int i = 0; i < values.length; i++) {
+            double factor = gamma == null ? 1 : Math.abs(gamma[reference.affineOf(i)]);
+            scale = largerFinite(scale, factor * roundingOfMean(i));
+        }
+        expected.put("y", new Expected(values, scale, bound));
         // A variance need be no float32 for its root to be one.
         double sigma = ArrayError.largestMagnitude(
                 Arrays.stream(variance).map(Math::sqrt).toArray());
@@ -143,17 +149,31 @@ final class VerifierExpectation {
             Running there = running();
             Running running = updated(there, statistics);
             double[] none = new double[mean.length];
-            double kept = bound + ofAverages();
+            double averaged = ofAverages();
             Running old = updated(there, new Statistics(none, none, none, null, null, null));
             Running added = updated(new Running(nothing, nothing, there.absorbed()), statistics);
             expected.put(
                     "running_mean",
-                    new Expected(running.mean(), Math.max(sigma, largest(old.mean(), added.mean())), kept));
+                    new Expected(running.mean(), Math.max(sigma, largest(old.mean(), added.mean())), bound + averaged));
             expected.put(
-                    "running_var", new Expected(running.variance(), largest(old.variance(), added.variance()), kept));
+                    "running_var",
+                    new Expected(running.variance(), largest(old.variance(), added.variance()), 2 * bound + averaged));
             expected.put("absorbed", exactly(running.absorbed()));
         }
         return expected;
+    }
+
+    /**
+     * How much of x̂ is a rounding of the mean to float32. A kernel has the mean in two of them, so that it comes nearer by another
+     * bound; where all values of a group are one, and x̂ is 0, that is all there is for a scale.
+     */
+    private double roundingOfMean(int i) {
+        int group = reference.groupOf(i);
+        return ROUNDING * Math.abs(statistics.mean()[group]) * statistics.inverseStandardDeviation()[group];
+    }
+
+    private static double largerFinite(double some, double other) {
+        return Double.isFinite(other) ? Math.max(some, other) : some;
     }
 
     /** What an output comes to be: with a mask, not all of it is written. */
@@ -224,7 +244,7 @@ final class VerifierExpectation {
         double[] normalized = reference.normalize(x, null, Activation.NONE, null, null, statistics);
         double[] dy = gradients.dresidual();
         double[] terms = new double[dy.length];
-        Arrays.setAll(terms, i -> dy[i] == 0 ? 0 : dy[i] * normalized[i]);
+        Arrays.setAll(terms, i -> dy[i] == 0 ? 0 : dy[i] * largerFinite(Math.abs(normalized[i]), roundingOfMean(i)));
 
         Map<String, Expected> expected = new LinkedHashMap<>();
         double[] dx = gradients.dx();
