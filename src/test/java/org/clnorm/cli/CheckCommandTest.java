@@ -70,22 +70,11 @@ class CheckCommandTest {
 
     /** As a library has them: offsets and strides in bytes, vectors that rows must be multiples of, no gamma, a file that it includes. */
     @ParameterizedTest
-    @CsvSource({
-        "null, multiple.D = 4, , 0",
-        "gamma, multiple.D = 4, , 0",
-        "null, multiple.D = 2, , 1",
-        "null, multiple.D = 4, reach > 0 -> reach > 1, 1"
-    })
-    void check_kernelOfALibrary_isCalledAsTheLibraryDoes(String weight, String multiple, String edit, int exitCode)
+    @CsvSource({"null, multiple.D = 4, 0", "gamma, multiple.D = 4, 0", "null, multiple.D = 2, 1"})
+    void check_kernelOfALibrary_isCalledAsTheLibraryDoes(String weight, String multiple, int exitCode)
             throws IOException {
         Path shared = Files.createDirectories(folder.resolve("a folder"));
-        String header = Files.readString(LIBRARY.resolve("shared").resolve("sums.clh"));
-        String[] change = edit == null ? null : edit.split(" -> ");
-        Files.writeString(
-                shared.resolve("sums.clh"),
-                change == null
-                        ? header
-                        : Examples.replacing(change[0], change[1]).apply(header));
+        Files.copy(LIBRARY.resolve("shared").resolve("sums.clh"), shared.resolve("sums.clh"));
         Path binding = folder.resolve("library.properties");
         Files.writeString(
                 binding,
