@@ -166,7 +166,7 @@ class WrongKernelsTest {
                                         + " - (x[i] - mean[c]) * products[0] / rows * pown(invstd[c], 3))"),
                         Kind.VALUES,
                         "dx",
-                        "something on the way is no float32"),
+                        "something on the way is beyond the range of its type"),
                 new Wrong(
                         "does not compile",
                         "rms-norm",

@@ -125,7 +125,7 @@ final class FailingShapes {
                 .orElse("");
     }
 
-    /** Whether all fails with means far from 0, and next to nothing with others: of small groups some have few deviations too. */
+    /** Whether it fails with means far from 0 and next to never else; the few values of a small group may lie near to each other by chance. */
     private boolean growsWithMeans() {
         long far = failing(Data.OFFSET) + failing(Data.FAR_OFFSET);
         return far > 0 && (failing(Data.NORMAL) + failing(Data.SMALL)) * 10 <= far;

@@ -96,15 +96,16 @@ final class KernelCalls implements AutoCloseable {
     }
 
     private static String describe(Argument argument) {
-        return argument instanceof Argument.Null
-                ? "null"
-                : argument instanceof Argument.Array array
-                        ? array.part().toString()
-                        : argument instanceof Argument.Scratch scratch
-                                ? scratch.name()
-                                : argument instanceof Argument.Local local
-                                        ? "local memory of " + local.bytes() + " bytes"
-                                        : ((Argument.Scalar) argument).value().toString();
+        if (argument instanceof Argument.Array array) {
+            return array.part().toString();
+        }
+        if (argument instanceof Argument.Scratch scratch) {
+            return scratch.name();
+        }
+        if (argument instanceof Argument.Local local) {
+            return "local memory of " + local.bytes() + " bytes";
+        }
+        return argument instanceof Argument.Scalar scalar ? scalar.value().toString() : "null";
     }
 
     private static long[] sizes(List<Expression> expressions, Map<String, Double> names) {

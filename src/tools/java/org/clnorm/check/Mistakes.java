@@ -34,8 +34,8 @@ final class Mistakes {
 
     /** What fails with large values alone. */
     static final String RANGE =
-            "something on the way is no float32 though what comes of it is one: 1/sigma cubed, or squares times"
-                    + " a count; multiply in another order, or by 1/sigma each time";
+            "something on the way is beyond the range of its type though what comes of it is not, as 1/sigma cubed or a"
+                    + " sum of squares; multiply in another order, or by 1/sigma each time";
 
     private final CheckCase c;
     private final Expectation right;
