@@ -1,9 +1,11 @@
 package org.clnorm;
 
 import static org.assertj.core.api.Assertions.assertThat;
+import static org.assertj.core.api.Assertions.within;
 
 import java.util.Arrays;
 import java.util.List;
+import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -75,6 +77,36 @@ final class BatchNormRunningStatisticsTest {
         }
         Closeness.assertClose("running mean after " + seen, download(norm.runningMean()), means);
         Closeness.assertClose("running variance after " + seen, download(norm.runningVariance()), variances);
+    }
+
+    /** 1 − 0.001 as a float32 is off by 1.3e-8, and of thousands of batches an average would come out 1.3e-5 too large. */
+    @OnEveryDevice
+    void forward_overThousandsOfBatchesOfSmallWeight_averagesWithWeightsThatAddUpToOne(TestDevice on) {
+        double weight = 0.001;
+        int batches = 8000;
+        SplittableRandom random = new SplittableRandom(1);
+        float[] values = new float[2 * batches];
+        double mean = 0;
+        double variance = 1;
+        for (int b = 0; b < batches; b++) {
+            values[2 * b] = (float) (1000 + random.nextGaussian());
+            values[2 * b + 1] = (float) (1000 + random.nextGaussian());
+            double distance = (double) values[2 * b + 1] - values[2 * b];
+            mean += weight * (values[2 * b] + distance / 2 - mean);
+            variance += weight * (distance * distance / 2 - variance);
+        }
+        try (BatchNorm norm = BatchNorm.builder(1)
+                        .virtualBatch(2)
+                        .runningAverage(RunningAverage.exponential(weight))
+                        .build(on.device());
+                Tensor x = on.device().upload(values, Shape.of(values.length, 1), Layout.CHANNELS_FIRST);
+                Tensor y = norm.forward(x)) {
+            assertThat(y.shape()).isEqualTo(x.shape());
+            // Some 30 roundings of either sign are left of all.
+            assertThat(download(norm.runningMean())[0]).isCloseTo((float) mean, within((float) (4e-6 * mean)));
+            assertThat(download(norm.runningVariance())[0])
+                    .isCloseTo((float) variance, within((float) (4e-6 * variance)));
+        }
     }
 
     private static float[] download(java.util.Optional<Tensor> statistics) {

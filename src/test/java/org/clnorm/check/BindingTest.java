@@ -3,7 +3,12 @@ package org.clnorm.check;
 import static org.assertj.core.api.Assertions.assertThat;
 import static org.assertj.core.api.Assertions.assertThatThrownBy;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
+import java.util.stream.Stream;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.check.Binding.Argument;
@@ -75,6 +80,10 @@ class BindingTest {
                 "shapes = 999,999,999|has '999,999,999', which is more than 67108864 elements",
                 "epsilon = 2|must be from 0 to 1, but is 2.0",
                 "launch.1.kernel = k|exclude each other",
+                "multiple.D = 4|must name a dimension, which of batch-norm are [C, N, S]",
+                "multiple.S = 0|must be from 1 to 1024, but is 0",
+                "multiple.S = 3 * C|has C, which has no value",
+                "constant.null = 3|that is not taken, but has 'null'",
                 "direction = sideways|Known are [forward, inference, backward]"
             })
     void parse_whatIsWrong_isNamed(String line, String message) {
@@ -88,6 +97,49 @@ class BindingTest {
         assertThatThrownBy(() -> Binding.parse(text.toString()))
                 .isInstanceOf(IllegalArgumentException.class)
                 .hasMessageContaining(message);
+    }
+
+    @Test
+    void shapes_ofMultiples_areTheUsualOnesRoundedUp() {
+        List<CheckCase> rows = CheckCase.all(
+                Binding.parse(
+                        "operation = rms-norm\nmultiple.D = 2 * W\nconstant.W = 8\nkernel = k\nargs = x, y\nglobal = R"),
+                false);
+        List<CheckCase> groups = CheckCase.all(
+                Binding.parse(
+                        "operation = group-norm\ngroups = 6\nmultiple.C = 4\nmultiple.S = 2\nkernel = k\nargs = x, y\nglobal = N"),
+                false);
+
+        assertThat(rows).extracting(c -> c.dimensions().channels()).allMatch(length -> length % 16 == 0);
+        assertThat(rows).extracting(CheckCase::toString).contains("R=300 D=16 normal", "R=9 D=4112 normal");
+        assertThat(rows).doesNotHaveDuplicates();
+        assertThat(groups).extracting(c -> c.dimensions().channels()).allMatch(channels -> channels % 12 == 0);
+        assertThat(groups).extracting(c -> c.dimensions().spatial()).allMatch(spatial -> spatial % 2 == 0);
+        assertThat(rows.get(0).binding()).hasToString("rms-norm forward float32, D a multiple of 16");
+    }
+
+    /** The kernels are not here; that their bindings are bindings, and that each is checked and explained, can be told all the same. */
+    @Test
+    void bindings_ofKernelsOfOthers_areBindingsAndChecked() throws IOException {
+        String script = Files.readString(Path.of("ci", "others-kernels"));
+        String guide = Files.readString(Path.of("docs", "check.md"));
+        try (Stream<Path> files = Files.list(Path.of("docs", "check", "others"))) {
+            assertThat(files.filter(file -> file.toString().endsWith(".properties")))
+                    .isNotEmpty()
+                    .allSatisfy(file -> {
+                        String name = file.getFileName().toString();
+                        assertThat(CheckCase.all(Binding.read(file), false)).hasSizeGreaterThan(50);
+                        assertThat(script).contains(" " + name.replace(".properties", "") + " ");
+                        assertThat(guide).contains("(check/others/" + name + ")");
+                    });
+        }
+    }
+
+    @Test
+    void parse_multiplesBesideShapes_areRefused() {
+        assertThatThrownBy(() -> Binding.parse(SIMPLE + "shapes = 2,3,4\nmultiple.C = 3"))
+                .isInstanceOf(IllegalArgumentException.class)
+                .hasMessageContaining("line 6: the key multiple.C and shapes exclude each other");
     }
 
     @Test

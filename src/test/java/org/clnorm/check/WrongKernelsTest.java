@@ -144,6 +144,30 @@ class WrongKernelsTest {
                         "y",
                         "a root or a power of a negative number"),
                 new Wrong(
+                        "E[x^2] - E[x]^2 of few values",
+                        "split-batch-norm",
+                        text -> replacing("*mean += distance * n / total;", "*mean += other_mean;")
+                                .apply(replacing(
+                                                "*squares += other_squares + distance * distance * *count * n / total;",
+                                                "*squares += n == 1 ? other_mean * other_mean : other_squares;")
+                                        .apply(replacing(
+                                                        "const float variance = squares / m;",
+                                                        "mean /= m; const float variance = squares / m - mean * mean;")
+                                                .apply(text))),
+                        Kind.VALUES,
+                        "variance",
+                        "errors grow with the mean"),
+                new Wrong(
+                        "1/sigma cubed",
+                        "batch-norm-backward",
+                        replacing(
+                                "invstd[c] * (dy[i] - total / rows - normalized * scaled / rows)",
+                                "(invstd[c] * (dy[i] - total / rows)"
+                                        + " - (x[i] - mean[c]) * products[0] / rows * pown(invstd[c], 3))"),
+                        Kind.VALUES,
+                        "dx",
+                        "something on the way is beyond the range of its type"),
+                new Wrong(
                         "does not compile",
                         "rms-norm",
                         replacing("vload_half(row + i, x);", "vload_half(row + i, x)"),
@@ -167,6 +191,24 @@ class WrongKernelsTest {
                 .findFirst()
                 .orElseThrow(() -> new AssertionError("Not found by " + wrong.kind + "\n" + report.toText()));
         assertThat(failure.mistake()).as(report.toText()).contains(wrong.sentence);
+    }
+
+    @Test
+    void elementThatIsShown_isTheWrongOne() throws IOException {
+        CheckReport report = Examples.check(
+                        "split-batch-norm",
+                        replacing(
+                                "const float variance = squares / m;",
+                                "const float variance = fmax(squares / m, 0.0f);"))
+                .quick(true)
+                .on(Examples.device());
+
+        assertThat(report.failures())
+                .filteredOn(failure -> failure.array().equals("variance"))
+                .singleElement()
+                .satisfies(failure -> assertThat(failure.text())
+                        .startsWith("1 of 3 elements of variance is off by more than rounding; element 1 is 0.0,")
+                        .endsWith(" but should be NaN"));
     }
 
     @Test

@@ -19,6 +19,8 @@ import org.junit.jupiter.params.provider.CsvSource;
 class CheckCommandTest {
     private static final String INFERENCE = "batch-norm-inference";
 
+    private static final Path LIBRARY = Path.of("src", "test", "resources", "org", "clnorm", "check");
+
     @TempDir
     Path folder;
 
@@ -64,6 +66,52 @@ class CheckCommandTest {
                 .startsWith("<!DOCTYPE html>")
                 .contains(
                         "batch-norm-inference.cl</h1>", "<th>far-offset</th>", "clnorm check docs/check/", " --bench");
+    }
+
+    /** As a library has them: offsets and strides in bytes, vectors that rows must be multiples of, no gamma, a file that it includes. */
+    @ParameterizedTest
+    @CsvSource({"null, multiple.D = 4, 0", "gamma, multiple.D = 4, 0", "null, multiple.D = 2, 1"})
+    void check_kernelOfALibrary_isCalledAsTheLibraryDoes(String weight, String multiple, int exitCode)
+            throws IOException {
+        Path shared = Files.createDirectories(folder.resolve("a folder"));
+        Files.copy(LIBRARY.resolve("shared").resolve("sums.clh"), shared.resolve("sums.clh"));
+        Path binding = folder.resolve("library.properties");
+        Files.writeString(
+                binding,
+                Examples.replacing("null", weight)
+                        .andThen(Examples.replacing("multiple.D = 4", multiple))
+                        .apply(Files.readString(LIBRARY.resolve("strided-rms-norm.properties"))));
+
+        Result result = clnorm(
+                "check", LIBRARY.resolve("strided-rms-norm.cl"), "--binding", binding, "--include", shared, "--quick");
+
+        assertThat(result.exitCode()).as(result.out() + result.err()).isEqualTo(exitCode);
+        assertThat(result.out()).startsWith("rms-norm forward float32, D a multiple of ");
+    }
+
+    @Test
+    void check_kernelThatDoesNotCompile_namesItsFileAndLine() throws IOException {
+        Path kernel = edited(INFERENCE, "* gamma[c] + beta[c];", "* gamma[c] + beta[c]");
+
+        Result result = clnorm("check", kernel, "--binding", Examples.binding(INFERENCE));
+
+        assertThat(result.exitCode()).isEqualTo(1);
+        assertThat(result.out())
+                .containsPattern("FAIL cannot be called\n  the file does not compile: .*edited\\.cl:\\d+:\\d+: ");
+    }
+
+    @Test
+    void check_includeFolderThatIsNone_isNamed() throws IOException {
+        Result result = clnorm(
+                "check",
+                Examples.kernel(INFERENCE),
+                "--binding",
+                Examples.binding(INFERENCE),
+                "--include",
+                folder.resolve("nowhere"));
+
+        assertThat(result.exitCode()).isEqualTo(2);
+        assertThat(result.err()).contains("--include must be a folder, but there is none at " + folder);
     }
 
     @ParameterizedTest

@@ -250,8 +250,8 @@ final class KernelMistakes {
             new KernelMistake(
                     "the running average's weights swapped",
                     "fold_moments.cl",
-                    "fma((fold_vec)(1.0f) - w, old_mean, w * batch_mean)",
-                    "fma(w, old_mean, ((fold_vec)(1.0f) - w) * batch_mean)",
+                    "fma(w, batch_mean, rest_of(old_mean, w))",
+                    "fma(w, old_mean, rest_of(batch_mean, w))",
                     CPU,
                     c -> averages(c) && c.average().newBatchWeight() == 0.1),
             new KernelMistake(

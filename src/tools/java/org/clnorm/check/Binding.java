@@ -26,6 +26,7 @@ import org.clnorm.Layout;
  * @param constants names that the binding gives to numbers
  * @param scratch buffers of float32 between launches, by name, and how many elements they have
  * @param shapes what it is checked on; empty for the shapes that all are checked on
+ * @param multiples by the name of a dimension, what that must be a multiple of
  * @param launches one after another
  */
 public record Binding(
@@ -41,6 +42,7 @@ public record Binding(
         Map<String, Double> constants,
         Map<String, Expression> scratch,
         List<Dimensions> shapes,
+        Map<String, Integer> multiples,
         List<Launch> launches) {
 
     /** Which normalization. */
@@ -89,6 +91,9 @@ public record Binding(
 
         /** A scratch buffer. */
         record Scratch(String name) implements Argument {}
+
+        /** No array, where a kernel can do without one. */
+        record Null() implements Argument {}
 
         /** Local memory of so many bytes. */
         record Local(Expression bytes) implements Argument {}
@@ -161,6 +166,9 @@ public record Binding(
     /** What it is, in a few words. */
     @Override
     public String toString() {
-        return operation + " " + direction + (operation.isOfRows() ? "" : " " + layout) + " " + type;
+        StringBuilder words = new StringBuilder(
+                operation + " " + direction + (operation.isOfRows() ? "" : " " + layout) + " " + type);
+        multiples.forEach((name, multiple) -> words.append(", " + name + " a multiple of " + multiple));
+        return words.toString();
     }
 }

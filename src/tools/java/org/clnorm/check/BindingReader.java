@@ -43,7 +43,10 @@ final class BindingReader {
     private static final Pattern LAUNCH = Pattern.compile("(?:launch\\.(\\d{1,3})\\.)?(.*)");
     static final Pattern BRACES = Pattern.compile("\\{([^}]*)}");
     private static final int MOST_ELEMENTS = 1 << 26;
+    private static final int LARGEST_MULTIPLE = 1024;
     private static final String EPSILON = "epsilon";
+    private static final String NULL = "null";
+    private static final String MULTIPLE = "multiple.";
 
     private final String text;
     private final Map<String, String> entries = new TreeMap<>();
@@ -79,7 +82,7 @@ final class BindingReader {
         for (String key : entries.keySet()) {
             if (key.startsWith("scratch.")) {
                 scratch.put(nameIn(key), expression(key, entries.get(key)));
-            } else if (!key.startsWith("constant.")) {
+            } else if (!key.startsWith("constant.") && !key.startsWith(MULTIPLE)) {
                 checkKey(key);
             }
         }
@@ -110,6 +113,7 @@ final class BindingReader {
                 Map.copyOf(constants),
                 scratch,
                 shapes(operation),
+                multiples(operation),
                 launches(direction, scratch.keySet()));
         checkParts(binding);
         return binding;
@@ -125,7 +129,7 @@ final class BindingReader {
             throw wrong(
                     key,
                     "is not known" + Nearest.question(plain, known) + " Known are " + known
-                            + ", constant.NAME, scratch.NAME and launch.1.kernel to launch.9.local");
+                            + ", constant.NAME, scratch.NAME, multiple.D and launch.1.kernel to launch.9.local");
         }
     }
 
@@ -139,6 +143,7 @@ final class BindingReader {
 
     private static boolean isTaken(String name) {
         return name.equals(EPSILON)
+                || name.equals(NULL)
                 || Arrays.stream(Part.values()).anyMatch(p -> p.toString().equals(name));
     }
 
@@ -188,6 +193,9 @@ final class BindingReader {
         if (scratch.contains(word)) {
             return new Argument.Scratch(word);
         }
+        if (word.equals(NULL)) {
+            return new Argument.Null();
+        }
         if (word.equals(EPSILON)) {
             return new Argument.Scalar(Argument.Kind.FLOAT, parsed(EPSILON, true));
         }
@@ -206,6 +214,7 @@ final class BindingReader {
                 Set<String> known = new TreeSet<>(names);
                 known.addAll(scratch);
                 known.add(EPSILON);
+                known.add(NULL);
                 Arrays.stream(Part.values()).filter(p -> p.isOf(direction)).forEach(p -> known.add(p.toString()));
                 throw new IllegalArgumentException("has the argument '" + word + "', which is not known"
                         + Nearest.question(word, known) + " Known are " + known
@@ -239,6 +248,30 @@ final class BindingReader {
             shapes.add(wanted == 2 ? Dimensions.ofRows(numbers[0], numbers[1]) : Dimensions.ofChannels(numbers, 1));
         }
         return shapes;
+    }
+
+    /** What dimensions must be multiples of, by the letters that the operation has for them. */
+    private Map<String, Integer> multiples(Operation operation) {
+        Set<String> dimensions = operation.isOfRows() ? Set.of("R", "D") : Set.of("N", "C", "S");
+        Map<String, Integer> multiples = new TreeMap<>();
+        for (String key : entries.keySet()) {
+            if (!key.startsWith(MULTIPLE)) {
+                continue;
+            }
+            String dimension = key.substring(MULTIPLE.length());
+            if (!dimensions.contains(dimension)) {
+                throw wrong(key, "must name a dimension, which of " + operation + " are " + new TreeSet<>(dimensions));
+            }
+            if (entries.containsKey("shapes")) {
+                throw wrong(key, "and shapes exclude each other, which says what all dimensions are");
+            }
+            long multiple = at(key, value -> Expression.of(value).whole(constants));
+            if (multiple < 1 || multiple > LARGEST_MULTIPLE) {
+                throw wrong(key, "must be from 1 to " + LARGEST_MULTIPLE + ", but is " + multiple);
+            }
+            multiples.put(dimension, (int) multiple);
+        }
+        return multiples;
     }
 
     private void checkParts(Binding binding) {

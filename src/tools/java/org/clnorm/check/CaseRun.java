@@ -196,7 +196,8 @@ final class CaseRun implements AutoCloseable {
         double most = -1;
         for (int i = 0; i < got.length; i++) {
             double distance = left[i] ? 0 : distance(got[i], expected.values()[i]);
-            double ratio = distance == 0 ? 0 : distance / expected.allowed()[i];
+            // What may be off where a NaN is right is NaN.
+            double ratio = distance == 0 || Double.isInfinite(distance) ? distance : distance / expected.allowed()[i];
             wrong += ratio <= 1 ? 0 : 1;
             if (ratio > most) {
                 most = ratio;
@@ -212,15 +213,16 @@ final class CaseRun implements AutoCloseable {
                     part.toString(),
                     String.format(
                             Locale.ROOT,
-                            "%d of %d elements of %s are off by more than rounding; element %d is %s, but should be %.9g"
-                                    + " to within %.2g",
+                            "%d of %d elements of %s %s off by more than rounding; element %d is %s, but should be %s",
                             wrong,
                             got.length,
                             part,
+                            wrong == 1 ? "is" : "are",
                             worst,
                             got[worst],
-                            right,
-                            allowed),
+                            Double.isFinite(right)
+                                    ? String.format(Locale.ROOT, "%.9g to within %.2g", right, allowed)
+                                    : right),
                     mistakes.of(part, got, expected)));
         }
     }

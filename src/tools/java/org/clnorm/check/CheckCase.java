@@ -2,8 +2,10 @@ package org.clnorm.check;
 
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.TreeMap;
 import java.util.function.IntToDoubleFunction;
@@ -58,23 +60,23 @@ public record CheckCase(Binding binding, Dimensions dimensions, Data data) {
     }
 
     private static List<Dimensions> shapes(Binding binding) {
-        List<Dimensions> shapes = new ArrayList<>();
+        Set<Dimensions> shapes = new LinkedHashSet<>(); // rounded up, some are the same
         if (!binding.shapes().isEmpty()) {
             binding.shapes().forEach(shape -> addGrouped(binding, shape, false, shapes));
         } else {
             boolean rows = binding.operation().isOfRows();
             for (int[] sizes : Dimensions.all(rows)) {
                 Dimensions shape = rows ? Dimensions.ofRows(sizes[0], sizes[1]) : Dimensions.ofChannels(sizes, 1);
-                addGrouped(binding, shape, true, shapes);
+                addGrouped(binding, shape.roundedUp(binding.multiples(), rows), true, shapes);
             }
             // Of a single value, normalizing leaves nothing, and frameworks refuse it.
             boolean own = !rows && binding.direction() != Direction.INFERENCE;
             shapes.removeIf(shape -> own && shape.names(binding.operation()).get("M") < 2);
         }
-        return shapes;
+        return List.copyOf(shapes);
     }
 
-    private static void addGrouped(Binding binding, Dimensions shape, boolean mayGrow, List<Dimensions> shapes) {
+    private static void addGrouped(Binding binding, Dimensions shape, boolean mayGrow, Set<Dimensions> shapes) {
         if (binding.operation() != Operation.GROUP_NORM) {
             shapes.add(shape);
             return;
@@ -87,7 +89,11 @@ public record CheckCase(Binding binding, Dimensions dimensions, Data data) {
                 && groups <= 1 << 20
                 && mayGrow
                 && binding.groups().names().stream().noneMatch("C"::equals)) {
-            channels = (int) ((channels + groups - 1) / groups * groups);
+            long step = groups;
+            while (step % binding.multiples().getOrDefault("C", 1) != 0) {
+                step += groups;
+            }
+            channels = (int) ((channels + step - 1) / step * step);
         }
         if (groups > 0 && channels % groups == 0) {
             shapes.add(new Dimensions(shape.samples(), channels, shape.spatial(), (int) groups));

@@ -3,12 +3,14 @@ package org.clnorm.check;
 import static org.clnorm.report.Markup.element;
 
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.Collectors;
 import org.clnorm.check.CheckReport.Failure;
 import org.clnorm.check.CheckReport.Row;
 import org.clnorm.report.Markup;
@@ -52,6 +54,7 @@ final class CheckPage {
         }
         body.add(element("h2").text("Shapes and data"));
         body.add(grid());
+        body.add(element("p", "class", "quiet").text("Of large shapes not all is run (-). " + data()));
         body.addAll(Page.reproduce(command));
         return Page.html(title, STYLE, body);
     }
@@ -80,6 +83,12 @@ final class CheckPage {
                     row.where()));
         }
         return rows;
+    }
+
+    private static String data() {
+        return Arrays.stream(Data.values())
+                .map(data -> data + ": " + data.words)
+                .collect(Collectors.joining("; ", "The data: ", "."));
     }
 
     private Markup grid() {

@@ -138,7 +138,11 @@ public final class CheckProcesses implements AutoCloseable {
                     "a loop that does not end, or a barrier that not all work-items of a group come to");
         } catch (ExecutionException e) {
             return died(
-                    index, Kind.CRASH, e.getCause().getMessage(), "memory far outside of an array is read or written");
+                    index,
+                    Kind.CRASH,
+                    e.getCause().getMessage(),
+                    "memory far outside of an array is read or written, or a vector where none may lie: at an address that"
+                            + " is no multiple of its size");
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IOException("waiting for the kernel was interrupted", e);

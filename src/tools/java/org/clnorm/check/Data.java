@@ -5,25 +5,22 @@ import org.clnorm.DataType;
 
 /** What the numbers of a case are like. */
 public enum Data {
-    /** About 0, deviating by about 1. */
-    NORMAL(1, 0.5),
-    /** Deviating by a thousandth, so that ε counts for more than the variance. */
-    SMALL(1e-3, 0.5),
-    /** So large that squares are near 1e30; of float16 as large as its range has room for. */
-    LARGE(1e15, 0.5),
-    /** Means a thousand deviations from 0. */
-    OFFSET(1, 1e3),
-    /** Means 10⁵ deviations from 0. */
-    FAR_OFFSET(1, 1e5),
-    /** Every other group has one value only. */
-    CONSTANT(1, 0.5),
-    /** One group has a NaN. */
-    NAN(1, 0.5);
+    NORMAL("about 0, deviating by about 1", 1, 0.5),
+    SMALL("deviating by a thousandth, so that ε counts for more than the variance", 1e-3, 0.5),
+    LARGE("squares near 1e30; of float16 as large as its range has room for", 1e15, 0.5),
+    OFFSET("means a thousand deviations from 0 (of float16 100, of bfloat16 16)", 1, 1e3),
+    FAR_OFFSET("means 100,000 deviations from 0", 1, 1e5),
+    CONSTANT("every other group has one value only", 1, 0.5),
+    NAN("one group has a NaN", 1, 0.5);
+
+    /** In a few words. */
+    final String words;
 
     private final double sigma;
     private final double means;
 
-    Data(double sigma, double means) {
+    Data(String words, double sigma, double means) {
+        this.words = words;
         this.sigma = sigma;
         this.means = means;
     }

@@ -59,6 +59,19 @@ public record Dimensions(int samples, int channels, int spatial, int groups) {
         return new Dimensions(rows, length, 1, 1);
     }
 
+    /** The least that is as large, with dimensions that are multiples of what is said of them. */
+    Dimensions roundedUp(Map<String, Integer> multiples, boolean rows) {
+        return new Dimensions(
+                roundedUp(samples, multiples.get(rows ? "R" : "N")),
+                roundedUp(channels, multiples.get(rows ? "D" : "C")),
+                roundedUp(spatial, multiples.get("S")),
+                groups);
+    }
+
+    private static int roundedUp(int size, Integer multiple) {
+        return multiple == null ? size : (size + multiple - 1) / multiple * multiple;
+    }
+
     /** What all kernels are checked on, small ones first. */
     static List<int[]> all(boolean rows) {
         return List.of(rows ? ROWS : CHANNELS);

@@ -107,10 +107,11 @@ final class FailingShapes {
 
     /** What is likely the cause: what the data tells, else what is said most often of the cases one by one. */
     String mistake(Kind kind, Map<Integer, Problem> problems) {
-        boolean ofOffsets =
-                data.stream().anyMatch(Data::isOffset) && !data.contains(Data.NORMAL) && !data.contains(Data.SMALL);
-        if (kind == Kind.VALUES && ofOffsets) {
+        if (kind == Kind.VALUES && growsWithMeans()) {
             return Mistakes.CANCELLATION;
+        }
+        if (kind == Kind.VALUES && data.equals(Set.of(Data.LARGE))) {
+            return Mistakes.RANGE;
         }
         // What a NaN in x brings to light is of interest where nothing else fails.
         Map<String, Long> said = problems.entrySet().stream()
@@ -122,5 +123,15 @@ final class FailingShapes {
                 .max(Map.Entry.comparingByValue())
                 .map(Map.Entry::getKey)
                 .orElse("");
+    }
+
+    /** Whether it fails with means far from 0 and next to never else; the few values of a small group may lie near to each other by chance. */
+    private boolean growsWithMeans() {
+        long far = failing(Data.OFFSET) + failing(Data.FAR_OFFSET);
+        return far > 0 && (failing(Data.NORMAL) + failing(Data.SMALL)) * 10 <= far;
+    }
+
+    private long failing(Data of) {
+        return failing.stream().filter(i -> cases.get(i).data() == of).count();
     }
 }

@@ -107,6 +107,7 @@ public final class ForwardCheck {
                 Map.of(),
                 Map.of(),
                 List.of(),
+                Map.of(),
                 List.of(new Launch("", List.of(new Argument.Array(Part.Y)), List.of(), List.of())));
         return new ForwardCheck(new CheckCase(binding, dimensions, hasNan ? Data.NAN : Data.NORMAL), reference, all);
     }

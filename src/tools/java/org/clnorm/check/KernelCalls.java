@@ -96,13 +96,16 @@ final class KernelCalls implements AutoCloseable {
     }
 
     private static String describe(Argument argument) {
-        return argument instanceof Argument.Array array
-                ? array.part().toString()
-                : argument instanceof Argument.Scratch scratch
-                        ? scratch.name()
-                        : argument instanceof Argument.Local local
-                                ? "local memory of " + local.bytes() + " bytes"
-                                : ((Argument.Scalar) argument).value().toString();
+        if (argument instanceof Argument.Array array) {
+            return array.part().toString();
+        }
+        if (argument instanceof Argument.Scratch scratch) {
+            return scratch.name();
+        }
+        if (argument instanceof Argument.Local local) {
+            return "local memory of " + local.bytes() + " bytes";
+        }
+        return argument instanceof Argument.Scalar scalar ? scalar.value().toString() : "null";
     }
 
     private static long[] sizes(List<Expression> expressions, Map<String, Double> names) {
@@ -111,6 +114,9 @@ final class KernelCalls implements AutoCloseable {
 
     private static int set(
             cl_kernel kernel, int i, Argument argument, Map<String, Double> names, Function<Argument, cl_mem> arrays) {
+        if (argument instanceof Argument.Null) {
+            return CL.clSetKernelArg(kernel, i, Sizeof.cl_mem, null);
+        }
         if (argument instanceof Argument.Local local) {
             return CL.clSetKernelArg(kernel, i, local.bytes().whole(names), null);
         }

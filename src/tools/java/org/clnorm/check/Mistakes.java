@@ -32,6 +32,11 @@ final class Mistakes {
             "errors grow with the mean: the variance is taken as E[x*x] - E[x]*E[x], which cancels; sum (x - mean)"
                     + " squared in a second pass, or merge means and squares by Chan's formula";
 
+    /** What fails with large values alone. */
+    static final String RANGE =
+            "something on the way is beyond the range of its type though what comes of it is not, as 1/sigma cubed or a"
+                    + " sum of squares; multiply in another order, or by 1/sigma each time";
+
     private final CheckCase c;
     private final Expectation right;
     private final ReferenceNormalization reference;

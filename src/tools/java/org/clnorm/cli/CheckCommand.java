@@ -2,7 +2,6 @@ package org.clnorm.cli;
 
 import java.io.IOException;
 import java.io.PrintWriter;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -15,6 +14,7 @@ import org.clnorm.check.Binding;
 import org.clnorm.check.CheckProcesses;
 import org.clnorm.check.CheckReport;
 import org.clnorm.check.KernelCheck;
+import org.clnorm.check.KernelFile;
 import org.clnorm.check.Simulator;
 import org.clnorm.files.WholeFile;
 import org.clnorm.opencl.OpenCl;
@@ -49,6 +49,12 @@ final class CheckCommand implements Callable<Integer> {
             required = true,
             description = "What it computes, and its arguments.")
     private Path bindingFile;
+
+    @Option(
+            names = "--include",
+            paramLabel = "FOLDER",
+            description = "Where else than beside it to look for what it includes; may be given several times.")
+    private List<Path> includes = List.of();
 
     @Option(
             names = "--device",
@@ -109,8 +115,12 @@ final class CheckCommand implements Callable<Integer> {
             throw new IllegalArgumentException("--deadline must be 1 or more, but is " + deadline);
         }
         Binding binding = Binding.read(bindingFile);
-        // Comments may be in any encoding.
-        String source = new String(Files.readAllBytes(kernel), StandardCharsets.UTF_8);
+        for (Path include : includes) {
+            if (!Files.isDirectory(include)) {
+                throw new IllegalArgumentException("--include must be a folder, but there is none at " + include);
+            }
+        }
+        String source = KernelFile.read(kernel, includes);
         KernelCheck plain = KernelCheck.of(source, binding).quick(quick).tolerance(tolerance);
         KernelCheck check = simulate ? plain.simulated() : plain;
         if (serve) {
@@ -173,7 +183,9 @@ final class CheckCommand implements Callable<Integer> {
     }
 
     private String command() {
-        return "clnorm check " + kernel + " --binding " + bindingFile + (quick ? " --quick" : "")
+        StringBuilder folders = new StringBuilder();
+        includes.forEach(include -> folders.append(" --include ").append(include));
+        return "clnorm check " + kernel + " --binding " + bindingFile + folders + (quick ? " --quick" : "")
                 + (simulate ? " --simulate" : "") + (bench ? " --bench" : "")
                 + (tolerance == 1 ? "" : " --tolerance " + tolerance);
     }
@@ -196,6 +208,7 @@ final class CheckCommand implements Callable<Integer> {
                 on == null ? "Oclgrind" : on.index(),
                 "--tolerance",
                 Double.toString(tolerance)));
+        includes.forEach(include -> command.addAll(List.of("--include", include.toString())));
         if (quick) {
             command.add("--quick");
         }

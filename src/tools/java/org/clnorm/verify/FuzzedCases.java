@@ -194,9 +194,7 @@ final class FuzzedCases {
                         ? any(Fusion.PAST, Fusion.PAST_RESIDUAL_RELU)
                         : forGood
                                 ? any(Fusion.PLAIN, Fusion.LEAKY_RELU)
-                                : plain && !given && isCurvable(shape) && chance(15)
-                                        ? any(Fusion.OTHERS)
-                                        : any(Fusion.USUAL);
+                                : plain && !given && chance(15) ? any(Fusion.OTHERS) : any(Fusion.USUAL);
         RunningAverage average = !tracks || forGood || !needsRunning && chance(25) ? RunningAverage.none() : average();
         Data data = masked
                 ? any(Data.NORMAL, Data.MEAN_1E3)
@@ -219,25 +217,15 @@ final class FuzzedCases {
     }
 
     /**
-     * Whether activations may be curved: a rounding of v changes the slopes of all values of a channel alike, which the bound of
-     * their sum knows nothing of; and of thousands it shows.
-     */
-    private static boolean isCurvable(Shape shape) {
-        return shape.batch() * shape.spatial() <= 1000;
-    }
-
-    /**
      * Exact are only sums in the order of batch normalization's, and averages of a power of two; and running statistics that were
      * just updated and then normalize are, as float32, a rounding of a mean far from 0 off, and NaN where any virtual batch had one.
-     * Those of a hundred virtual batches are rounded a hundred times.
      */
     private static Data fits(Data data, Normalization kind, Shape shape) {
         boolean even = Long.bitCount(shape.batch() * shape.spatial()) == 1;
         boolean exact = data == Data.EXACT && !(kind.equals(Normalization.BATCH) && even);
         boolean gives = kind.grouping().givenSamples(shape) > 0;
-        boolean isMany = kind.grouping() instanceof Grouping.Batch batch && batch.virtualBatches(shape.batch()) > 16;
         boolean far = data.mean > 0 || data == Data.CONSTANT || data == Data.NON_FINITE;
-        return exact || (gives || isMany) && far ? Data.NORMAL : data;
+        return exact || gives && far ? Data.NORMAL : data;
     }
 
     /** Of values near the ends of float32; their variances are none, so that nothing is tracked. */

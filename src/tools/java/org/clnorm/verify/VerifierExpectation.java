@@ -1,6 +1,7 @@
 package org.clnorm.verify;
 
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.Map;
 import org.clnorm.Activation;
@@ -23,12 +24,13 @@ import org.clnorm.verify.VerifierCase.InPlace;
  * that is larger.
  *
  * <ul>
- *   <li>y: the pre-activation, since ReLU may leave nothing.
+ *   <li>y: the pre-activation, since ReLU may leave nothing; of constants, what a rounding of their mean would make of it.
  *   <li>dx: the largest of its terms ({@link Gradients#largestTerm}).
  *   <li>dγ and dβ: √Σ terms², which is how large a sum of m terms of either sign comes out. Only where a case has few
  *       of them can all of its sums be smaller by chance.
  *   <li>means: the standard deviation, for the same reason.
- *   <li>running statistics: the larger of (1 − weight)·running and weight·batch.
+ *   <li>running statistics: the larger of (1 − weight)·running and weight·batch. A variance may be off by twice the share that
+ *       1/σ may be, which is a root of it.
  * </ul>
  *
  * <p>The mask of a ReLU may differ where the pre-activation is 0 to within rounding, and then dx differs by all of dy.
@@ -38,6 +40,9 @@ import org.clnorm.verify.VerifierCase.InPlace;
 final class VerifierExpectation {
     /** float32 rounds by 6e-8 of a value. */
     static final double BOUND = 5e-7;
+
+    /** Half a unit in the last place of a float32, at most, as a share of it. */
+    private static final double ROUNDING = 0x1p-24;
 
     /** For data that float32 computes with almost without rounding: two units in the last place. */
     static final double EXACT_BOUND = 0x1p-22;
@@ -124,7 +129,12 @@ final class VerifierExpectation {
             expected.put("sum", exactly(x));
         }
         double[] values = written(activated(preActivation, y));
-        expected.put("y", new Expected(values, ArrayError.largestMagnitude(zeroed(preActivation)), bound));
+        double scale = ArrayError.largestMagnitude(zeroed(preActivation));
+        for (int i = 0; i < values.length; i++) {
+            double factor = gamma == null ? 1 : Math.abs(gamma[reference.affineOf(i)]);
+            scale = largerFinite(scale, factor * roundingOfMean(i));
+        }
+        expected.put("y", new Expected(values, scale, bound));
         // A variance need be no float32 for its root to be one.
         double sigma = ArrayError.largestMagnitude(
                 Arrays.stream(variance).map(Math::sqrt).toArray());
@@ -139,16 +149,31 @@ final class VerifierExpectation {
             Running there = running();
             Running running = updated(there, statistics);
             double[] none = new double[mean.length];
+            double averaged = ofAverages();
             Running old = updated(there, new Statistics(none, none, none, null, null, null));
             Running added = updated(new Running(nothing, nothing, there.absorbed()), statistics);
             expected.put(
                     "running_mean",
-                    new Expected(running.mean(), Math.max(sigma, largest(old.mean(), added.mean())), bound));
+                    new Expected(running.mean(), Math.max(sigma, largest(old.mean(), added.mean())), bound + averaged));
             expected.put(
-                    "running_var", new Expected(running.variance(), largest(old.variance(), added.variance()), bound));
+                    "running_var",
+                    new Expected(running.variance(), largest(old.variance(), added.variance()), 2 * bound + averaged));
             expected.put("absorbed", exactly(running.absorbed()));
         }
         return expected;
+    }
+
+    /**
+     * How much of x̂ is a rounding of the mean to float32. A kernel has the mean in two of them, so that it comes nearer by another
+     * bound; where all values of a group are one, and x̂ is 0, that is all there is for a scale.
+     */
+    private double roundingOfMean(int i) {
+        int group = reference.groupOf(i);
+        return ROUNDING * Math.abs(statistics.mean()[group]) * statistics.inverseStandardDeviation()[group];
+    }
+
+    private static double largerFinite(double some, double other) {
+        return Double.isFinite(other) ? Math.max(some, other) : some;
     }
 
     /** What an output comes to be: with a mask, not all of it is written. */
@@ -168,6 +193,30 @@ final class VerifierExpectation {
 
     private Running updated(Running running, Statistics batch) {
         return reference.updateRunning(running, batch, c.average(), c.estimate(), c.policy());
+    }
+
+    /**
+     * What several virtual batches may add to the error of a running average, as a share of it. Each is two roundings by up to half
+     * a unit, ROUNDING, anywhere between: a deviation of √(2/3)·ROUNDING. Those of a batch shrink, as it does, by 1 − weight with
+     * each that comes after, and are of either sign; so their sum has the deviation √(2/3)·ROUNDING·√Σ rest², rest being what is left of
+     * each at the end. It stays within four deviations. One batch has what the bound has room for.
+     */
+    private double ofAverages() {
+        if (!(c.normalization().grouping() instanceof Grouping.Batch)) {
+            return 0;
+        }
+        double[] ones = new double[c.channels()];
+        Arrays.fill(ones, 1);
+        double[] zeros = new double[c.channels()];
+        double[] squares = new double[c.channels()];
+        double[] absorbed = running().absorbed();
+        for (int batch = 0; batch < reference.ownGroups() / c.channels(); batch++) {
+            Running rest = ReferenceBatchNorm.updateRunning(
+                    new Running(ones, zeros, absorbed), zeros, zeros, 2, c.average(), c.estimate(), c.policy());
+            absorbed = rest.absorbed();
+            Arrays.setAll(squares, i -> squares[i] * rest.mean()[i] * rest.mean()[i] + 1);
+        }
+        return 4 * Math.sqrt(2.0 / 3) * ROUNDING * (Math.sqrt(ArrayError.largestMagnitude(squares)) - 1);
     }
 
     private static double largest(double[] some, double[] others) {
@@ -195,7 +244,7 @@ final class VerifierExpectation {
         double[] normalized = reference.normalize(x, null, Activation.NONE, null, null, statistics);
         double[] dy = gradients.dresidual();
         double[] terms = new double[dy.length];
-        Arrays.setAll(terms, i -> dy[i] == 0 ? 0 : dy[i] * normalized[i]);
+        Arrays.setAll(terms, i -> dy[i] == 0 ? 0 : dy[i] * largerFinite(Math.abs(normalized[i]), roundingOfMean(i)));
 
         Map<String, Expected> expected = new LinkedHashMap<>();
         double[] dx = gradients.dx();
@@ -214,25 +263,77 @@ final class VerifierExpectation {
                             ? exactly(written(dy))
                             : new Expected(written(dy), ArrayError.largestMagnitude(dy), bound));
         }
+        OfSlopes bent = isCurved() ? ofSlopes(normalized) : new OfSlopes(0, 0);
         if (c.affine().gamma) {
             expected.put(
                     "grad_weight",
-                    withLost(total(gradients.dgamma(), inputs.dgamma()), rootOfSquares(terms), lost.dgamma));
+                    withLost(
+                            total(gradients.dgamma(), inputs.dgamma()),
+                            rootOfSquares(terms),
+                            lost.dgamma + bent.dgamma));
         }
         if (c.affine().beta) {
             double[] dbeta = total(gradients.dbeta(), inputs.dbeta());
             expected.put(
                     "grad_bias",
-                    c.data() == Data.EXACT ? exactly(dbeta) : new Expected(dbeta, rootOfSquares(dy), bound));
+                    c.data() == Data.EXACT ? exactly(dbeta) : withLost(dbeta, rootOfSquares(dy), bent.dbeta));
         }
         return expected;
+    }
+
+    /** Whether the activation's slope is another with every v, not only where it bends. */
+    private boolean isCurved() {
+        Activation.Kind kind = c.fusion().activation.kind();
+        return kind == Activation.Kind.SIGMOID || kind == Activation.Kind.TANH || !kind.isByOutput();
+    }
+
+    /** The most that dγ and dβ may be off by the slopes of a curved activation. */
+    private record OfSlopes(double dgamma, double dbeta) {}
+
+    /**
+     * Errors of a group's mean and of its 1/σ move v = x̂·γ + β of all of its values alike, and with v their slopes: no rounding of either
+     * sign, of which a sum of m has √m, but the same one m times. The mean may be off by {@link #BOUND} deviations, and β is rounded
+     * once where the mean's rest is taken from it: that moves v by p = BOUND·|γ| + ROUNDING·|β|. 1/σ may be off by a share of BOUND, which
+     * moves v by q·x̂, q = BOUND·|γ|. With s' the slope's own slope, dβ = Σ dy·s then moves by p·|Σ dy·s'| + q·|Σ dy·s'·x̂|, and dγ = Σ dy·s·x̂
+     * by p·|Σ dy·s'·x̂| + q·|Σ dy·s'·x̂²|. The errors of groups that share γ and β are independent of each other.
+     */
+    private OfSlopes ofSlopes(double[] normalized) {
+        double[] dy = widen(inputs.dy());
+        double[] v = preActivation();
+        Activation activation = c.fusion().activation;
+        Map<Long, double[]> sums = new HashMap<>();
+        for (int i = 0; i < v.length; i++) {
+            double reach = BOUND * Math.max(1, Math.abs(v[i]));
+            double bend = (ReferenceActivation.slope(activation, v[i] + reach)
+                            - ReferenceActivation.slope(activation, v[i] - reach))
+                    / (2 * reach);
+            double term = dy[i] * bend;
+            if (Double.isFinite(term * normalized[i]) && (mask == null || mask.takesPart(i))) {
+                long place = (long) reference.groupOf(i) * reference.affineElements() + reference.affineOf(i);
+                double[] sum = sums.computeIfAbsent(place, ignored -> new double[3]);
+                sum[0] += term;
+                sum[1] += term * normalized[i];
+                sum[2] += term * normalized[i] * normalized[i];
+            }
+        }
+        double[] dgamma = new double[reference.affineElements()];
+        double[] dbeta = new double[reference.affineElements()];
+        sums.forEach((place, sum) -> {
+            int a = (int) (place % reference.affineElements());
+            double q = BOUND * (gamma == null ? 1 : Math.abs(gamma[a]));
+            double p = q + ROUNDING * (beta == null ? 0 : Math.abs(beta[a]));
+            dgamma[a] = Math.hypot(dgamma[a], p * Math.abs(sum[1]) + q * Math.abs(sum[2]));
+            dbeta[a] = Math.hypot(dbeta[a], p * Math.abs(sum[0]) + q * Math.abs(sum[1]));
+        });
+        return new OfSlopes(ArrayError.largestMagnitude(dgamma), ArrayError.largestMagnitude(dbeta));
     }
 
     /** The most that dx and dγ may be off by what y's rounding took from the x whose place it took. */
     private record Lost(double dx, double dgamma) {}
 
     private Expected withLost(double[] values, double scale, double lost) {
-        return new Expected(values, scale, lost == 0 ? bound : bound + lost / scale);
+        double divisor = Math.max(scale, ArrayError.largestMagnitude(values));
+        return new Expected(values, scale, lost == 0 ? bound : bound + lost / divisor);
     }
 
     /** As BatchNorm.Builder.inPlace documents it. */
@@ -272,8 +373,7 @@ final class VerifierExpectation {
         double[] slopes = new double[y.length];
         // Where y is not given back, what it was stored as does not matter; but on which side of a bend it came out
         // does.
-        boolean bends = activation.kind() != Activation.Kind.SIGMOID && activation.kind() != Activation.Kind.TANH;
-        if (activation.kind().isByOutput() && (bends || c.fusion().givesY)) {
+        if (activation.kind().isByOutput() && (!isCurved() || c.fusion().givesY)) {
             Arrays.setAll(slopes, i -> ReferenceActivation.slopeAtOutput(activation, y[i]));
         } else {
             double[] v = preActivation();

@@ -38,6 +38,9 @@ final class VerifierUpdate {
     /** As the first tensors have; the last one takes what is left. */
     private static final int[] LENGTHS = {1, 13, 16, 207, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 3, 64, 1000};
 
+    /** The tensor that is frozen. */
+    private static final int SKIPPED = 2;
+
     private final float[] parameters;
     private final float[] gradients;
     private final float[] first;
@@ -74,6 +77,10 @@ final class VerifierUpdate {
 
     /** Makes the step on a backend, on arrays that a keeper makes there. */
     void run(Backend backend, Keeper keeper) {
+        run(step, backend, keeper);
+    }
+
+    private void run(UpdateStep some, Backend backend, Keeper keeper) {
         Operand values = keeper.updated("parameter", parameters);
         Operand slopes = keeper.updated("gradient", gradients);
         Operand one = first == null ? null : keeper.updated("first_moment", first);
@@ -81,9 +88,9 @@ final class VerifierUpdate {
         try (Memory norm = backend.allocate(2)) {
             UpdateRoom room = new UpdateRoom(one, two, new Operand(norm, 0));
             BitSet skipped = new BitSet();
-            skipped.set(2);
+            skipped.set(SKIPPED);
             try (PreparedUpdate update = backend.prepareUpdate(tensors(values, slopes), room)) {
-                update.run(step, change, skipped);
+                update.run(some, change, skipped);
             }
         }
     }
@@ -92,12 +99,20 @@ final class VerifierUpdate {
         List<Updated> tensors = new ArrayList<>();
         int from = 0;
         for (int i = 0; from < parameters.length; i++) {
-            int left = parameters.length - from;
-            int length = i < LENGTHS.length ? Math.min(LENGTHS[i], left) : left;
-            tensors.add(new Updated(at(values, from), at(slopes, from), length, i % 3 != 1));
+            int length = length(i, from);
+            tensors.add(new Updated(at(values, from), at(slopes, from), length, isDecayed(i)));
             from += length;
         }
         return tensors;
+    }
+
+    private int length(int tensor, int from) {
+        int left = parameters.length - from;
+        return tensor < LENGTHS.length ? Math.min(LENGTHS[tensor], left) : left;
+    }
+
+    private static boolean isDecayed(int tensor) {
+        return tensor % 3 != 1;
     }
 
     private static Operand at(Operand all, int from) {
@@ -107,10 +122,23 @@ final class VerifierUpdate {
     /** What the reference makes of it. */
     Map<String, Expected> expected() {
         Map<String, float[]> given = new LinkedHashMap<>();
-        Map<String, Operand> arrays = new LinkedHashMap<>();
         Map<String, Expected> expected = new LinkedHashMap<>();
+        byReference(step, given).forEach((name, values) -> {
+            double[] wide = new double[values.length];
+            Arrays.setAll(wide, i -> values[i]);
+            double scale = Math.max(largest(values), largest(given.get(name)));
+            double lost = name.equals("parameter") && second != null ? ofQuotients() / scale : 0;
+            expected.put(name, new Expected(wide, scale, VerifierExpectation.BOUND + lost));
+        });
+        return expected;
+    }
+
+    /** @param given gets the arrays as they were before */
+    private Map<String, float[]> byReference(UpdateStep some, Map<String, float[]> given) {
+        Map<String, float[]> made = new LinkedHashMap<>();
         try (ReferenceBackend reference = new ReferenceBackend()) {
-            run(reference, (name, values) -> {
+            Map<String, Operand> arrays = new LinkedHashMap<>();
+            run(some, reference, (name, values) -> {
                 Operand operand = new Operand(reference.allocate(values.length), 0);
                 reference.write(operand, FloatBuffer.wrap(values));
                 given.put(name, values);
@@ -120,13 +148,39 @@ final class VerifierUpdate {
             arrays.forEach((name, operand) -> {
                 float[] values = new float[given.get(name).length];
                 reference.read(operand, FloatBuffer.wrap(values));
-                double[] wide = new double[values.length];
-                Arrays.setAll(wide, i -> values[i]);
-                double scale = Math.max(largest(values), largest(given.get(name)));
-                expected.put(name, new Expected(wide, scale, VerifierExpectation.BOUND));
+                made.put(name, values);
             });
         }
-        return expected;
+        return made;
+    }
+
+    /**
+     * The most that a parameter may be off because a step divides by a root of squares. g is the gradient and decay·p, which may
+     * cancel, so that it is off by δ = BOUND·(|gradient| + decay·|p|), and that may be much of g. Where the moments of before are as small as
+     * g then is, the quotient n/d is as large as ever: n is g or its share in the first moment, and moves by that share of δ; d is
+     * root·√v + ε, and with v's b·g² it moves by root·b·|g|·δ/√v.
+     */
+    private double ofQuotients() {
+        float[] clipped = byReference(UpdateStep.CLIP, new LinkedHashMap<>()).get("gradient");
+        boolean isAdam = step.kind() == UpdateStep.Kind.ADAM;
+        double share = isAdam ? step.firstGain() : 1;
+        double largest = 0;
+        int from = 0;
+        for (int t = 0; from < parameters.length; t++) {
+            int to = from + length(t, from);
+            double decay = isDecayed(t) ? step.decay() : 0;
+            for (int i = from; i < to && t != SKIPPED; i++) {
+                double delta = VerifierExpectation.BOUND * (Math.abs(clipped[i]) + decay * Math.abs(parameters[i]));
+                double g = clipped[i] + decay * parameters[i];
+                double n = isAdam ? first[i] + share * (g - first[i]) : g;
+                double root = Math.sqrt(second[i] + step.secondGain() * (g * g - second[i]));
+                double d = step.root() * root + step.epsilon();
+                double moved = root > 0 ? step.root() * step.secondGain() * Math.abs(g) * delta / root : 0;
+                largest = Math.max(largest, step.rate() * (share * delta + Math.abs(n) * moved / d) / d);
+            }
+            from = to;
+        }
+        return largest;
     }
 
     private static double largest(float[] values) {
