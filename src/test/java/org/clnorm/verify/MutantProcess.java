@@ -8,6 +8,7 @@ import java.io.UncheckedIOException;
 import java.io.Writer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.concurrent.BlockingQueue;
@@ -16,8 +17,14 @@ import java.util.concurrent.TimeUnit;
 
 /** A process of {@link MutantTrial}. */
 final class MutantProcess implements AutoCloseable {
-    /** A process that says nothing for so long does not end; a program takes seconds to compile. */
-    private static final int MOST_SILENCE_SECONDS = 120;
+    /**
+     * A process that has computed for so long since its last word does not end; a trial may take it some ten programs to compile.
+     * It is no time by the clock, which would depend on what else the machine does.
+     */
+    private static final Duration MOST_COMPUTED = Duration.ofSeconds(60);
+
+    /** Nor does one that has not said a word for so long, computing or not. */
+    private static final Duration MOST_WAITED = Duration.ofMinutes(15);
 
     private static final String END = "\0";
 
@@ -69,10 +76,16 @@ final class MutantProcess implements AutoCloseable {
 
     /** The parts of the next answer; null where there is none any more. */
     String[] hear() throws InterruptedException, StuckException {
+        Duration before = computed();
+        long start = System.nanoTime();
         while (true) {
-            String line = heard.poll(MOST_SILENCE_SECONDS, TimeUnit.SECONDS);
+            String line = heard.poll(1, TimeUnit.SECONDS);
             if (line == null) {
-                throw new StuckException();
+                boolean isLong = System.nanoTime() - start > MOST_WAITED.toNanos();
+                if (isLong || computed().minus(before).compareTo(MOST_COMPUTED) > 0) {
+                    throw new StuckException();
+                }
+                continue;
             }
             if (line.equals(END)) {
                 return null;
@@ -81,6 +94,10 @@ final class MutantProcess implements AutoCloseable {
                 return line.substring(MutantTrial.ANSWER.length()).split("\t", -1);
             }
         }
+    }
+
+    private Duration computed() {
+        return process.info().totalCpuDuration().orElse(Duration.ZERO);
     }
 
     /** A process goes on without a word. */

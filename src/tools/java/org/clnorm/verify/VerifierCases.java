@@ -204,7 +204,12 @@ final class VerifierCases {
             new End(
                     new Placed(Shape.of(3, 129), CHANNELS_FIRST),
                     new Normalization(new Grouping.Rows(1, true), Statistic.ROOT_MEAN_SQUARE),
-                    Affine.GAMMA));
+                    Affine.GAMMA),
+            // Of small data, rows that are somewhat shorter than ε.
+            new End(
+                    new Placed(Shape.of(7, 31), CHANNELS_FIRST),
+                    new Normalization(new Grouping.Rows(1, true), Statistic.LENGTH),
+                    Affine.NONE));
 
     private VerifierCases() {}
 
