@@ -5,6 +5,9 @@
 
 #include "groups.clh"
 
+// Vectors that a GPU's work-item reads before it writes one, as apply steps do, or the ceiling would be too low.
+#define COPIED 4
+
 __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void copy(
         IN(x), OUT(y), long elements, long per_slice) {
     __global const float *x = AT(x);
@@ -22,7 +25,15 @@ __kernel __attribute__((reqd_work_group_size(WG, 1, 1))) void copy(
         }
         return;
     }
-    for (at += (long)LOCAL_ITEM * VW; at + VW <= end; at += WG * VW) {
+    at += (long)LOCAL_ITEM * VW;
+    if (WG > 1) {
+        for (; at + (COPIED - 1) * WG * VW + VW <= end; at += COPIED * WG * VW) {
+            vec v[COPIED];
+            EACH_OF(i, COPIED) { v[i] = load(x + at + i * WG * VW); }
+            EACH_OF(i, COPIED) { store(v[i], y + at + i * WG * VW); }
+        }
+    }
+    for (; at + VW <= end; at += WG * VW) {
         if (WG == 1) {
             store_aligned_0(load(x + at), y + at);
         } else {

@@ -78,6 +78,7 @@ public final class Recorder implements Backend {
             }
             if (spec instanceof ForwardTraining training) {
                 failOrKeep(trainings, training, operands, coefficients);
+                operands.absorbed(training.running() != null);
             } else if (spec instanceof ForwardInference inference) {
                 failOrKeep(inferences, inference, operands, coefficients);
             } else if (spec instanceof Backward backward) {
