@@ -282,7 +282,7 @@ final class KernelMistakes {
             new KernelMistake(
                     "the batches are not counted",
                     "fold_moments.cl",
-                    "store_first(batches, valid, a.absorbed + group);",
+                    "fold_store_first(batches, valid, a.absorbed + group);",
                     "",
                     CPU,
                     c -> averages(c)),
@@ -588,6 +588,22 @@ final class KernelMistakes {
                     "hi += load_as(X, x + own.at[i]);",
                     GPU_CACHED,
                     c -> c.isPlain() && c.data() == Data.LARGE && c.shape().spatial() > 1),
+            new KernelMistake(
+                    "a group after the last of those that share statistics",
+                    "fold_gradients.cl",
+                    "int own = joined > 0 ? group + i : group, valid = min(JOINED - i, together);",
+                    "int own = joined > 0 ? group + i : group, valid = together;",
+                    CPU,
+                    c -> c.normalization().grouping() instanceof Grouping.Channels
+                            && c.shape().batch() == 1
+                            && c.shape().channels() == 31),
+            new KernelMistake(
+                    "small squares of a gradient subtracted",
+                    "optimizer.cl",
+                    "to->small += select(none, small * small, is_small);",
+                    "to->small -= select(none, small * small, is_small);",
+                    CPU,
+                    c -> c.data() == Data.SMALL),
             new KernelMistake(
                     "x had from y without 1/γ",
                     "fold_gradients.cl",

@@ -240,7 +240,22 @@ final class VerifierCases {
         addMasks(cases, mostElements);
         addPositions(cases, mostElements);
         addEnds(cases, mostElements);
+        cases.add(ofOneSample(cases.size()));
         return cases;
+    }
+
+    /** Whose dγ and dβ are no parts; with more channels in a group than a vector has, and no multiple of that. */
+    private static VerifierCase ofOneSample(int seed) {
+        Placed placed = new Placed(Shape.of(1, 31, 5), CHANNELS_FIRST);
+        return of(seed, placed, 0, Mode.TRAINING, Fusion.PLAIN, Placement.ALIGNED)
+                .with(
+                        centered(new Grouping.Channels(1), false, null),
+                        Data.NORMAL,
+                        Affine.BOTH,
+                        Fusion.PLAIN,
+                        RunningAverage.none(),
+                        RunningVariance.UNBIASED,
+                        NonFinitePolicy.PROPAGATE);
     }
 
     /** What is added before, of rows; and to the gradient, of rows and of channels over runs and columns. */

@@ -5,6 +5,7 @@ import java.util.SplittableRandom;
 import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
 import org.clnorm.DataType;
+import org.clnorm.Layout;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization.Statistic;
 import org.clnorm.reference.ReferenceNormalization;
@@ -190,12 +191,20 @@ record VerifierInputs(
     private static float[] x(
             VerifierCase c, ReferenceNormalization groups, double[] means, double sigma, RandomGenerator random) {
         boolean constants = c.data() == Data.CONSTANT;
+        // Channels that share statistics are looked at one by one first, and not all of them are large.
+        boolean mixed = c.data() == Data.LARGE && c.normalization().grouping() instanceof Grouping.Channels;
         return floats(c.elements(), i -> {
             int group = groups.groupOf(i);
-            return constants && group % 3 == 0
+            double value = constants && group % 3 == 0
                     ? CONSTANTS[group / 3 % CONSTANTS.length]
                     : means[group] + sigma * random.nextGaussian();
+            return mixed && channelOf(i, c) % 2 == 1 ? value / sigma : value;
         });
+    }
+
+    private static int channelOf(int element, VerifierCase c) {
+        long runs = c.layout() == Layout.CHANNELS_FIRST ? element / c.shape().spatial() : element;
+        return (int) (runs % c.shape().channels());
     }
 
     /** Two above and two below the mean in turn, so that mean and variance are small integers (but for an odd one out). */

@@ -50,7 +50,9 @@ final class VerifierUpdate {
 
     VerifierUpdate(VerifierCase c, VerifierInputs inputs) {
         this.parameters = inputs.residual();
-        this.gradients = inputs.dy();
+        // Of small and of large data, gradients whose squares are summed in units of their own, most of them.
+        float size = c.data() == VerifierCase.Data.SMALL ? 0x1p-55f : c.data() == VerifierCase.Data.LARGE ? 0x1p55f : 1;
+        this.gradients = times(inputs.dy(), size);
         int kind = (int) Math.floorMod(c.seed(), RULES.size() + 1L);
         UpdateRule rule = kind < RULES.size() ? RULES.get(kind) : null;
         this.step = rule == null ? UpdateStep.CLIP : rule.step(rule.rate(), 3);
@@ -58,7 +60,15 @@ final class VerifierUpdate {
         this.second = rule == null || rule.secondMoment() == null ? null : moments(true);
         // The gradients' norm is about half of the root: mostly more than the most, and else not.
         double most = c.seed() / (RULES.size() + 1) % 3 == 2 ? 4 : 0.4;
-        this.change = new GradientChange(0.5, 1, most * Math.sqrt(Math.max(1, parameters.length)));
+        this.change = new GradientChange(0.5, 1, size * most * Math.sqrt(Math.max(1, parameters.length)));
+    }
+
+    private static float[] times(float[] values, float factor) {
+        float[] times = new float[values.length];
+        for (int i = 0; i < values.length; i++) {
+            times[i] = values[i] * factor;
+        }
+        return times;
     }
 
     private float[] moments(boolean positive) {
