@@ -43,7 +43,7 @@ final class GpuCode {
             Map<Integer, Integer> stores) {}
 
     /** Bytes of registers that may be stored for want of room: a few, and not in a loop. */
-    static final int SPILL_ALLOWED = 32;
+    static final int SPILL_ALLOWED = 64;
 
     /** A unit of Hopper's. */
     private static final int REGISTERS = 65_536;
