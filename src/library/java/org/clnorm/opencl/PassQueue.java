@@ -180,9 +180,8 @@ final class PassQueue {
                     Operand parts = launches.partials == 0 ? null : partials(launches.partials);
                     Operand rows = coefficients == null ? null : coefficients.memory();
                     List<Kernel> which = afterLook ? launches.kernelsAfterLook : launches.kernels;
-                    for (int i = 0;
-                            i < which.size();
-                            i++) { // all before any is launched: they may fail, with nothing done
+                    // All before any is launched: they may fail, with nothing done.
+                    for (int i = 0; i < which.size(); i++) {
                         which.get(i).bind(operands, rows, parts);
                     }
                     for (int i = 0; i < which.size(); i++) {
@@ -275,8 +274,8 @@ final class PassQueue {
         }
         if (first && (!backend.facts().isPocl() || CL.clFinish(queue) == CL.CL_SUCCESS)) {
             // PoCL compiles on a thread of its own, and is waited for. Where that fails, the launch is still made: it
-            // is not to
-            // be made again, and who asks for what it writes is told.
+            // is
+            // not to be made again, and who asks for what it writes is told.
             firstLaunches += backend.facts().isPocl() ? System.nanoTime() - start : 0;
             kernels.ran(kernel);
         }

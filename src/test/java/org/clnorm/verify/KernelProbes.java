@@ -2,7 +2,6 @@ package org.clnorm.verify;
 
 import java.util.ArrayDeque;
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.Deque;
 import java.util.HashMap;
 import java.util.List;
@@ -61,8 +60,6 @@ final class KernelProbes {
         LOOP
     }
 
-    private record Insertion(int at, String text, int order) {}
-
     private final Map<String, String> texts = new HashMap<>();
     private final List<Goal> goals = new ArrayList<>();
     private int next;
@@ -75,7 +72,7 @@ final class KernelProbes {
             code = new KernelCode(file, source);
             insertions = new ArrayList<>();
             code.bodies.forEach(this::probe);
-            texts.put(file, SharedPage.declare(file, inserted(source), MACROS));
+            texts.put(file, SharedPage.declare(file, Insertion.into(source, insertions), MACROS));
         });
     }
 
@@ -85,17 +82,6 @@ final class KernelProbes {
 
     BinaryOperator<String> edit() {
         return (file, text) -> texts.getOrDefault(file, text);
-    }
-
-    private String inserted(String source) {
-        insertions.sort(Comparator.comparingInt(Insertion::at).thenComparingInt(Insertion::order));
-        StringBuilder text = new StringBuilder();
-        int at = 0;
-        for (Insertion insertion : insertions) {
-            text.append(source, at, insertion.at).append(insertion.text);
-            at = insertion.at;
-        }
-        return text.append(source.substring(at)).toString();
     }
 
     private void goal(int number, Sort sort, String what, int token, Set<Integer> lines) {

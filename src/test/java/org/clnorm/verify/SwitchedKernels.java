@@ -1,7 +1,6 @@
 package org.clnorm.verify;
 
 import java.util.ArrayList;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.HashSet;
 import java.util.List;
@@ -127,8 +126,6 @@ final class SwitchedKernels {
         sources.keySet().forEach(file -> texts.put(file, SharedPage.declare(file, switched(file), "")));
     }
 
-    private record Insertion(int at, String text, int order) {}
-
     private String switched(String file) {
         String source = sources.get(file);
         Map<Mutant.Place, List<Mutant>> places = mutants.stream()
@@ -157,14 +154,7 @@ final class SwitchedKernels {
                         new Insertion(codes.get(file).token(body.first() - 1).end(), marks, 0));
             }
         }
-        insertions.sort(Comparator.comparingInt(Insertion::at).thenComparingInt(Insertion::order));
-        StringBuilder text = new StringBuilder();
-        int at = 0;
-        for (Insertion insertion : insertions) {
-            text.append(source, at, insertion.at).append(insertion.text);
-            at = insertion.at;
-        }
-        return text.append(source.substring(at)).toString();
+        return Insertion.into(source, insertions);
     }
 
     /** Whether a function has a mutant in it, by itself or by a macro. */
