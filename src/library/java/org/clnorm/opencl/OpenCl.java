@@ -234,22 +234,20 @@ public final class OpenCl {
         return Loader.problem == null;
     }
 
-    /** Loads JOCL's native library and the OpenCL loader, once. */
+    /** Loads JOCL's native library, the OpenCL loader and its drivers, once. */
     private static final class Loader {
         static final String problem = load();
+    }
 
-        private static String load() {
-            try {
-                statusOf(() -> CL.clGetPlatformIDs(0, null, new int[1]));
-                return null;
-            } catch (LinkageError | RuntimeException e) {
-                String message = String.valueOf(e.getMessage())
-                        .strip()
-                        .lines()
-                        .findFirst()
-                        .orElse("");
-                return "the OpenCL loader could not be used (" + e.getClass().getSimpleName() + ": " + message + ")";
-            }
+    /** Outside of that class, which the thread that makes the call would wait for: it is not initialized yet. */
+    private static String load() {
+        try {
+            SignalHandlers.keepDuring(() -> statusOf(() -> CL.clGetPlatformIDs(0, null, new int[1])));
+            return null;
+        } catch (LinkageError | RuntimeException e) {
+            String message =
+                    String.valueOf(e.getMessage()).strip().lines().findFirst().orElse("");
+            return "the OpenCL loader could not be used (" + e.getClass().getSimpleName() + ": " + message + ")";
         }
     }
 

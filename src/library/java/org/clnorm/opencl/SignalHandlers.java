@@ -11,15 +11,17 @@ import org.slf4j.LoggerFactory;
 /**
  * Keeps the JVM's signal handlers where a driver puts its own in their place.
  *
- * <p>PoCL compiles with LLVM inside the process. When its devices are first asked for, LLVM takes over SIGSEGV and most
+ * <p>PoCL compiles with LLVM inside the process. When its platform is first asked for, LLVM takes over SIGSEGV and most
  * other signals, to delete its temporary files when the process dies, and PoCL takes SIGFPE, so that a kernel may divide by
- * zero. HotSpot raises both on purpose. At the first safepoint, then, LLVM deletes the files of a program that is being
+ * zero. HotSpot raises both on purpose. At the next safepoint, then, LLVM deletes the files of a program that is being
  * built, which fails, and puts the JVM's handlers back until the next build; a second thread's SIGSEGV at that moment ends
  * the process without a word. And a division of integers by zero in Java throws nothing.
  *
- * <p>LLVM believes that it has the handlers until one of them was called. So it is enough to put the JVM's back once, and
- * fast. What is left is the moment until that is done; where a safepoint falls into it, the next build is the next try.
- * Java that is started with libjsig.so preloaded needs none of this.
+ * <p>So the call is made by a thread whose requests to change a handler do nothing, see {@link SignalFilter}. Where the
+ * system has no such thing, another thread puts the handlers back as soon as it sees that they are gone: LLVM believes that
+ * it has them until one of them was called. What is left there is the moment until that is done, longer where no processor
+ * is idle; where a safepoint falls into it, the next build is the next try. Java that is started with libjsig.so preloaded
+ * needs none of this.
  */
 final class SignalHandlers {
     private static final Logger log = LoggerFactory.getLogger(SignalHandlers.class);
@@ -34,13 +36,19 @@ final class SignalHandlers {
     private static final long DEFAULT = 0;
 
     /** More than {@code struct sigaction} has anywhere. Its first member is the handler. */
-    private static final int ACTION_BYTES = 256;
+    static final int ACTION_BYTES = 256;
 
     /** A driver that takes no handler in so many calls takes none. */
     private static final int CALLS = 8;
 
     /** How many calls are still watched: none once a handler for SIGSEGV was replaced before it was called. */
     private static volatile int callsLeft = CALLS;
+
+    /** Until it was found that there is none. */
+    private static volatile boolean hasFilter = true;
+
+    /** A compiler may need more than a thread of Java's has; what is not used costs nothing. */
+    private static final long STACK_BYTES = 8 << 20;
 
     private final Pointer[] before = new Pointer[SIGNALS + 1];
     private final CountDownLatch isWatching = new CountDownLatch(1);
@@ -53,17 +61,47 @@ final class SignalHandlers {
         }
     }
 
-    /** Calls into drivers that may take signal handlers, and puts back what they took. */
+    /** Calls into drivers that may take signal handlers, and sees to it that the JVM keeps its own. */
     static void keepDuring(Runnable call) {
-        if (callsLeft == 0 || !C.IS_NEEDED) {
+        if (!C.IS_NEEDED) {
             call.run();
+        } else if (hasFilter) {
+            callFiltered(call);
+        } else if (callsLeft > 0) {
+            watchDuring(call);
         } else {
-            keep(call);
+            call.run();
+        }
+    }
+
+    private static void callFiltered(Runnable call) {
+        boolean[] isFiltered = new boolean[1];
+        Throwable[] thrown = new Throwable[1];
+        Thread thread = start(() -> {
+            isFiltered[0] = SignalFilter.filterThisThread();
+            if (isFiltered[0]) {
+                try {
+                    call.run();
+                } catch (RuntimeException | Error e) {
+                    thrown[0] = e;
+                }
+            }
+        });
+        awaitUninterruptibly(thread::join);
+        if (thrown[0] instanceof Error error) {
+            throw error;
+        }
+        if (thrown[0] instanceof RuntimeException exception) {
+            throw exception;
+        }
+        if (!isFiltered[0]) {
+            hasFilter = false;
+            keepDuring(call);
         }
     }
 
     /** One after another, or one would take for the JVM's what another is about to put back. */
-    private static synchronized void keep(Runnable call) {
+    private static synchronized void watchDuring(Runnable call) {
         callsLeft = Math.max(0, callsLeft - 1);
         SignalHandlers handlers = new SignalHandlers();
         Thread watch = start(handlers::watch);
@@ -78,7 +116,7 @@ final class SignalHandlers {
     }
 
     private static Thread start(Runnable runnable) {
-        Thread thread = new Thread(runnable, "clnorm-signal-handlers");
+        Thread thread = new Thread(null, runnable, "clnorm-signal-handlers", STACK_BYTES);
         thread.setDaemon(true);
         thread.start();
         return thread;
@@ -133,7 +171,7 @@ final class SignalHandlers {
     }
 
     /** The C library's, by JNA. */
-    private static final class C {
+    static final class C {
         static final boolean IS_NEEDED = !isPreloaded() && register();
 
         private static boolean isPreloaded() {

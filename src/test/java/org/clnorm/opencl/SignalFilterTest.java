@@ -1,0 +1,92 @@
+package org.clnorm.opencl;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.sun.jna.Memory;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.FutureTask;
+import org.junit.jupiter.api.Test;
+
+final class SignalFilterTest {
+    /** By default it is ignored, and nothing here sends it. */
+    private static final int SIGURG = 23;
+
+    private static final long DEFAULT = 0;
+    private static final long IGNORED = 1;
+
+    @Test
+    void filteredThread_isToldThatItsHandlerIsSet_andChangesNothing() throws Exception {
+        assertEquals(0L, inThread(() -> {
+            assumeTrue(SignalFilter.filterThisThread(), "this system filters no system calls");
+            assertEquals(0, set(IGNORED));
+            return handler();
+        }));
+        assertEquals(DEFAULT, handler());
+    }
+
+    @Test
+    void otherThreads_setTheirHandlersAsEver() throws Exception {
+        inThread(SignalFilter::filterThisThread);
+
+        assertEquals(0, set(IGNORED));
+        try {
+            assertEquals(IGNORED, handler());
+        } finally {
+            set(DEFAULT);
+        }
+    }
+
+    @Test
+    void whatTheCallThrows_reachesTheCaller() {
+        IllegalStateException thrown = new IllegalStateException("of the call");
+        assertEquals(
+                thrown,
+                assertThrows(
+                        IllegalStateException.class,
+                        () -> SignalHandlers.keepDuring(() -> {
+                            throw thrown;
+                        })));
+        LinkageError error = new LinkageError("of the call");
+        assertEquals(
+                error,
+                assertThrows(
+                        LinkageError.class,
+                        () -> SignalHandlers.keepDuring(() -> {
+                            throw error;
+                        })));
+    }
+
+    private static int set(long handler) {
+        try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
+            action.clear();
+            action.setLong(0, handler);
+            return SignalHandlers.C.sigaction(SIGURG, action, null);
+        }
+    }
+
+    private static long handler() {
+        try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
+            assertEquals(0, SignalHandlers.C.sigaction(SIGURG, null, action));
+            return action.getLong(0);
+        }
+    }
+
+    private static <T> T inThread(Callable<T> callable) throws Exception {
+        FutureTask<T> task = new FutureTask<>(callable);
+        new Thread(task).start();
+        try {
+            return task.get();
+        } catch (ExecutionException e) {
+            if (e.getCause() instanceof Error error) {
+                throw error; // an assertion or an assumption of that thread's
+            }
+            if (e.getCause() instanceof Exception exception) {
+                throw exception;
+            }
+            throw e;
+        }
+    }
+}
