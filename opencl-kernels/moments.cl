@@ -220,35 +220,72 @@ INLINE void deviations_of_few_rows(
     }
 }
 
-// A group that is one short row, `most` vectors and an edge at most, stays in registers from its sum to its deviations. `most` is
-// a constant: SHORT_ROW for planes up to 8 x 8 and vectors of 16, LONGER_ROW for such of 14 x 14.
-#define SHORT_ROW 4
-#define LONGER_ROW 12
-INLINE void moments_of_short_row(
-        moments_inputs in, long at, int width, int most, vec unit, float *hi, float *lo, float *m2) {
-    const_array_of(X) p = in.x + at;
-    int whole = width / VW;
-    vec x[LONGER_ROW], edge = (vec)(0.0f), sums[2] = {edge, edge};
+// A group of few vectors stays in registers from its sum to its deviations: of SMALL_GROUP whole ones at most, as two planes of
+// 7 x 7 have with vectors of 16, or of LARGER_GROUP, as one of 14 x 14 has; and of MOST_EDGES with what is left of its rows.
+#define SMALL_GROUP 6
+#define LARGER_GROUP 12
+#define MOST_EDGES 2
+
+// Where those are, from the group's start: whole ones, then, from LARGER_GROUP on, the others.
+typedef struct {
+    int whole, edges;
+    long at[LARGER_GROUP + MOST_EDGES];
+} small_group;
+
+INLINE small_group small_group_of(int columns, int rows, int width) {
+    small_group g;
+    int in_row = width / VW;
+    g.whole = rows * in_row;
+    g.edges = width % VW > 0 ? rows : 0;
+    for (int i = 0; i < min(g.whole, LARGER_GROUP); i++) {
+        g.at[i] = i / in_row * (long)columns + i % in_row * VW;
+    }
+    for (int i = 0; i < min(g.edges, MOST_EDGES); i++) {
+        g.at[LARGER_GROUP + i] = i * (long)columns + EDGE_AT(width);
+    }
+    return g;
+}
+
+// SMALL_GROUP, LARGER_GROUP, or 0 where it is larger than both.
+INLINE int bound_of(small_group g) {
+    return g.edges > MOST_EDGES      ? 0
+           : g.whole <= SMALL_GROUP  ? SMALL_GROUP
+           : g.whole <= LARGER_GROUP ? LARGER_GROUP
+                                     : 0;
+}
+
+// The moments of one that begins at element `start` and has n values in rows of `width`. `most` is its bound, a constant.
+INLINE void moments_of_small_group(
+        moments_inputs in, long start, const small_group *g, int width, int most, float n, vec unit, float *hi, float *lo,
+        float *m2) {
+    const_array_of(X) p = in.x + start;
+    vec x[LARGER_GROUP], edge[MOST_EDGES], sums[2] = {(vec)(0.0f), (vec)(0.0f)};
+    ivec meant = of_edge(width);
     EACH_OF(i, most) {
-        if (i < whole) {
-            fetch_ahead(p + i * VW + in.ahead);
-            x[i] = moments_look(in, load_as(X, p + i * VW), unit);
+        if (i < g->whole) {
+            fetch_ahead(p + g->at[i] + in.ahead);
+            x[i] = moments_look(in, load_as(X, p + g->at[i]), unit);
             sums[i % 2] += x[i];
         }
     }
-    ivec meant = of_edge(width);
-    if (whole * VW < width) {
-        fetch_ahead(p + whole * VW + in.ahead);
-        edge = lanes_of(moments_look(in, load_first_as(X, p + EDGE_AT(width), EDGE_VALID(width)), unit), meant);
+    EACH_OF(i, MOST_EDGES) {
+        if (i < g->edges) {
+            vec v = load_first_as(X, p + g->at[LARGER_GROUP + i], EDGE_VALID(width));
+            edge[i] = lanes_of(moments_look(in, v, unit), meant);
+            sums[i % 2] += edge[i];
+        }
     }
-    float mean = sum_lanes((sums[0] + sums[1]) + edge) * (1.0f / (float)width);
+    float mean = sum_lanes(sums[0] + sums[1]) * (1.0f / n);
     vec rest = (vec)(0.0f), squares = (vec)(0.0f);
-    if (whole * VW < width) {
-        rest = lanes_of(edge - (vec)(mean), meant);
-        squares = rest * rest;
+    EACH_OF(i, MOST_EDGES) {
+        if (i < g->edges) {
+            vec d = lanes_of(edge[i] - (vec)(mean), meant);
+            rest += d;
+            squares = fma(d, d, squares);
+        }
     }
     EACH_OF(i, most) {
-        if (i < whole) {
+        if (i < g->whole) {
             vec d = x[i] - (vec)(mean);
             rest += d;
             squares = fma(d, d, squares);
@@ -269,12 +306,15 @@ ELEMENT_LOOP void moments_of_few_rows(
     end_numbers(hi, held);
     end_numbers(lo, held);
     end_numbers(m2, held);
-    int most = rows > 1 ? 0 : width < (SHORT_ROW + 1) * VW ? SHORT_ROW : width < (LONGER_ROW + 1) * VW ? LONGER_ROW : 0;
-    for (int g = 0; most == SHORT_ROW && g < held; g++) {
-        moments_of_short_row(in, at + g * width, width, SHORT_ROW, (vec)(units[g]), hi + g, lo + g, m2 + g);
+    small_group small = small_group_of(columns, rows, width);
+    int most = bound_of(small);
+    for (int g = 0; most == SMALL_GROUP && g < held; g++) {
+        moments_of_small_group(
+                in, at + g * width, &small, width, SMALL_GROUP, n, (vec)(units[g]), hi + g, lo + g, m2 + g);
     }
-    for (int g = 0; most == LONGER_ROW && g < held; g++) {
-        moments_of_short_row(in, at + g * width, width, LONGER_ROW, (vec)(units[g]), hi + g, lo + g, m2 + g);
+    for (int g = 0; most == LARGER_GROUP && g < held; g++) {
+        moments_of_small_group(
+                in, at + g * width, &small, width, LARGER_GROUP, n, (vec)(units[g]), hi + g, lo + g, m2 + g);
     }
     for (int g = 0; most == 0 && g < held; g++) {
         hi[g] = sum_lanes(sum_of_few_rows(in, at + g * width, columns, rows, width, (vec)(units[g])));
