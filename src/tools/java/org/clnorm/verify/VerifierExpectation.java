@@ -24,8 +24,11 @@ import org.clnorm.verify.VerifierCase.InPlace;
  * that is larger.
  *
  * <ul>
- *   <li>y: the pre-activation, since ReLU may leave nothing; of constants, what a rounding of their mean would make of it.
- *   <li>dx: the largest of its terms ({@link Gradients#largestTerm}).
+ *   <li>y: the pre-activation, since ReLU may leave nothing, or x̂·γ or β, which may leave nothing of each other; of constants,
+ *       what a rounding of their mean would make of it.
+ *   <li>the residual's gradient: dy' = dy·slope, or what a rounding of v makes of it, dy·v·the slope's own slope, where that is
+ *       larger: near the place where a curved activation has no slope.
+ *   <li>dx: the largest of its terms ({@link Gradients#largestTerm}), or what such a rounding makes of dy'·γ/σ.
  *   <li>dγ and dβ: √Σ terms², which is how large a sum of m terms of either sign comes out. Only where a case has few
  *       of them can all of its sums be smaller by chance.
  *   <li>means: the standard deviation, for the same reason.
@@ -129,10 +132,13 @@ final class VerifierExpectation {
             expected.put("sum", exactly(x));
         }
         double[] values = written(activated(preActivation, y));
+        double[] normalized = normalized();
         double scale = ArrayError.largestMagnitude(zeroed(preActivation));
         for (int i = 0; i < values.length; i++) {
-            double factor = gamma == null ? 1 : Math.abs(gamma[reference.affineOf(i)]);
-            scale = largerFinite(scale, factor * roundingOfMean(i));
+            if (mask == null || mask.takesPart(i)) {
+                scale = largerFinite(scale, gammaOf(i) * Math.max(Math.abs(normalized[i]), roundingOfMean(i)));
+                scale = largerFinite(scale, beta == null ? 0 : Math.abs(beta[reference.affineOf(i)]));
+            }
         }
         expected.put("y", new Expected(values, scale, bound));
         // A variance need be no float32 for its root to be one.
@@ -170,6 +176,15 @@ final class VerifierExpectation {
     private double roundingOfMean(int i) {
         int group = reference.groupOf(i);
         return ROUNDING * Math.abs(statistics.mean()[group]) * statistics.inverseStandardDeviation()[group];
+    }
+
+    private double[] normalized() {
+        return reference.normalize(x, null, Activation.NONE, null, null, statistics);
+    }
+
+    /** Its magnitude. */
+    private double gammaOf(int i) {
+        return gamma == null ? 1 : Math.abs(gamma[reference.affineOf(i)]);
     }
 
     private static double largerFinite(double some, double other) {
@@ -241,7 +256,7 @@ final class VerifierExpectation {
     /** @param y the output that the forward pass gave */
     Map<String, Expected> backward(float[] y) {
         Gradients gradients = reference.backward(widen(inputs.dy()), x, slopes(widen(y)), gamma, statistics);
-        double[] normalized = reference.normalize(x, null, Activation.NONE, null, null, statistics);
+        double[] normalized = normalized();
         double[] dy = gradients.dresidual();
         double[] terms = new double[dy.length];
         Arrays.setAll(terms, i -> dy[i] == 0 ? 0 : dy[i] * largerFinite(Math.abs(normalized[i]), roundingOfMean(i)));
@@ -254,6 +269,8 @@ final class VerifierExpectation {
             Arrays.setAll(dx, i -> dx[i] + past[i]);
             largest = Math.max(largest, ArrayError.largestMagnitude(past));
         }
+        OfSlopes bent = isCurved() ? ofSlopes(normalized) : new OfSlopes(0, 0, 0, 0);
+        largest = Math.max(largest, bent.dx);
         Lost lost = c.inPlace() == InPlace.Y_IS_X_FOR_GOOD ? lost(dy, normalized) : new Lost(0, 0);
         expected.put("grad_x", withLost(written(dx), largest, lost.dx));
         if (c.fusion().residualGradient) {
@@ -261,9 +278,9 @@ final class VerifierExpectation {
                     "grad_residual",
                     c.fusion().activation == Activation.RELU || c.fusion().activation == Activation.NONE
                             ? exactly(written(dy))
-                            : new Expected(written(dy), ArrayError.largestMagnitude(dy), bound));
+                            : new Expected(
+                                    written(dy), Math.max(bent.dresidual, ArrayError.largestMagnitude(dy)), bound));
         }
-        OfSlopes bent = isCurved() ? ofSlopes(normalized) : new OfSlopes(0, 0);
         if (c.affine().gamma) {
             expected.put(
                     "grad_weight",
@@ -287,8 +304,15 @@ final class VerifierExpectation {
         return kind == Activation.Kind.SIGMOID || kind == Activation.Kind.TANH || !kind.isByOutput();
     }
 
-    /** The most that dγ and dβ may be off by the slopes of a curved activation. */
-    private record OfSlopes(double dgamma, double dbeta) {}
+    /**
+     * What the slopes of a curved activation make of a rounding of v.
+     *
+     * @param dresidual the largest that dy' changes by, as a share of what v does, itself or 1
+     * @param dx the same of the term of dx that dy' is
+     * @param dgamma the most that dγ may be off
+     * @param dbeta the most that dβ may be off
+     */
+    private record OfSlopes(double dresidual, double dx, double dgamma, double dbeta) {}
 
     /**
      * Errors of a group's mean and of its 1/σ move v = x̂·γ + β of all of its values alike, and with v their slopes: no rounding of either
@@ -302,6 +326,8 @@ final class VerifierExpectation {
         double[] v = preActivation();
         Activation activation = c.fusion().activation;
         Map<Long, double[]> sums = new HashMap<>();
+        double dresidual = 0;
+        double dx = 0;
         for (int i = 0; i < v.length; i++) {
             double reach = BOUND * Math.max(1, Math.abs(v[i]));
             double bend = (ReferenceActivation.slope(activation, v[i] + reach)
@@ -314,6 +340,10 @@ final class VerifierExpectation {
                 sum[0] += term;
                 sum[1] += term * normalized[i];
                 sum[2] += term * normalized[i] * normalized[i];
+                double change = Math.abs(term) * Math.max(1, Math.abs(v[i]));
+                dresidual = Math.max(dresidual, change);
+                dx = largerFinite(
+                        dx, change * gammaOf(i) * statistics.inverseStandardDeviation()[reference.groupOf(i)]);
             }
         }
         double[] dgamma = new double[reference.affineElements()];
@@ -325,7 +355,7 @@ final class VerifierExpectation {
             dgamma[a] = Math.hypot(dgamma[a], p * Math.abs(sum[1]) + q * Math.abs(sum[2]));
             dbeta[a] = Math.hypot(dbeta[a], p * Math.abs(sum[0]) + q * Math.abs(sum[1]));
         });
-        return new OfSlopes(ArrayError.largestMagnitude(dgamma), ArrayError.largestMagnitude(dbeta));
+        return new OfSlopes(dresidual, dx, ArrayError.largestMagnitude(dgamma), ArrayError.largestMagnitude(dbeta));
     }
 
     /** The most that dx and dγ may be off by what y's rounding took from the x whose place it took. */
