@@ -241,6 +241,11 @@ final class VerifierCases {
         addPositions(cases, mostElements);
         addEnds(cases, mostElements);
         cases.add(ofOneSample(cases.size()));
+        for (Rare rare : RARE) {
+            if (rare.placed.shape.elements() <= mostElements) {
+                cases.add(rare.at(cases.size()));
+            }
+        }
         return cases;
     }
 
@@ -351,6 +356,64 @@ final class VerifierCases {
             }
         }
     }
+
+    /** What no other case comes to. */
+    private record Rare(Placed placed, Normalization normalization, Data data, Affine affine, Fusion fusion) {
+        VerifierCase at(int seed) {
+            return new VerifierCase(
+                    seed,
+                    normalization,
+                    placed.shape,
+                    placed.layout,
+                    Mode.TRAINING,
+                    data,
+                    affine,
+                    fusion,
+                    RunningAverage.none(),
+                    RunningVariance.UNBIASED,
+                    NonFinitePolicy.PROPAGATE,
+                    InPlace.NOTHING,
+                    Placement.ALIGNED,
+                    DataType.FLOAT32);
+        }
+    }
+
+    private static final List<Rare> RARE = List.of(
+            // More moments to a group than are joined in two levels.
+            new Rare(
+                    new Placed(Shape.of(300, 2, 3), CHANNELS_FIRST),
+                    centered(Grouping.batch(), true, null),
+                    Data.NORMAL,
+                    Affine.BOTH,
+                    Fusion.PLAIN),
+            // Slices of which no step takes part, beside others in units of their own.
+            new Rare(
+                    new Placed(Shape.of(6, 2, 16384), CHANNELS_FIRST),
+                    Normalization.BATCH,
+                    Data.LARGE,
+                    Affine.BOTH,
+                    Fusion.MASKED),
+            // Tiles of rows that have no gamma.
+            new Rare(
+                    new Placed(Shape.of(2, 16384), CHANNELS_FIRST),
+                    new Normalization(new Grouping.Rows(1, true), Statistic.CENTERED),
+                    Data.NORMAL,
+                    Affine.BETA,
+                    Fusion.PLAIN),
+            // As many short segments as are a tile.
+            new Rare(
+                    new Placed(Shape.of(8, 3, 240), CHANNELS_FIRST),
+                    Normalization.BATCH,
+                    Data.NORMAL,
+                    Affine.BOTH,
+                    Fusion.PAST),
+            // Steps of a vector and one more channel.
+            new Rare(
+                    new Placed(Shape.of(7, 17, 5), CHANNELS_LAST),
+                    Normalization.BATCH,
+                    Data.NORMAL,
+                    Affine.BOTH,
+                    Fusion.MASKED));
 
     private static VerifierCase withPast(VerifierCase c) {
         return c.with(c.normalization(), c.data(), c.affine(), Fusion.PAST, c.average(), c.estimate(), c.policy());

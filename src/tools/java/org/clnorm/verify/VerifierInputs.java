@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.SplittableRandom;
 import java.util.function.IntToDoubleFunction;
 import java.util.random.RandomGenerator;
+import org.clnorm.Activation;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
 import org.clnorm.backend.Grouping;
@@ -156,6 +157,9 @@ record VerifierInputs(
         });
         IntToDoubleFunction normal = i -> random.nextGaussian();
         IntToDoubleFunction integers = i -> random.nextInt(-4, 5);
+        // So that ReLU6 ends at either of its bends.
+        IntToDoubleFunction shifts =
+                c.fusion().activation == Activation.RELU6 ? i -> 4 * random.nextGaussian() : normal;
         IntToDoubleFunction powers = i -> Math.scalb(random.nextBoolean() ? 1 : -1, random.nextInt(-1, 2));
         return new VerifierInputs(
                 stored(c, exact ? balanced(groups, means, random) : x(c, groups, means, sigma, random)),
@@ -169,7 +173,7 @@ record VerifierInputs(
                                     double gamma = 1 + 0.3 * random.nextGaussian();
                                     return c.inPlace() == InPlace.Y_IS_X_FOR_GOOD ? Math.max(gamma, 0.25) : gamma;
                                 }),
-                floats(affine, exact ? integers : normal),
+                floats(affine, exact ? integers : shifts),
                 floats(channels, i -> {
                     double mean = means[i % means.length];
                     return exact ? mean : mean + 0.3 * sigma * random.nextGaussian();
