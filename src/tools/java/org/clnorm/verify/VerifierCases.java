@@ -187,30 +187,6 @@ final class VerifierCases {
             new Form(Statistic.CENTERED, Affine.BETA, Fusion.PLAIN),
             new Form(Statistic.LENGTH, Affine.GAMMA, Fusion.PLAIN));
 
-    private record End(Placed placed, Normalization normalization, Affine affine) {}
-
-    /** Each way to fold moments: of runs, of columns, of groups that share them, of rows. */
-    private static final List<End> ENDS = List.of(
-            new End(new Placed(Shape.of(2, 3, 64), CHANNELS_FIRST), Normalization.BATCH, Affine.BOTH),
-            new End(new Placed(Shape.of(33, 31), CHANNELS_FIRST), Normalization.BATCH, Affine.BOTH),
-            new End(
-                    new Placed(Shape.of(5, 12, 3), CHANNELS_FIRST),
-                    centered(new Grouping.Channels(2), false, null),
-                    Affine.BOTH),
-            new End(
-                    new Placed(Shape.of(5, 64), CHANNELS_FIRST),
-                    new Normalization(new Grouping.Rows(1, true), Statistic.CENTERED),
-                    Affine.BOTH),
-            new End(
-                    new Placed(Shape.of(3, 129), CHANNELS_FIRST),
-                    new Normalization(new Grouping.Rows(1, true), Statistic.ROOT_MEAN_SQUARE),
-                    Affine.GAMMA),
-            // Of small data, rows that are somewhat shorter than ε.
-            new End(
-                    new Placed(Shape.of(7, 31), CHANNELS_FIRST),
-                    new Normalization(new Grouping.Rows(1, true), Statistic.LENGTH),
-                    Affine.NONE));
-
     private VerifierCases() {}
 
     /** All of them. */
@@ -239,28 +215,8 @@ final class VerifierCases {
         addInPlace(cases, mostElements);
         addMasks(cases, mostElements);
         addPositions(cases, mostElements);
-        addEnds(cases, mostElements);
-        cases.add(ofOneSample(cases.size()));
-        for (Rare rare : RARE) {
-            if (rare.placed.shape.elements() <= mostElements) {
-                cases.add(rare.at(cases.size()));
-            }
-        }
+        SingleCases.addTo(cases, mostElements);
         return cases;
-    }
-
-    /** Whose dγ and dβ are no parts; with more channels in a group than a vector has, and no multiple of that. */
-    private static VerifierCase ofOneSample(int seed) {
-        Placed placed = new Placed(Shape.of(1, 31, 5), CHANNELS_FIRST);
-        return of(seed, placed, 0, Mode.TRAINING, Fusion.PLAIN, Placement.ALIGNED)
-                .with(
-                        centered(new Grouping.Channels(1), false, null),
-                        Data.NORMAL,
-                        Affine.BOTH,
-                        Fusion.PLAIN,
-                        RunningAverage.none(),
-                        RunningVariance.UNBIASED,
-                        NonFinitePolicy.PROPAGATE);
     }
 
     /** What is added before, of rows; and to the gradient, of rows and of channels over runs and columns. */
@@ -331,89 +287,6 @@ final class VerifierCases {
             }
         }
     }
-
-    /** Data near the ends of float32, by the binaries of others. */
-    private static void addEnds(List<VerifierCase> cases, long mostElements) {
-        for (Data data : Data.ENDS) {
-            for (End end : ENDS) {
-                if (end.placed.shape.elements() <= mostElements) {
-                    cases.add(new VerifierCase(
-                            cases.size(),
-                            end.normalization,
-                            end.placed.shape,
-                            end.placed.layout,
-                            Mode.TRAINING,
-                            data,
-                            end.affine,
-                            Fusion.PLAIN,
-                            RunningAverage.none(),
-                            RunningVariance.UNBIASED,
-                            NonFinitePolicy.PROPAGATE,
-                            InPlace.NOTHING,
-                            Placement.ALIGNED,
-                            DataType.FLOAT32));
-                }
-            }
-        }
-    }
-
-    /** What no other case comes to. */
-    private record Rare(Placed placed, Normalization normalization, Data data, Affine affine, Fusion fusion) {
-        VerifierCase at(int seed) {
-            return new VerifierCase(
-                    seed,
-                    normalization,
-                    placed.shape,
-                    placed.layout,
-                    Mode.TRAINING,
-                    data,
-                    affine,
-                    fusion,
-                    RunningAverage.none(),
-                    RunningVariance.UNBIASED,
-                    NonFinitePolicy.PROPAGATE,
-                    InPlace.NOTHING,
-                    Placement.ALIGNED,
-                    DataType.FLOAT32);
-        }
-    }
-
-    private static final List<Rare> RARE = List.of(
-            // More moments to a group than are joined in two levels.
-            new Rare(
-                    new Placed(Shape.of(300, 2, 3), CHANNELS_FIRST),
-                    centered(Grouping.batch(), true, null),
-                    Data.NORMAL,
-                    Affine.BOTH,
-                    Fusion.PLAIN),
-            // Slices of which no step takes part, beside others in units of their own.
-            new Rare(
-                    new Placed(Shape.of(6, 2, 16384), CHANNELS_FIRST),
-                    Normalization.BATCH,
-                    Data.LARGE,
-                    Affine.BOTH,
-                    Fusion.MASKED),
-            // Tiles of rows that have no gamma.
-            new Rare(
-                    new Placed(Shape.of(2, 16384), CHANNELS_FIRST),
-                    new Normalization(new Grouping.Rows(1, true), Statistic.CENTERED),
-                    Data.NORMAL,
-                    Affine.BETA,
-                    Fusion.PLAIN),
-            // As many short segments as are a tile.
-            new Rare(
-                    new Placed(Shape.of(8, 3, 240), CHANNELS_FIRST),
-                    Normalization.BATCH,
-                    Data.NORMAL,
-                    Affine.BOTH,
-                    Fusion.PAST),
-            // Steps of a vector and one more channel.
-            new Rare(
-                    new Placed(Shape.of(7, 17, 5), CHANNELS_LAST),
-                    Normalization.BATCH,
-                    Data.NORMAL,
-                    Affine.BOTH,
-                    Fusion.MASKED));
 
     private static VerifierCase withPast(VerifierCase c) {
         return c.with(c.normalization(), c.data(), c.affine(), Fusion.PAST, c.average(), c.estimate(), c.policy());

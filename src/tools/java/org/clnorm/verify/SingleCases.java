@@ -1,0 +1,101 @@
+package org.clnorm.verify;
+
+import static org.clnorm.Layout.CHANNELS_FIRST;
+import static org.clnorm.Layout.CHANNELS_LAST;
+import static org.clnorm.backend.Normalization.Statistic.CENTERED;
+import static org.clnorm.backend.Normalization.Statistic.LENGTH;
+import static org.clnorm.backend.Normalization.Statistic.ROOT_MEAN_SQUARE;
+
+import java.util.List;
+import org.clnorm.DataType;
+import org.clnorm.Layout;
+import org.clnorm.NonFinitePolicy;
+import org.clnorm.RunningAverage;
+import org.clnorm.RunningVariance;
+import org.clnorm.Shape;
+import org.clnorm.backend.Grouping;
+import org.clnorm.backend.Normalization;
+import org.clnorm.verify.VerifierCase.Affine;
+import org.clnorm.verify.VerifierCase.Data;
+import org.clnorm.verify.VerifierCase.Fusion;
+import org.clnorm.verify.VerifierCase.InPlace;
+import org.clnorm.verify.VerifierCase.Mode;
+import org.clnorm.verify.VerifierCase.Placement;
+
+/** Cases that are there for one thing each, to which the pairs of options of {@link VerifierCases} do not come. */
+final class SingleCases {
+    private static final Normalization LAYER = new Normalization(new Grouping.Rows(1, true), CENTERED);
+
+    private record Single(
+            Shape shape, Layout layout, Normalization normalization, Data data, Affine affine, Fusion fusion) {
+        Single(Shape shape, Normalization normalization, Affine affine) {
+            this(shape, CHANNELS_FIRST, normalization, Data.NORMAL, affine, Fusion.PLAIN);
+        }
+
+        Single of(Data other) {
+            return new Single(shape, layout, normalization, other, affine, fusion);
+        }
+
+        VerifierCase at(int seed) {
+            return new VerifierCase(
+                    seed,
+                    normalization,
+                    shape,
+                    layout,
+                    Mode.TRAINING,
+                    data,
+                    affine,
+                    fusion,
+                    RunningAverage.none(),
+                    RunningVariance.UNBIASED,
+                    NonFinitePolicy.PROPAGATE,
+                    InPlace.NOTHING,
+                    Placement.ALIGNED,
+                    DataType.FLOAT32);
+        }
+    }
+
+    /** Each way to fold moments, of runs, of columns, of groups that share them, of rows, for data near the ends of float32. */
+    private static final List<Single> ENDS = List.of(
+            new Single(Shape.of(2, 3, 64), Normalization.BATCH, Affine.BOTH),
+            new Single(Shape.of(33, 31), Normalization.BATCH, Affine.BOTH),
+            new Single(Shape.of(5, 12, 3), new Normalization(new Grouping.Channels(2), CENTERED), Affine.BOTH),
+            new Single(Shape.of(5, 64), LAYER, Affine.BOTH),
+            new Single(Shape.of(3, 129), new Normalization(new Grouping.Rows(1, true), ROOT_MEAN_SQUARE), Affine.GAMMA),
+            // Of small data, rows that are somewhat shorter than ε.
+            new Single(Shape.of(7, 31), new Normalization(new Grouping.Rows(1, true), LENGTH), Affine.NONE));
+
+    private static final List<Single> OTHERS = List.of(
+            // Whose dγ and dβ are no parts; with more channels in a group than a vector has, and no multiple of that.
+            new Single(Shape.of(1, 31, 5), new Normalization(new Grouping.Channels(1), CENTERED), Affine.BOTH),
+            // More moments to a group than are joined in two levels.
+            new Single(Shape.of(300, 2, 3), new Normalization(Grouping.batch(), CENTERED, true, null), Affine.BOTH),
+            // Slices of which no step takes part, beside others in units of their own.
+            new Single(
+                    Shape.of(6, 2, 16384), CHANNELS_FIRST, Normalization.BATCH, Data.LARGE, Affine.BOTH, Fusion.MASKED),
+            // Tiles of rows that have no gamma.
+            new Single(Shape.of(2, 16384), LAYER, Affine.BETA),
+            // As many short segments as are a tile.
+            new Single(Shape.of(8, 3, 240), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
+            // Steps of a vector and one more channel.
+            new Single(
+                    Shape.of(7, 17, 5), CHANNELS_LAST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.MASKED));
+
+    private SingleCases() {}
+
+    /** Adds those of at most so many elements; a case's seed is its number. */
+    static void addTo(List<VerifierCase> cases, long mostElements) {
+        for (Data data : Data.ENDS) {
+            for (Single end : ENDS) {
+                add(cases, mostElements, end.of(data));
+            }
+        }
+        OTHERS.forEach(single -> add(cases, mostElements, single));
+    }
+
+    private static void add(List<VerifierCase> cases, long mostElements, Single single) {
+        if (single.shape.elements() <= mostElements) {
+            cases.add(single.at(cases.size()));
+        }
+    }
+}
