@@ -37,42 +37,40 @@ final class SignalFilter {
     private static final int ACTION_LOW = 24;
     private static final int ACTION_HIGH = 28;
 
-    /** A filter's instructions: load a word, jump where it is equal, return. */
-    private static final short LOAD = 0x20;
+    /** A filter's instructions: load a word, jump unless it is equal, return. */
+    private static final int LOAD = 0x20;
 
-    private static final short JUMP_IF_EQUAL = 0x15;
-    private static final short RETURN = 0x06;
+    private static final int JUMP_UNLESS_EQUAL = 0x15;
+    private static final int RETURN = 0x06;
 
     private static final int ALLOW = 0x7fff0000;
 
     /** An error with the number 0, which is none: the call returns at once, and well. */
     private static final int DO_NOTHING = 0x00050000;
 
-    private static final int INSTRUCTION_BYTES = 8;
+    /** What the kernel calls an architecture, and its system calls' numbers there. */
+    private static final boolean IS_AARCH64 = Platform.ARCH.equals("aarch64");
+
+    private static final int ABI = IS_AARCH64 ? 0xc00000b7 : 0xc000003e;
+    private static final int SIGACTION = IS_AARCH64 ? 134 : 13;
+    private static final int SECCOMP = IS_AARCH64 ? 277 : 317;
+
+    private static final boolean IS_THERE = register();
 
     private SignalFilter() {}
 
     /** Filters the calling thread, for as long as it lives. False where this system cannot, or had better not. */
     static boolean filterThisThread() {
-        try {
-            Abi abi = Abi.of(Platform.ARCH);
-            return Platform.isLinux() && abi != null && !Files.exists(NVIDIA) && install(abi);
-        } catch (LinkageError | RuntimeException e) {
-            log.debug("Signal handlers cannot be filtered: {}", e.toString());
+        if (!IS_THERE || Files.exists(NVIDIA)) {
             return false;
         }
-    }
-
-    private static boolean install(Abi abi) {
-        Memory program = program(abi);
-        try (Memory header = new Memory(16)) {
-            header.setShort(0, (short) (program.size() / INSTRUCTION_BYTES));
+        try (Memory program = program();
+                Memory header = new Memory(16)) {
+            header.setShort(0, (short) (program.size() / Long.BYTES));
             header.setPointer(8, program);
-            return C.prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
-                    && C.syscall(abi.seccomp, SET_MODE_FILTER, ALLOW_SPECULATION, header) == 0
+            return prctl(NO_NEW_PRIVILEGES, 1, 0, 0, 0) == 0
+                    && syscall(SECCOMP, SET_MODE_FILTER, ALLOW_SPECULATION, header) == 0
                     && ignoresActions();
-        } finally {
-            program.close();
         }
     }
 
@@ -80,54 +78,48 @@ final class SignalFilter {
     private static boolean ignoresActions() {
         try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
             action.clear();
-            return SignalHandlers.C.sigaction(SIGKILL, action, null) == 0;
+            return SignalHandlers.sigaction(SIGKILL, action, null) == 0;
         }
     }
 
     /** A request without an action only asks which there is, and is let through. */
-    private static Memory program(Abi abi) {
-        int[][] instructions = {
-            {LOAD, 0, 0, ARCHITECTURE},
-            {JUMP_IF_EQUAL, 0, 6, abi.architecture},
-            {LOAD, 0, 0, NUMBER},
-            {JUMP_IF_EQUAL, 0, 4, abi.sigaction},
-            {LOAD, 0, 0, ACTION_LOW},
-            {JUMP_IF_EQUAL, 0, 3, 0},
-            {LOAD, 0, 0, ACTION_HIGH},
-            {JUMP_IF_EQUAL, 0, 1, 0},
-            {RETURN, 0, 0, ALLOW},
-            {RETURN, 0, 0, DO_NOTHING},
+    private static Memory program() {
+        long[] instructions = {
+            instruction(LOAD, 0, ARCHITECTURE),
+            instruction(JUMP_UNLESS_EQUAL, 6, ABI),
+            instruction(LOAD, 0, NUMBER),
+            instruction(JUMP_UNLESS_EQUAL, 4, SIGACTION),
+            instruction(LOAD, 0, ACTION_LOW),
+            instruction(JUMP_UNLESS_EQUAL, 3, 0),
+            instruction(LOAD, 0, ACTION_HIGH),
+            instruction(JUMP_UNLESS_EQUAL, 1, 0),
+            instruction(RETURN, 0, ALLOW),
+            instruction(RETURN, 0, DO_NOTHING),
         };
-        Memory program = new Memory((long) instructions.length * INSTRUCTION_BYTES);
-        for (int i = 0; i < instructions.length; i++) {
-            long at = (long) i * INSTRUCTION_BYTES;
-            program.setShort(at, (short) instructions[i][0]);
-            program.setByte(at + 2, (byte) instructions[i][1]);
-            program.setByte(at + 3, (byte) instructions[i][2]);
-            program.setInt(at + 4, instructions[i][3]);
-        }
+        Memory program = new Memory((long) instructions.length * Long.BYTES);
+        program.write(0, instructions, 0, instructions.length);
         return program;
     }
 
-    /** What the kernel calls an architecture, and its system calls' numbers there. */
-    private record Abi(int architecture, int sigaction, int seccomp) {
-        static Abi of(String jnaArchitecture) {
-            return switch (jnaArchitecture) {
-                case "x86-64" -> new Abi(0xc000003e, 13, 317);
-                case "aarch64" -> new Abi(0xc00000b7, 134, 277);
-                default -> null;
-            };
+    /** @param over how many instructions are jumped over */
+    private static long instruction(int code, int over, int operand) {
+        return code | (long) over << 24 | (long) operand << 32;
+    }
+
+    private static boolean register() {
+        if (!Platform.isLinux() || !IS_AARCH64 && !Platform.ARCH.equals("x86-64")) {
+            return false;
+        }
+        try {
+            Native.register(SignalFilter.class, Platform.C_LIBRARY_NAME);
+            return true;
+        } catch (LinkageError | RuntimeException e) {
+            log.debug("Signal handlers cannot be filtered: {}", e.toString());
+            return false;
         }
     }
 
-    /** The C library's, by JNA. */
-    private static final class C {
-        static {
-            Native.register(C.class, Platform.C_LIBRARY_NAME);
-        }
+    private static native int prctl(int option, long a, long b, long c, long d);
 
-        static native int prctl(int option, long a, long b, long c, long d);
-
-        static native long syscall(long number, long operation, long flags, Pointer arguments);
-    }
+    private static native long syscall(long number, long operation, long flags, Pointer arguments);
 }

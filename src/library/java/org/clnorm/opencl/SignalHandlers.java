@@ -4,7 +4,6 @@ import com.sun.jna.Memory;
 import com.sun.jna.Native;
 import com.sun.jna.Platform;
 import com.sun.jna.Pointer;
-import java.util.concurrent.CountDownLatch;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
 
@@ -38,6 +37,8 @@ final class SignalHandlers {
     /** More than {@code struct sigaction} has anywhere. Its first member is the handler. */
     static final int ACTION_BYTES = 256;
 
+    private static final boolean IS_NEEDED = !isPreloaded() && register();
+
     /** A driver that takes no handler in so many calls takes none. */
     private static final int CALLS = 8;
 
@@ -51,19 +52,19 @@ final class SignalHandlers {
     private static final long STACK_BYTES = 8 << 20;
 
     private final Pointer[] before = new Pointer[SIGNALS + 1];
-    private final CountDownLatch isWatching = new CountDownLatch(1);
+    private volatile boolean isWatching;
     private volatile boolean isOver;
 
     private SignalHandlers() {
         for (int signal = 1; signal <= SIGNALS; signal++) {
             before[signal] = new Memory(ACTION_BYTES);
-            C.sigaction(signal, null, before[signal]);
+            sigaction(signal, null, before[signal]);
         }
     }
 
     /** Calls into drivers that may take signal handlers, and sees to it that the JVM keeps its own. */
     static void keepDuring(Runnable call) {
-        if (!C.IS_NEEDED) {
+        if (!IS_NEEDED) {
             call.run();
         } else if (hasFilter) {
             callFiltered(call);
@@ -87,7 +88,7 @@ final class SignalHandlers {
                 }
             }
         });
-        awaitUninterruptibly(thread::join);
+        await(thread);
         if (thrown[0] instanceof Error error) {
             throw error;
         }
@@ -105,12 +106,14 @@ final class SignalHandlers {
         callsLeft = Math.max(0, callsLeft - 1);
         SignalHandlers handlers = new SignalHandlers();
         Thread watch = start(handlers::watch);
-        awaitUninterruptibly(handlers.isWatching::await);
+        while (!handlers.isWatching) {
+            Thread.onSpinWait();
+        }
         try {
             call.run();
         } finally {
             handlers.isOver = true;
-            awaitUninterruptibly(watch::join);
+            await(watch);
             handlers.putAllBack();
         }
     }
@@ -127,7 +130,7 @@ final class SignalHandlers {
         Pointer now = new Memory(ACTION_BYTES);
         do {
             putBack(SIGSEGV, now);
-            isWatching.countDown();
+            isWatching = true;
         } while (!isOver);
     }
 
@@ -140,26 +143,22 @@ final class SignalHandlers {
 
     private void putBack(int signal, Pointer now) {
         long wanted = before[signal].getLong(0);
-        if (C.sigaction(signal, null, now) != 0 || now.getLong(0) == wanted) {
+        if (sigaction(signal, null, now) != 0 || now.getLong(0) == wanted) {
             return;
         }
         // The default is there for a moment while a handler that is to run once runs: LLVM has then given up what it
         // took.
         boolean wasCalled = now.getLong(0) == DEFAULT;
-        if (C.sigaction(signal, before[signal], null) == 0 && signal == SIGSEGV && !wasCalled) {
+        if (sigaction(signal, before[signal], null) == 0 && signal == SIGSEGV && !wasCalled) {
             callsLeft = 0;
         }
     }
 
-    private interface Wait {
-        void await() throws InterruptedException;
-    }
-
-    private static void awaitUninterruptibly(Wait wait) {
+    private static void await(Thread thread) {
         boolean isInterrupted = false;
         while (true) {
             try {
-                wait.await();
+                thread.join();
                 break;
             } catch (InterruptedException e) {
                 isInterrupted = true;
@@ -170,28 +169,24 @@ final class SignalHandlers {
         }
     }
 
-    /** The C library's, by JNA. */
-    static final class C {
-        static final boolean IS_NEEDED = !isPreloaded() && register();
-
-        private static boolean isPreloaded() {
-            String preloaded = System.getenv("LD_PRELOAD");
-            return preloaded != null && preloaded.contains("libjsig");
-        }
-
-        private static boolean register() {
-            if (Platform.isWindows()) {
-                return false;
-            }
-            try {
-                Native.register(C.class, Platform.C_LIBRARY_NAME);
-                return true;
-            } catch (LinkageError | RuntimeException e) {
-                log.debug("The JVM's signal handlers cannot be kept: {}", e.toString());
-                return false;
-            }
-        }
-
-        static native int sigaction(int signal, Pointer action, Pointer before);
+    private static boolean isPreloaded() {
+        String preloaded = System.getenv("LD_PRELOAD");
+        return preloaded != null && preloaded.contains("libjsig");
     }
+
+    private static boolean register() {
+        if (Platform.isWindows()) {
+            return false;
+        }
+        try {
+            Native.register(SignalHandlers.class, Platform.C_LIBRARY_NAME);
+            return true;
+        } catch (LinkageError | RuntimeException e) {
+            log.debug("The JVM's signal handlers cannot be kept: {}", e.toString());
+            return false;
+        }
+    }
+
+    /** The C library's. */
+    static native int sigaction(int signal, Pointer action, Pointer before);
 }

@@ -67,13 +67,13 @@ final class SignalFilterTest {
         try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
             action.clear();
             action.setLong(0, handler);
-            return SignalHandlers.C.sigaction(SIGURG, action, null);
+            return SignalHandlers.sigaction(SIGURG, action, null);
         }
     }
 
     private static long handler() {
         try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
-            assertEquals(0, SignalHandlers.C.sigaction(SIGURG, null, action));
+            assertEquals(0, SignalHandlers.sigaction(SIGURG, null, action));
             return action.getLong(0);
         }
     }
