@@ -76,7 +76,10 @@ final class SingleCases {
             // Tiles of rows that have no gamma.
             new Single(Shape.of(2, 16384), LAYER, Affine.BETA),
             // As many short segments as are a tile.
-            new Single(Shape.of(8, 3, 240), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
+            new Single(
+                    Shape.of(8, 40, 240), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
+            // Rows of one vector and an edge, too many of them for a work-item's registers.
+            new Single(Shape.of(3, 40, 25), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
             // Steps of a vector and one more channel.
             new Single(
                     Shape.of(7, 17, 5), CHANNELS_LAST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.MASKED));
