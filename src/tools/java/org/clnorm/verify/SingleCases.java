@@ -68,13 +68,11 @@ final class SingleCases {
     private static final List<Single> OTHERS = List.of(
             // Whose dγ and dβ are no parts; with more channels in a group than a vector has, and no multiple of that.
             new Single(Shape.of(1, 31, 5), new Normalization(new Grouping.Channels(1), CENTERED), Affine.BOTH),
-            // More moments to a group than are joined in two levels.
-            new Single(Shape.of(300, 2, 3), new Normalization(Grouping.batch(), CENTERED, true, null), Affine.BOTH),
             // Slices of which no step takes part, beside others in units of their own.
             new Single(
                     Shape.of(6, 2, 16384), CHANNELS_FIRST, Normalization.BATCH, Data.LARGE, Affine.BOTH, Fusion.MASKED),
             // Tiles of rows that have no gamma.
-            new Single(Shape.of(2, 16384), LAYER, Affine.BETA),
+            new Single(Shape.of(2, 8192), LAYER, Affine.BETA),
             // As many short segments as are a tile.
             new Single(
                     Shape.of(8, 40, 240), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
