@@ -70,7 +70,7 @@ final class SingleCases {
             new Single(Shape.of(1, 31, 5), new Normalization(new Grouping.Channels(1), CENTERED), Affine.BOTH),
             // Slices of which no step takes part, beside others in units of their own.
             new Single(
-                    Shape.of(6, 2, 16384), CHANNELS_FIRST, Normalization.BATCH, Data.LARGE, Affine.BOTH, Fusion.MASKED),
+                    Shape.of(6, 2, 16384), CHANNELS_FIRST, Normalization.BATCH, Data.SMALL, Affine.BOTH, Fusion.MASKED),
             // Tiles of rows that have no gamma.
             new Single(Shape.of(2, 8192), LAYER, Affine.BETA),
             // As many short segments as are a tile.
