@@ -78,7 +78,7 @@ final class SignalFilter {
     private static boolean ignoresActions() {
         try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
             action.clear();
-            return SignalHandlers.sigaction(SIGKILL, action, null) == 0;
+            return syscall(SIGACTION, SIGKILL, Pointer.nativeValue(action), null) == 0;
         }
     }
 
@@ -121,5 +121,5 @@ final class SignalFilter {
 
     private static native int prctl(int option, long a, long b, long c, long d);
 
-    private static native long syscall(long number, long operation, long flags, Pointer arguments);
+    private static native long syscall(long number, long a, long b, Pointer c);
 }

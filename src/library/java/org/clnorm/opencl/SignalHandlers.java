@@ -188,5 +188,5 @@ final class SignalHandlers {
     }
 
     /** The C library's. */
-    static native int sigaction(int signal, Pointer action, Pointer before);
+    private static native int sigaction(int signal, Pointer action, Pointer before);
 }

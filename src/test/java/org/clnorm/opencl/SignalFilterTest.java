@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import com.sun.jna.Memory;
+import com.sun.jna.Native;
+import com.sun.jna.Platform;
+import com.sun.jna.Pointer;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.FutureTask;
@@ -67,13 +70,13 @@ final class SignalFilterTest {
         try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
             action.clear();
             action.setLong(0, handler);
-            return SignalHandlers.sigaction(SIGURG, action, null);
+            return C.sigaction(SIGURG, action, null);
         }
     }
 
     private static long handler() {
         try (Memory action = new Memory(SignalHandlers.ACTION_BYTES)) {
-            assertEquals(0, SignalHandlers.sigaction(SIGURG, null, action));
+            assertEquals(0, C.sigaction(SIGURG, null, action));
             return action.getLong(0);
         }
     }
@@ -92,5 +95,14 @@ final class SignalFilterTest {
             }
             throw e;
         }
+    }
+
+    /** The C library's own, even where libjsig is preloaded. */
+    private static final class C {
+        static {
+            Native.register(C.class, Platform.C_LIBRARY_NAME);
+        }
+
+        static native int sigaction(int signal, Pointer action, Pointer before);
     }
 }
