@@ -1,13 +1,10 @@
 package org.clnorm.opencl;
 
 import com.sun.jna.Memory;
-import com.sun.jna.Native;
 import com.sun.jna.Platform;
 import com.sun.jna.Pointer;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /**
  * Lets Linux ignore, for one thread and those that it starts, every request to change a signal's handler: the request
@@ -17,8 +14,6 @@ import org.slf4j.LoggerFactory;
  * neither it nor a program that it starts can gain privileges any more (PR_SET_NO_NEW_PRIVS).
  */
 final class SignalFilter {
-    private static final Logger log = LoggerFactory.getLogger(SignalFilter.class);
-
     private static final int SIGKILL = 9;
 
     private static final int NO_NEW_PRIVILEGES = 38;
@@ -55,7 +50,9 @@ final class SignalFilter {
     private static final int SIGACTION = IS_AARCH64 ? 134 : 13;
     private static final int SECCOMP = IS_AARCH64 ? 277 : 317;
 
-    private static final boolean IS_THERE = register();
+    private static final boolean IS_THERE = Platform.isLinux()
+            && (IS_AARCH64 || Platform.ARCH.equals("x86-64"))
+            && SignalHandlers.register(SignalFilter.class);
 
     private SignalFilter() {}
 
@@ -104,19 +101,6 @@ final class SignalFilter {
     /** @param over how many instructions are jumped over */
     private static long instruction(int code, int over, int operand) {
         return code | (long) over << 24 | (long) operand << 32;
-    }
-
-    private static boolean register() {
-        if (!Platform.isLinux() || !IS_AARCH64 && !Platform.ARCH.equals("x86-64")) {
-            return false;
-        }
-        try {
-            Native.register(SignalFilter.class, Platform.C_LIBRARY_NAME);
-            return true;
-        } catch (LinkageError | RuntimeException e) {
-            log.debug("Signal handlers cannot be filtered: {}", e.toString());
-            return false;
-        }
     }
 
     private static native int prctl(int option, long a, long b, long c, long d);

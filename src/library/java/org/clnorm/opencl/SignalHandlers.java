@@ -37,7 +37,7 @@ final class SignalHandlers {
     /** More than {@code struct sigaction} has anywhere. Its first member is the handler. */
     static final int ACTION_BYTES = 256;
 
-    private static final boolean IS_NEEDED = !isPreloaded() && register();
+    private static final boolean IS_NEEDED = !isPreloaded() && register(SignalHandlers.class);
 
     /** A driver that takes no handler in so many calls takes none. */
     private static final int CALLS = 8;
@@ -75,7 +75,7 @@ final class SignalHandlers {
         }
     }
 
-    private static void callFiltered(Runnable call) {
+    static void callFiltered(Runnable call) {
         boolean[] isFiltered = new boolean[1];
         Throwable[] thrown = new Throwable[1];
         Thread thread = start(() -> {
@@ -174,15 +174,16 @@ final class SignalHandlers {
         return preloaded != null && preloaded.contains("libjsig");
     }
 
-    private static boolean register() {
+    /** Whether the native methods of a class can be the C library's. */
+    static boolean register(Class<?> type) {
         if (Platform.isWindows()) {
             return false;
         }
         try {
-            Native.register(SignalHandlers.class, Platform.C_LIBRARY_NAME);
+            Native.register(type, Platform.C_LIBRARY_NAME);
             return true;
         } catch (LinkageError | RuntimeException e) {
-            log.debug("The JVM's signal handlers cannot be kept: {}", e.toString());
+            log.debug("{} cannot call the C library: {}", type, e.toString());
             return false;
         }
     }

@@ -53,7 +53,7 @@ final class SignalFilterTest {
                 thrown,
                 assertThrows(
                         IllegalStateException.class,
-                        () -> SignalHandlers.keepDuring(() -> {
+                        () -> SignalHandlers.callFiltered(() -> {
                             throw thrown;
                         })));
         LinkageError error = new LinkageError("of the call");
@@ -61,7 +61,7 @@ final class SignalFilterTest {
                 error,
                 assertThrows(
                         LinkageError.class,
-                        () -> SignalHandlers.keepDuring(() -> {
+                        () -> SignalHandlers.callFiltered(() -> {
                             throw error;
                         })));
     }
@@ -88,7 +88,7 @@ final class SignalFilterTest {
             return task.get();
         } catch (ExecutionException e) {
             if (e.getCause() instanceof Error error) {
-                throw error; // an assertion or an assumption of that thread's
+                throw error; // an assertion of that thread's
             }
             if (e.getCause() instanceof Exception exception) {
                 throw exception;

@@ -5,20 +5,14 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
-import org.clnorm.DataType;
 import org.clnorm.Layout;
-import org.clnorm.NonFinitePolicy;
-import org.clnorm.RunningAverage;
-import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Backend;
 import org.clnorm.backend.Normalization;
 import org.clnorm.verify.VerifierCase.Affine;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;
-import org.clnorm.verify.VerifierCase.InPlace;
 import org.clnorm.verify.VerifierCase.Mode;
-import org.clnorm.verify.VerifierCase.Placement;
 import org.clnorm.verify.VerifierExpectation.Expected;
 import org.clnorm.verify.VerifierTrial.Outcome;
 
@@ -36,7 +30,7 @@ public final class OutputCheck {
 
     /** @param training whether the statistics are the batch's own, or given */
     public OutputCheck(Shape shape, Layout layout, boolean training) {
-        c = new VerifierCase(
+        c = VerifierCase.usual(
                 SEED,
                 Normalization.BATCH,
                 shape,
@@ -44,13 +38,7 @@ public final class OutputCheck {
                 training ? Mode.TRAINING : Mode.INFERENCE,
                 Data.NORMAL,
                 Affine.BOTH,
-                Fusion.PLAIN,
-                RunningAverage.none(),
-                RunningVariance.UNBIASED,
-                NonFinitePolicy.PROPAGATE,
-                InPlace.NOTHING,
-                Placement.ALIGNED,
-                DataType.FLOAT32);
+                Fusion.PLAIN);
         inputs = VerifierInputs.of(c);
         VerifierExpectation expectation = new VerifierExpectation(c, inputs);
         // Without an activation, nothing that is expected depends on the y that was computed.

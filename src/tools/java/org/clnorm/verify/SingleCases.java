@@ -7,20 +7,14 @@ import static org.clnorm.backend.Normalization.Statistic.LENGTH;
 import static org.clnorm.backend.Normalization.Statistic.ROOT_MEAN_SQUARE;
 
 import java.util.List;
-import org.clnorm.DataType;
 import org.clnorm.Layout;
-import org.clnorm.NonFinitePolicy;
-import org.clnorm.RunningAverage;
-import org.clnorm.RunningVariance;
 import org.clnorm.Shape;
 import org.clnorm.backend.Grouping;
 import org.clnorm.backend.Normalization;
 import org.clnorm.verify.VerifierCase.Affine;
 import org.clnorm.verify.VerifierCase.Data;
 import org.clnorm.verify.VerifierCase.Fusion;
-import org.clnorm.verify.VerifierCase.InPlace;
 import org.clnorm.verify.VerifierCase.Mode;
-import org.clnorm.verify.VerifierCase.Placement;
 
 /** Cases that are there for one thing each, to which the pairs of options of {@link VerifierCases} do not come. */
 final class SingleCases {
@@ -37,21 +31,7 @@ final class SingleCases {
         }
 
         VerifierCase at(int seed) {
-            return new VerifierCase(
-                    seed,
-                    normalization,
-                    shape,
-                    layout,
-                    Mode.TRAINING,
-                    data,
-                    affine,
-                    fusion,
-                    RunningAverage.none(),
-                    RunningVariance.UNBIASED,
-                    NonFinitePolicy.PROPAGATE,
-                    InPlace.NOTHING,
-                    Placement.ALIGNED,
-                    DataType.FLOAT32);
+            return VerifierCase.usual(seed, normalization, shape, layout, Mode.TRAINING, data, affine, fusion);
         }
     }
 

@@ -276,6 +276,33 @@ record VerifierCase(
         return with(normalization, its, affine, lost ? Fusion.RELU_OF_Y : fusion, average, estimate, policy, other);
     }
 
+    /** Without running statistics, with no output in an input's place, of float32 at vectors' boundaries. */
+    static VerifierCase usual(
+            long seed,
+            Normalization normalization,
+            Shape shape,
+            Layout layout,
+            Mode mode,
+            Data data,
+            Affine affine,
+            Fusion fusion) {
+        return new VerifierCase(
+                seed,
+                normalization,
+                shape,
+                layout,
+                mode,
+                data,
+                affine,
+                fusion,
+                RunningAverage.none(),
+                RunningVariance.UNBIASED,
+                NonFinitePolicy.PROPAGATE,
+                InPlace.NOTHING,
+                Placement.ALIGNED,
+                DataType.FLOAT32);
+    }
+
     /** The same as another normalization, which some options are not for. */
     VerifierCase with(
             Normalization other,
