@@ -273,9 +273,8 @@ final class PassQueue {
             }
         }
         if (first && (!backend.facts().isPocl() || CL.clFinish(queue) == CL.CL_SUCCESS)) {
-            // PoCL compiles on a thread of its own, and is waited for. Where that fails, the launch is still made: it
-            // is
-            // not to be made again, and who asks for what it writes is told.
+            // PoCL compiles on a thread of its own, and is waited for. Where that fails, the launch has been made:
+            // it is not made again, and who asks for what it writes is told.
             firstLaunches += backend.facts().isPocl() ? System.nanoTime() - start : 0;
             kernels.ran(kernel);
         }

@@ -10,8 +10,8 @@ import java.nio.file.Path;
  * Lets Linux ignore, for one thread and those that it starts, every request to change a signal's handler: the request
  * succeeds and changes nothing. A library that is set up by such a thread believes that it has its handlers.
  *
- * <p>That is seccomp(2), on x86-64 and AArch64. A filtered thread stays so until it ends, and
- * neither it nor a program that it starts can gain privileges any more (PR_SET_NO_NEW_PRIVS).
+ * <p>That is seccomp(2), on x86-64 and AArch64. A filtered thread stays so until it ends, and neither it nor a program
+ * that it starts can gain privileges any more (PR_SET_NO_NEW_PRIVS).
  */
 final class SignalFilter {
     private static final int SIGKILL = 9;
