@@ -254,10 +254,11 @@ INLINE int bound_of(small_group g) {
                                      : 0;
 }
 
-// The moments of one that begins at element `start` and has n values in rows of `width`. `most` is its bound, a constant.
+// The mean of one that begins at element `start` and has n values in rows of `width`, and the sums of its deviations from it, and
+// of their squares, lane by lane. `most` is its bound, a constant.
 INLINE void moments_of_small_group(
-        moments_inputs in, long start, const small_group *g, int width, int most, float n, vec unit, float *hi, float *lo,
-        float *m2) {
+        moments_inputs in, long start, const small_group *g, int width, int most, float n, vec unit, float *mean, vec *sum,
+        vec *squares) {
     const_array_of(X) p = in.x + start;
     vec x[LARGER_GROUP], edge[MOST_EDGES], sums[2] = {(vec)(0.0f), (vec)(0.0f)};
     ivec meant = of_edge(width);
@@ -275,68 +276,63 @@ INLINE void moments_of_small_group(
             sums[i % 2] += edge[i];
         }
     }
-    float mean = sum_lanes(sums[0] + sums[1]) * (1.0f / n);
-    vec rest = (vec)(0.0f), squares = (vec)(0.0f);
+    *mean = sum_lanes(sums[0] + sums[1]) * (1.0f / n);
+    vec about = (vec)(*mean), rest = (vec)(0.0f), all = (vec)(0.0f);
     EACH_OF(i, MOST_EDGES) {
         if (i < g->edges) {
-            vec d = lanes_of(edge[i] - (vec)(mean), meant);
+            vec d = lanes_of(edge[i] - about, meant);
             rest += d;
-            squares = fma(d, d, squares);
+            all = fma(d, d, all);
         }
     }
     EACH_OF(i, most) {
         if (i < g->whole) {
-            vec d = x[i] - (vec)(mean);
+            vec d = x[i] - about;
             rest += d;
-            squares = fma(d, d, squares);
+            all = fma(d, d, all);
         }
     }
-    *hi = mean;
-    *lo = sum_lanes(rest);
-    *m2 = sum_lanes(squares);
+    *sum = rest;
+    *squares = all;
 }
 
-// The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last.
-// Each step is taken for all of them, so that no group waits for its own sums. Units are read in a second look only.
+// The moments of `held` neighbouring groups from element `at` on, into arrays with room for a vector after the last. What the
+// lanes of a vector of groups have is added for all of them together. Units are read in a second look only.
 ELEMENT_LOOP void moments_of_few_rows(
         const moments_inputs *inputs, long at, int columns, int rows, int width, int held, float *hi, float *lo, float *m2,
         const float *units) {
     moments_inputs in = *inputs;
     float n = (float)(rows * width);
-    end_numbers(hi, held);
-    end_numbers(lo, held);
-    end_numbers(m2, held);
     small_group small = small_group_of(columns, rows, width);
     int most = bound_of(small);
-    for (int g = 0; most == SMALL_GROUP && g < held; g++) {
-        moments_of_small_group(
-                in, at + g * width, &small, width, SMALL_GROUP, n, (vec)(units[g]), hi + g, lo + g, m2 + g);
-    }
-    for (int g = 0; most == LARGER_GROUP && g < held; g++) {
-        moments_of_small_group(
-                in, at + g * width, &small, width, LARGER_GROUP, n, (vec)(units[g]), hi + g, lo + g, m2 + g);
-    }
-    for (int g = 0; most == 0 && g < held; g++) {
-        hi[g] = sum_lanes(sum_of_few_rows(in, at + g * width, columns, rows, width, (vec)(units[g])));
-    }
-    for (int g = 0; most == 0 && g < held; g += VW) {
-        store_lanes(load_lanes(hi + g) / (vec)(n), hi + g);
-    }
-    for (int g = 0; most == 0 && g < held; g++) {
-        vec rest, squares;
-        deviations_of_few_rows(
-                in, at + g * width, columns, rows, width, (vec)(units[g]), (vec)(hi[g]), &rest, &squares);
-        lo[g] = sum_lanes(rest);
-        m2[g] = sum_lanes(squares);
-    }
-    for (int g = 0; g < held; g += VW) {
-        vec rest = load_lanes(lo + g);
-        vec small = rest / (vec)(n);
+    vec sums[VW], squares[VW];
+    EACH_OF(i, VW) { sums[i] = squares[i] = (vec)(0.0f); }
+    end_numbers(hi, held);
+    for (int first = 0; first < held; first += VW) {
+        int some = min(held - first, VW);
+        for (int g = 0; most == SMALL_GROUP && g < some; g++) {
+            moments_of_small_group(
+                    in, at + (first + g) * width, &small, width, SMALL_GROUP, n, (vec)(units[first + g]), hi + first + g, sums + g,
+                    squares + g);
+        }
+        for (int g = 0; most == LARGER_GROUP && g < some; g++) {
+            moments_of_small_group(
+                    in, at + (first + g) * width, &small, width, LARGER_GROUP, n, (vec)(units[first + g]), hi + first + g, sums + g,
+                    squares + g);
+        }
+        for (int g = 0; most == 0 && g < some; g++) {
+            long start = at + (first + g) * width;
+            vec unit = (vec)(units[first + g]);
+            hi[first + g] = sum_lanes(sum_of_few_rows(in, start, columns, rows, width, unit)) * (1.0f / n);
+            deviations_of_few_rows(in, start, columns, rows, width, unit, (vec)(hi[first + g]), sums + g, squares + g);
+        }
+        vec rest = sum_lanes_of_each(sums);
+        vec step = rest / (vec)(n);
         vec mean, mean_lo;
-        vector_two_sum(load_lanes(hi + g), small, &mean, &mean_lo);
-        store_lanes(mean, hi + g);
-        store_lanes(mean_lo, lo + g);
-        store_lanes(fma(-rest, small, load_lanes(m2 + g)), m2 + g);
+        vector_two_sum(load_lanes(hi + first), step, &mean, &mean_lo);
+        store_lanes(mean, hi + first);
+        store_lanes(mean_lo, lo + first);
+        store_lanes(fma(-rest, step, sum_lanes_of_each(squares)), m2 + first);
     }
 }
 
