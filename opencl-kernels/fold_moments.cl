@@ -216,6 +216,13 @@ CALLED void put_forward(folding f, int group, int valid, fold_vec mean, fold_vec
     put_forward_of(f, group, valid, mean, rest, variance, from, 0);
 }
 
+// The same of given statistics. Not a call: most of what is known here leaves nothing to be done.
+INLINE void put_given(folding f, int group, int valid, __global const float *mean, __global const float *variance) {
+    put_forward_of(
+            f, group, valid, take(mean, group, valid, 0.0f), (fold_vec)(0.0f), take(variance, group, valid, 0.0f),
+            (fold_ivec)(0), 1);
+}
+
 // (1 - w) old, rounded once: 1 - w as a float32 would be off by as much in every batch, and the weights would not add up to 1; of
 // w = 0.001, an average came out 1e-5 too large. An infinity stays.
 INLINE fold_vec rest_of(fold_vec old, fold_vec w) { return select(fma(-w, old, old), old, isinf(old)); }
@@ -534,10 +541,7 @@ __kernel void fold_given(
         folding f = folding_of(
                 OPTIONAL(gamma), OPTIONAL(beta), (long)block * affine_stride, epsilon, 1.0f, 0, statistic, 0.0f, 0.0f,
                 none, groups, coefficients, pitch);
-        // Not a call: most of what is known here leaves nothing to be done.
-        put_forward_of(
-                f, group, valid, take(AT(mean), group, valid, 0.0f), (fold_vec)(0.0f),
-                take(AT(variance), group, valid, 0.0f), (fold_ivec)(0), 1);
+        put_given(f, group, valid, AT(mean), AT(variance));
     }
 }
 

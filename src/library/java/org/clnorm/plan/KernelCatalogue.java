@@ -5,6 +5,7 @@ import static org.clnorm.plan.KernelCatalogue.Step.CACHED;
 import static org.clnorm.plan.KernelCatalogue.Step.COPY;
 import static org.clnorm.plan.KernelCatalogue.Step.FOLD;
 import static org.clnorm.plan.KernelCatalogue.Step.FUSED;
+import static org.clnorm.plan.KernelCatalogue.Step.INFERENCE;
 import static org.clnorm.plan.KernelCatalogue.Step.PIPELINED;
 import static org.clnorm.plan.KernelCatalogue.Step.REDUCE;
 import static org.clnorm.plan.KernelCatalogue.Step.UPDATE;
@@ -12,7 +13,6 @@ import static org.clnorm.plan.KernelCatalogue.Step.UPDATE;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeSet;
 import java.util.function.Function;
 import java.util.stream.Collectors;
 import org.clnorm.view.View;
@@ -36,6 +36,8 @@ public final class KernelCatalogue {
         CACHED,
         /** All three, by single work-items. */
         PIPELINED,
+        /** Coefficients from given statistics, and elements from them, by single work-items. */
+        INFERENCE,
         /** None: parameters by their gradients. */
         UPDATE,
         /** None: elements to elements. */
@@ -97,6 +99,7 @@ public final class KernelCatalogue {
             new Entry("apply_segmented", "apply.cl", APPLY, union(RUNS, STREAM), union(ROWS, STEPS), OUTPUT),
             new Entry("apply_columnar", "apply.cl", APPLY, union(RUNS, STREAM), union(ACTIVATED, STEPS), OUTPUT),
             new Entry("apply_planes", "apply.cl", APPLY, union(RUNS, STREAM), ACTIVATED, OUTPUT),
+            new Entry("infer", "inference.cl", INFERENCE, union(RUNS, STREAM), ACTIVATED, union(MOMENTS, OUTPUT)),
             new Entry(
                     "normalize_segmented",
                     "fused.cl",
@@ -224,22 +227,6 @@ public final class KernelCatalogue {
     /** All kernels, in the order of the steps. */
     public static List<Entry> entries() {
         return ENTRIES;
-    }
-
-    /** The names of the kernels that the passes over a view launch under a strategy chosen for it. */
-    public static Set<String> namesFor(Strategy strategy, View view) {
-        Set<String> names = new TreeSet<>(Set.of("fold_given", "track", "copy"));
-        View shaped = strategy.reshape(view);
-        String pattern = patternOf(shaped);
-        if (strategy.fused()) {
-            names.add(fusedStep("normalize", strategy) + pattern);
-            names.add(fusedStep("gradient", strategy) + pattern);
-        } else {
-            names.addAll(Set.of("moments" + pattern, "fold_moments", "gradient_sums" + pattern, "fold_gradients"));
-            names.add("gradient_apply" + pattern);
-        }
-        names.add(strategy.appliesAlongPlanes(view) ? "apply_planes" : "apply" + patternOf(view));
-        return names;
     }
 
     /** What a kernel of all three steps is called, up to the pattern. */

@@ -268,9 +268,7 @@ public final class Passes {
 
     private static Steps steps(ForwardInference pass, ReduceFoldApply over) {
         List<Argument> fold = arguments(affine(pass.normalization(), pass.epsilon(), over), Role.MEAN, Role.VARIANCE);
-        return new Steps(
-                over.foldEach("fold_given", fold),
-                over.apply(FORWARD, activated(pass.activation()), macro(pass.activation())));
+        return over.given(fold, activated(pass.activation()), macro(pass.activation()));
     }
 
     private static Steps steps(ForwardCombined pass, ReduceFoldApply over) {

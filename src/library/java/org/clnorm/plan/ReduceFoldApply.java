@@ -223,6 +223,42 @@ public record ReduceFoldApply(
                 coefficients());
     }
 
+    /**
+     * The fold and the apply step, where statistics are given. On a CPU they are one launch, whose work-groups fold what
+     * they apply; unless there would be too few of them, or groups would be folded too often.
+     *
+     * @param fold as of {@link #all}, and the statistics
+     * @param pointwise as of {@link #all}
+     */
+    Steps given(List<Argument> fold, List<Argument> pointwise, String macros) {
+        if (strategy.items() == 1
+                && (view instanceof View.Columnar || strategy.appliesAlongPlanes(view))
+                && blocks() == 1
+                && !isMasked()) {
+            Inference cut = Inference.of(view, computeUnits);
+            if (cut.isWorthwhile(view, computeUnits)) {
+                long copied = (CoefficientRows.UNIT + 1L) * pitch();
+                return new Steps(
+                        List.of(launch(
+                                "infer",
+                                macros,
+                                cut.stripes(view) * cut.slices(view),
+                                arguments(Direction.FORWARD.tensors, pointwise),
+                                groups(),
+                                named("own_groups", cut.ownGroups()),
+                                named("rows", view.blocks().runs()),
+                                named("rows_per_slice", cut.rowsPerSlice()),
+                                named("length", Inference.length(view)),
+                                fold,
+                                COEFFICIENTS,
+                                named("copies", PARTIALS),
+                                named("pitch", pitch()))),
+                        Math.max(1, (cut.slices(view) - 1) * copied));
+            }
+        }
+        return new Steps(foldEach("fold_given", fold), apply(Direction.FORWARD, pointwise, macros));
+    }
+
     /** A fold step without partial results: a work-item for each vector of groups, of each block. */
     Launch foldEach(String kernel, List<Argument> fold) {
         Strategy folding = strategy.forFold(1);

@@ -26,7 +26,7 @@ import org.clnorm.plan.Argument;
 import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.Facts;
 import org.clnorm.plan.Geometry;
-import org.clnorm.plan.KernelCatalogue;
+import org.clnorm.plan.KernelNames;
 import org.clnorm.plan.Launch;
 import org.clnorm.plan.PassPlan;
 import org.clnorm.plan.Passes;
@@ -238,7 +238,7 @@ class ReduceFoldApplyTest {
 
                         assertThat(launched)
                                 .as("%s %s under %s", shape, layout, strategy.name())
-                                .isEqualTo(KernelCatalogue.namesFor(strategy, view));
+                                .isEqualTo(KernelNames.of(strategy, view));
                     }
                 }
             }

@@ -40,7 +40,7 @@ import org.clnorm.verify.VerifyReport.Row;
  */
 public final class Verifier {
     /**
-     * Launched under every strategy: there is nothing to fuse in inference, in an update that comes later, in a copy, after
+     * Launched under every strategy: there is nothing to fuse in inference with a mask, in an update that comes later, in a copy, after
      * a pass in place, nor where γ and β go by sample and statistics over all of them, or γ and β over rows and statistics by row.
      */
     private static final Set<String> ALWAYS = Set.of(
@@ -336,7 +336,7 @@ public final class Verifier {
         boolean oneItem = strategy.items() == 1;
         return KernelCatalogue.entries().stream()
                 .filter(entry -> switch (entry.name()) {
-                    case "apply_planes" -> oneItem;
+                    case "apply_planes", "infer" -> oneItem;
                     case "affine_sums" -> !oneItem || !strategy.fused();
                     case "apply_segmented" -> !oneItem || !strategy.fused();
                     default -> ALWAYS.contains(entry.name()) || has(strategy, entry.step());
