@@ -36,7 +36,8 @@ record Inference(int ownGroups, long rowsPerSlice) {
         long stripes = length(view) == 1 ? 1 : Math.max(1, Math.min(Math.min(along, pieces), view.groups()));
         int own = (int) ceil(view.groups(), stripes);
         if (own > CoefficientRows.WRAP) {
-            own = (int) ceil(own, CoefficientRows.WRAP) * CoefficientRows.WRAP; // whole vectors
+            own = Math.min(
+                    (int) ceil(own, CoefficientRows.WRAP) * CoefficientRows.WRAP, view.groups()); // whole vectors
         }
         long rows = view.blocks().runs();
         return new Inference(own, ceil(rows, Math.min(rows, ceil(pieces, ceil(view.groups(), own)))));
@@ -55,11 +56,11 @@ record Inference(int ownGroups, long rowsPerSlice) {
         return ceil(view.blocks().runs(), rowsPerSlice);
     }
 
-    /** Whether enough work-groups have something to do, and what they fold besides takes no longer than a launch. */
+    /** Whether about as many work-groups as wanted have something to do, and what they fold besides takes no longer than a launch. */
     boolean isWorthwhile(View view, int computeUnits) {
-        long enough = Math.min(pieces(view, computeUnits), MANY_PER_UNIT / 2L * computeUnits);
+        long wanted = Math.min(pieces(view, computeUnits), MANY_PER_UNIT / 2L * computeUnits);
         return elements(view) <= MOST
-                && stripes(view) * slices(view) >= enough
+                && 4 * stripes(view) * slices(view) > 3 * wanted
                 && (slices(view) - 1) * view.groups() <= (long) FOLDED_MEANWHILE * computeUnits;
     }
 

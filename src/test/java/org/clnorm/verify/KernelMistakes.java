@@ -605,6 +605,34 @@ final class KernelMistakes {
                     CPU,
                     c -> c.data() == Data.SMALL),
             new KernelMistake(
+                    "the third slice of an inference a group off",
+                    "inference.cl",
+                    "FORWARD_FROM(0, own)",
+                    "FORWARD_FROM(0, own + (slice > 1))",
+                    CPU_FUSED,
+                    c -> infers(c, 5)),
+            new KernelMistake(
+                    "a stripe of an inference that ends a group early",
+                    "inference.cl",
+                    "row * columns + (long)right * length, groups",
+                    "row * columns + (long)(right - 1) * length, groups",
+                    CPU_FUSED,
+                    c -> infers(c, 40)),
+            new KernelMistake(
+                    "the last rows of an inference left out",
+                    "inference.cl",
+                    "forward_planes(&arrays, first * columns, last * columns, groups, length, 1);",
+                    "forward_planes(&arrays, first * columns, (last - 1) * columns, groups, length, 1);",
+                    CPU_FUSED,
+                    c -> infers(c, 5)),
+            new KernelMistake(
+                    "a matrix of an inference whose slices begin at the first row",
+                    "inference.cl",
+                    "forward_flat(&arrays, rows * groups, slice, rows_per_slice * groups, groups);",
+                    "forward_flat(&arrays, rows * groups, 0, rows_per_slice * groups, groups);",
+                    CPU_FUSED,
+                    c -> infers(c, 19)),
+            new KernelMistake(
                     "x had from y without 1/γ",
                     "fold_gradients.cl",
                     "{norm / FOLD(times_power)(scale, power),",
@@ -657,6 +685,14 @@ final class KernelMistakes {
 
     private static boolean runs(VerifierCase c) {
         return isUsual(c) && c.layout() == Layout.CHANNELS_FIRST && c.shape().spatial() > 1;
+    }
+
+    /** In one launch of several work-groups. */
+    private static boolean infers(VerifierCase c, int channels) {
+        return c.isPlain()
+                && !c.mode().training
+                && c.shape().elements() > 10000
+                && c.shape().channels() == channels;
     }
 
     private static boolean columns(VerifierCase c) {

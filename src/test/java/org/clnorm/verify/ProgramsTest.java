@@ -36,11 +36,11 @@ class ProgramsTest {
         assertAtMost(
                 Map.of(
                         "auto",
-                        75,
+                        76,
                         "cpu-fused",
-                        60,
+                        61,
                         "cpu-split",
-                        55,
+                        56,
                         "gpu-cached",
                         70,
                         "gpu-fused",
@@ -48,7 +48,7 @@ class ProgramsTest {
                         "gpu-split",
                         48,
                         "all together",
-                        188),
+                        190),
                 counts(CPU));
     }
 

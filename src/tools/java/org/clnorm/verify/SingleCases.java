@@ -21,17 +21,32 @@ final class SingleCases {
     private static final Normalization LAYER = new Normalization(new Grouping.Rows(1, true), CENTERED);
 
     private record Single(
-            Shape shape, Layout layout, Normalization normalization, Data data, Affine affine, Fusion fusion) {
+            Shape shape,
+            Layout layout,
+            Normalization normalization,
+            Mode mode,
+            Data data,
+            Affine affine,
+            Fusion fusion) {
+        Single(Shape shape, Layout layout, Data data, Fusion fusion) {
+            this(shape, layout, Normalization.BATCH, Mode.TRAINING, data, Affine.BOTH, fusion);
+        }
+
         Single(Shape shape, Normalization normalization, Affine affine) {
-            this(shape, CHANNELS_FIRST, normalization, Data.NORMAL, affine, Fusion.PLAIN);
+            this(shape, CHANNELS_FIRST, normalization, Mode.TRAINING, Data.NORMAL, affine, Fusion.PLAIN);
+        }
+
+        static Single inference(Shape shape, Layout layout) {
+            return new Single(
+                    shape, layout, Normalization.BATCH, Mode.INFERENCE, Data.NORMAL, Affine.BOTH, Fusion.PLAIN);
         }
 
         Single of(Data other) {
-            return new Single(shape, layout, normalization, other, affine, fusion);
+            return new Single(shape, layout, normalization, mode, other, affine, fusion);
         }
 
         VerifierCase at(int seed) {
-            return VerifierCase.usual(seed, normalization, shape, layout, Mode.TRAINING, data, affine, fusion);
+            return VerifierCase.usual(seed, normalization, shape, layout, mode, data, affine, fusion);
         }
     }
 
@@ -49,18 +64,19 @@ final class SingleCases {
             // Whose dγ and dβ are no parts; with more channels in a group than a vector has, and no multiple of that.
             new Single(Shape.of(1, 31, 5), new Normalization(new Grouping.Channels(1), CENTERED), Affine.BOTH),
             // Slices of which no step takes part, beside others in units of their own.
-            new Single(
-                    Shape.of(6, 2, 16384), CHANNELS_FIRST, Normalization.BATCH, Data.SMALL, Affine.BOTH, Fusion.MASKED),
+            new Single(Shape.of(6, 2, 16384), CHANNELS_FIRST, Data.SMALL, Fusion.MASKED),
             // Tiles of rows that have no gamma.
             new Single(Shape.of(2, 8192), LAYER, Affine.BETA),
             // As many short segments as are a tile.
-            new Single(
-                    Shape.of(8, 40, 240), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
+            new Single(Shape.of(8, 40, 240), CHANNELS_FIRST, Data.NORMAL, Fusion.PAST),
             // Rows of one vector and an edge, too many of them for a work-item's registers.
-            new Single(Shape.of(3, 40, 25), CHANNELS_FIRST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.PAST),
+            new Single(Shape.of(3, 40, 25), CHANNELS_FIRST, Data.NORMAL, Fusion.PAST),
             // Steps of a vector and one more channel.
-            new Single(
-                    Shape.of(7, 17, 5), CHANNELS_LAST, Normalization.BATCH, Data.NORMAL, Affine.BOTH, Fusion.MASKED));
+            new Single(Shape.of(7, 17, 5), CHANNELS_LAST, Data.NORMAL, Fusion.MASKED),
+            // Inference in one launch of a CPU: slices of columns, of planes, and of stripes of planes.
+            Single.inference(Shape.of(800, 19), CHANNELS_FIRST),
+            Single.inference(Shape.of(160, 5, 19), CHANNELS_FIRST),
+            Single.inference(Shape.of(8, 40, 60), CHANNELS_FIRST));
 
     private SingleCases() {}
 
