@@ -427,15 +427,9 @@ public final class Passes {
                 NO_COUNTS);
     }
 
-    /** As folds.clh has them. */
+    /** By their order, as folds.clh has them. */
     private static Argument statistic(Normalization normalization) {
-        int number =
-                switch (normalization.statistic()) {
-                    case CENTERED -> 0;
-                    case ROOT_MEAN_SQUARE -> 1;
-                    case LENGTH -> 2;
-                };
-        return named("statistic", number);
+        return named("statistic", normalization.statistic().ordinal());
     }
 
     private static Argument epsilon(double epsilon) {
@@ -451,14 +445,10 @@ public final class Passes {
     /** @param varianceFactor from the variance to the estimate of it that enters */
     private static List<Argument> averaging(RunningUpdate running, NonFinitePolicy policy, double varianceFactor) {
         List<Role> places = List.of(Role.RUNNING_MEAN, Role.RUNNING_VARIANCE, Role.ABSORBED);
-        int kind = running == null
-                ? 0
-                : switch (running.average().kind()) {
-                    case NONE -> 0;
-                    case EXPONENTIAL -> 1;
-                    case CUMULATIVE -> 2;
-                    case BIAS_CORRECTED_EXPONENTIAL -> 3;
-                };
+        // By their order, from 1 on, as fold_moments.cl has them.
+        int kind = running != null && running.average().isTracked()
+                ? running.average().kind().ordinal() + 1
+                : 0;
         double weight = running == null ? 0 : running.average().newBatchWeight();
         return arguments(
                 places,

@@ -235,25 +235,25 @@ public record ReduceFoldApply(
                 && (view instanceof View.Columnar || strategy.appliesAlongPlanes(view))
                 && blocks() == 1
                 && !isMasked()) {
-            Inference cut = Inference.of(view, computeUnits);
-            if (cut.isWorthwhile(view, computeUnits)) {
+            Inference cut = new Inference(view, computeUnits);
+            if (cut.isWorthwhile) {
                 long copied = (CoefficientRows.UNIT + 1L) * pitch();
                 return new Steps(
                         List.of(launch(
                                 "infer",
                                 macros,
-                                cut.stripes(view) * cut.slices(view),
+                                cut.stripes * cut.slices,
                                 arguments(Direction.FORWARD.tensors, pointwise),
                                 groups(),
-                                named("own_groups", cut.ownGroups()),
+                                named("own_groups", cut.ownGroups),
                                 named("rows", view.blocks().runs()),
-                                named("rows_per_slice", cut.rowsPerSlice()),
+                                named("rows_per_slice", cut.rowsPerSlice),
                                 named("length", Inference.length(view)),
                                 fold,
                                 COEFFICIENTS,
                                 named("copies", PARTIALS),
                                 named("pitch", pitch()))),
-                        Math.max(1, (cut.slices(view) - 1) * copied));
+                        Math.max(1, (cut.slices - 1) * copied));
             }
         }
         return new Steps(foldEach("fold_given", fold), apply(Direction.FORWARD, pointwise, macros));

@@ -24,20 +24,20 @@ class InferenceTest {
 
     @ParameterizedTest
     @EnumSource
-    void of_anyShape_hasEachGroupOfEachRowOnce(Layout layout) {
+    void inference_anyShape_hasEachGroupOfEachRowOnce(Layout layout) {
         for (Shape shape : SHAPES) {
             for (int units : new int[] {1, 2, 8, 256}) {
                 View view = View.batch(shape, layout);
-                Inference cut = Inference.of(view, units);
+                Inference cut = new Inference(view, units);
                 int rows = Math.toIntExact(view.blocks().runs());
                 int[] times = new int[view.groups() * rows];
-                for (long stripe = 0; stripe < cut.stripes(view); stripe++) {
-                    for (long slice = 0; slice < cut.slices(view); slice++) {
-                        for (long group = stripe * cut.ownGroups();
-                                group < Math.min((stripe + 1) * cut.ownGroups(), view.groups());
+                for (long stripe = 0; stripe < cut.stripes; stripe++) {
+                    for (long slice = 0; slice < cut.slices; slice++) {
+                        for (long group = stripe * cut.ownGroups;
+                                group < Math.min((stripe + 1) * cut.ownGroups, view.groups());
                                 group++) {
-                            for (long row = slice * cut.rowsPerSlice();
-                                    row < Math.min((slice + 1) * cut.rowsPerSlice(), rows);
+                            for (long row = slice * cut.rowsPerSlice;
+                                    row < Math.min((slice + 1) * cut.rowsPerSlice, rows);
                                     row++) {
                                 times[(int) (row * view.groups() + group)]++;
                             }
@@ -46,10 +46,10 @@ class InferenceTest {
                 }
 
                 assertThat(Arrays.stream(times).distinct())
-                        .as("%s %s of %d units: %s", shape, layout, units, cut)
+                        .as("%s %s of %d units", shape, layout, units)
                         .containsExactly(1);
-                assertThat(cut.ownGroups()).isBetween(1, view.groups());
-                assertThat(view instanceof View.Columnar && cut.stripes(view) > 1)
+                assertThat(cut.ownGroups).isBetween(1, view.groups());
+                assertThat(view instanceof View.Columnar && cut.stripes > 1)
                         .as("a matrix is read in the order of memory")
                         .isFalse();
             }
@@ -80,7 +80,6 @@ class InferenceTest {
     }
 
     private static boolean isWorthwhile(Shape shape, Layout layout) {
-        View view = View.batch(shape, layout);
-        return Inference.of(view, 2).isWorthwhile(view, 2);
+        return new Inference(View.batch(shape, layout), 2).isWorthwhile;
     }
 }

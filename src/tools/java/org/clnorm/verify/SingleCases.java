@@ -36,9 +36,9 @@ final class SingleCases {
             this(shape, CHANNELS_FIRST, normalization, Mode.TRAINING, Data.NORMAL, affine, Fusion.PLAIN);
         }
 
-        static Single inference(Shape shape, Layout layout) {
+        static Single inference(Shape shape, Affine affine) {
             return new Single(
-                    shape, layout, Normalization.BATCH, Mode.INFERENCE, Data.NORMAL, Affine.BOTH, Fusion.PLAIN);
+                    shape, CHANNELS_FIRST, Normalization.BATCH, Mode.INFERENCE, Data.NORMAL, affine, Fusion.PLAIN);
         }
 
         Single of(Data other) {
@@ -74,9 +74,12 @@ final class SingleCases {
             // Steps of a vector and one more channel.
             new Single(Shape.of(7, 17, 5), CHANNELS_LAST, Data.NORMAL, Fusion.MASKED),
             // Inference in one launch of a CPU: slices of columns, of planes, and of stripes of planes.
-            Single.inference(Shape.of(800, 19), CHANNELS_FIRST),
-            Single.inference(Shape.of(160, 5, 19), CHANNELS_FIRST),
-            Single.inference(Shape.of(8, 40, 60), CHANNELS_FIRST));
+            Single.inference(Shape.of(800, 19), Affine.BOTH),
+            Single.inference(Shape.of(800, 19), Affine.NONE),
+            Single.inference(Shape.of(160, 5, 19), Affine.BOTH),
+            Single.inference(Shape.of(160, 5, 19), Affine.NONE),
+            Single.inference(Shape.of(8, 40, 60), Affine.BOTH),
+            Single.inference(Shape.of(8, 40, 60), Affine.NONE));
 
     private SingleCases() {}
 
