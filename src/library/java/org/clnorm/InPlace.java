@@ -10,12 +10,10 @@ final class InPlace {
 
     /** Refuses an activation that y does not give v of. */
     static void check(Activation activation) {
-        boolean undone =
-                switch (activation.kind()) {
-                    case NONE -> true;
-                    case LEAKY_RELU -> activation.slope() >= LEAST_SLOPE && activation.slope() <= 1 / LEAST_SLOPE;
-                    default -> false;
-                };
+        boolean undone = activation.kind() == Activation.Kind.NONE
+                || activation.kind() == Activation.Kind.LEAKY_RELU
+                        && activation.slope() >= LEAST_SLOPE
+                        && activation.slope() <= 1 / LEAST_SLOPE;
         if (!undone) {
             throw new IllegalStateException(
                     "Training in place needs an activation that can be undone, none or a leaky ReLU"

@@ -40,11 +40,10 @@ final class SplitPass implements PreparedPass {
 
         private Operand of(Operands whole, Role role) {
             Operand operand = whole.get(role);
-            return switch (role) {
-                case MEAN -> operand == null ? whole.get(Role.RUNNING_MEAN) : operand;
-                case VARIANCE -> operand == null ? whole.get(Role.RUNNING_VARIANCE) : operand;
-                default -> role.isElementwise() ? operand.after(start) : operand;
-            };
+            if (operand == null) { // of MEAN or VARIANCE
+                return whole.get(role == Role.MEAN ? Role.RUNNING_MEAN : Role.RUNNING_VARIANCE);
+            }
+            return role.isElementwise() ? operand.after(start) : operand;
         }
     }
 
