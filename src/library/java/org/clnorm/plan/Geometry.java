@@ -251,11 +251,11 @@ public record Geometry(
         return Math.multiplyExact(slices, stripes);
     }
 
-    private static long ceil(long a, long b) {
+    static long ceil(long a, long b) {
         return (a + b - 1) / b;
     }
 
-    private static long roundUp(long a, long multiple) {
+    static long roundUp(long a, long multiple) {
         return ceil(a, multiple) * multiple;
     }
 }

@@ -1,5 +1,8 @@
 package org.clnorm.plan;
 
+import static org.clnorm.plan.Geometry.ceil;
+import static org.clnorm.plan.Geometry.roundUp;
+
 import org.clnorm.view.View;
 
 /**
@@ -49,8 +52,7 @@ final class Inference {
         long along = length(view) == 1 ? 1 : (long) groups * length(view) / LEAST_ALONG;
         long own = ceil(groups, Math.max(1, Math.min(Math.min(along, pieces), groups)));
         boolean wholeVectors = own > CoefficientRows.WRAP;
-        ownGroups =
-                (int) (wholeVectors ? Math.min(ceil(own, CoefficientRows.WRAP) * CoefficientRows.WRAP, groups) : own);
+        ownGroups = (int) (wholeVectors ? Math.min(roundUp(own, CoefficientRows.WRAP), groups) : own);
         stripes = ceil(groups, ownGroups);
         rowsPerSlice = ceil(rows, Math.min(rows, ceil(pieces, stripes)));
         slices = ceil(rows, rowsPerSlice);
@@ -62,9 +64,5 @@ final class Inference {
     /** Elements of a group side by side. */
     static int length(View view) {
         return view instanceof View.Segmented planes ? planes.length() : 1;
-    }
-
-    private static long ceil(long a, long b) {
-        return (a + b - 1) / b;
     }
 }

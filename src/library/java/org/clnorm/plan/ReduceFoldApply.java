@@ -231,10 +231,8 @@ public record ReduceFoldApply(
      * @param pointwise as of {@link #all}
      */
     Steps given(List<Argument> fold, List<Argument> pointwise, String macros) {
-        if (strategy.items() == 1
-                && (view instanceof View.Columnar || strategy.appliesAlongPlanes(view))
-                && blocks() == 1
-                && !isMasked()) {
+        boolean asOneMatrix = view instanceof View.Columnar || strategy.appliesAlongPlanes(view);
+        if (strategy.items() == 1 && asOneMatrix && blocks() == 1 && !isMasked()) {
             Inference cut = new Inference(view, computeUnits);
             if (cut.isWorthwhile) {
                 long copied = (CoefficientRows.UNIT + 1L) * pitch();

@@ -2,6 +2,8 @@ package org.clnorm.plan;
 
 import static org.clnorm.plan.Argument.arguments;
 import static org.clnorm.plan.Argument.named;
+import static org.clnorm.plan.Geometry.ceil;
+import static org.clnorm.plan.Geometry.roundUp;
 
 import java.util.ArrayList;
 import java.util.List;
@@ -130,13 +132,5 @@ public record Updates(List<Batch> batches, Launch fold, long partials) {
             members.add(named("length_" + i, i < elements.size() ? elements.get(i) : 0L));
         }
         return members;
-    }
-
-    private static long ceil(long count, long by) {
-        return (count + by - 1) / by;
-    }
-
-    private static long roundUp(long count, long to) {
-        return ceil(count, to) * to;
     }
 }
