@@ -93,6 +93,15 @@ INLINE void forward_ahead(forward_arrays a, long at) {
     }
 }
 
+// Where an element is normalized and nothing else; and the same said so that a compiler sees it.
+INLINE int forward_is_plain(forward_arrays a) { return !a.residual && a.activation == NONE; }
+
+INLINE forward_arrays forward_plain(forward_arrays a) {
+    a.residual = 0;
+    a.activation = NONE;
+    return a;
+}
+
 INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int aligned) {
     vec v = vector_normalized(load_as(X, a.x + at), at_elements(c, a.row, at));
     if (a.residual) {

@@ -159,11 +159,7 @@ ELEMENT_LOOP void sums_of_few_rows(
         in.c = every_lane(coefficients_of_group(in.coefficients, in.pitch, first + g));
         vec dy = (vec)(0.0f), dyx = (vec)(0.0f);
         for (long row = at; row < at + elements; row += columns) {
-            long here = row;
-            for (; here + 3 * VW <= row + whole; here += 3 * VW) { // of a plane of 7 x 7 and vectors of 16, all
-                EACH_OF(v, 3) { add_whole_of_few_rows(in, here + v * VW, &dy, &dyx); }
-            }
-            for (; here < row + whole; here += VW) {
+            for (long here = row; here < row + whole; here += VW) {
                 add_whole_of_few_rows(in, here, &dy, &dyx);
             }
             if (whole < width) {

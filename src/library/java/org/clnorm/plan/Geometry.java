@@ -55,9 +55,6 @@ public record Geometry(
      */
     private static final long FEW_CACHED_ROWS_ELEMENTS = 8192;
 
-    /** Columns from which on a single work-item's slices are whole rows; WIDE_ROWS in groups.clh says why. */
-    private static final int WIDE_ROWS = 1024;
-
     /** Vectors of a small group that a GPU's work-item takes: loads on their way at a time. */
     private static final int VECTORS_OF_TEAM_ITEM = 4;
 
@@ -133,12 +130,6 @@ public record Geometry(
         long rowsPerSlice = roundUp(ceil(view.rows(), slices), leastRows);
         long elements = view.groups() * view.groupSize();
         long perSlice = flatPerSlice(strategy, elements, (int) ceil(wanted, GROUPS_PER_UNIT));
-        if (strategy.items() == 1 && view.columns() >= WIDE_ROWS) {
-            // Whole rows, as many as end at a line; and tiles of them, where there are enough for every unit.
-            boolean many = view.rows() >= (long) wanted * strategy.tile() / 2;
-            int line = LINE_ELEMENTS / gcd(LINE_ELEMENTS, view.columns());
-            perSlice = roundUp(perSlice, (long) view.columns() * Math.max(line, many ? strategy.tile() : 1));
-        }
         return new Geometry(
                 (int) ceil(view.rows(), rowsPerSlice),
                 stripes,

@@ -243,8 +243,8 @@ final class KernelMistakes {
             new KernelMistake(
                     "the coefficients of few channels not repeated",
                     "folds.clh",
-                    "if (group < WRAP) {",
-                    "if (0) {",
+                    "for (int at = group + i; at < groups + WRAP; at += groups) {",
+                    "for (int at = group + i; at < groups; at += groups) {",
                     CPU,
                     c -> columns(c) && c.channels() == 3),
             new KernelMistake(
