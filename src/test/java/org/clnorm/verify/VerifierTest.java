@@ -14,6 +14,7 @@ import org.clnorm.opencl.OpenCl;
 import org.clnorm.plan.DeviceFacts;
 import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.verify.VerifyReport.Row;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -45,7 +46,8 @@ class VerifierTest {
                         .toList());
     }
 
-    /** The others' 16-bit elements are StorageTypesTest's, for the sake of time. */
+    /** For the sake of time not in every run, which has StorageTypesTest's steps under every strategy and the cases of files. */
+    @Tag("long")
     @ParameterizedTest
     @CsvSource({"cpu-fused, FLOAT16", "cpu-split, BFLOAT16"})
     void run_elementsOf16Bits_passes(String strategy, DataType type) {

@@ -236,11 +236,14 @@ final class VerifyCommand implements Callable<Integer> {
         }
     }
 
-    /** A bar on a terminal, a line for each strategy elsewhere. */
+    /** A bar on a terminal; elsewhere a line for each strategy, and one a minute, since a simulator takes hours. */
     private static final class Steps implements Verifier.Progress, AutoCloseable {
+        private static final long MINUTE = Duration.ofMinutes(1).toNanos();
+
         private final PrintWriter out;
         private final boolean terminal;
         private ProgressLine bar;
+        private long told;
 
         Steps(PrintWriter out, boolean terminal) {
             this.out = out;
@@ -255,9 +258,10 @@ final class VerifyCommand implements Callable<Integer> {
                     bar = new ProgressLine(System.err, strategy, 0, cases, Duration.ZERO);
                 }
                 bar.stepTo(done);
-            } else if (done == 0) {
-                out.printf("Verifying %s: %d cases%n", strategy, cases);
+            } else if (done == 0 || System.nanoTime() - told >= MINUTE) {
+                out.printf(done == 0 ? "Verifying %1$s: %3$d cases%n" : "  %1$s: %2$d of %3$d%n", strategy, done, cases);
                 out.flush();
+                told = System.nanoTime();
             }
         }
 
