@@ -45,9 +45,10 @@ final class Benchmark implements Callable<Integer> {
     /** A run's measurements, for {@code --from}. */
     private static final Path KEPT = BUILT.resolve("cpu.csv");
 
-    /** γ and β by the sample are in none of the peers, and in `bench`. */
-    private static final List<Norm> PEERS_HAVE =
-            Stream.of(Norm.values()).filter(norm -> norm != Norm.ADAPTIVE).toList();
+    /** γ and β by the sample, and layer norm over channels that lie apart, are in none of the peers, and in `bench`. */
+    private static final List<Norm> PEERS_HAVE = Stream.of(Norm.values())
+            .filter(norm -> norm != Norm.ADAPTIVE && norm != Norm.LAYER_CHANNELS)
+            .toList();
 
     @Option(
             names = "--norm",
@@ -73,11 +74,23 @@ final class Benchmark implements Callable<Integer> {
             paramLabel = "PART",
             split = ",",
             description = "What is measured beside clnorm and the copies: ${COMPLETION-CANDIDATES}; may be repeated."
-                    + " All unless given; with memory and startup alone, nothing is raced.")
-    private List<Part> parts = List.of(Part.values());
+                    + " All unless given, or with --rows pytorch and onednn; with memory and startup alone, nothing is"
+                    + " raced.")
+    private List<Part> parts;
 
-    @Option(names = "--rounds", paramLabel = "N", description = "How often each has its turn (${DEFAULT-VALUE}).")
-    private int rounds = 9;
+    @Option(
+            names = "--rows",
+            paramLabel = "WORDS",
+            description =
+                    "Only rows that have all of these words, such as 'channels-last backward' or '64,512,7,7 forward';"
+                            + " may be repeated. Prints each ratio with the interval of 95 % around its median, and writes no page.")
+    private List<String> rows = List.of();
+
+    @Option(
+            names = "--rounds",
+            paramLabel = "N",
+            description = "How often each has its turn. 9 unless given, or with --rows 41.")
+    private Integer rounds;
 
     @Option(names = "--threads", paramLabel = "N", description = "Threads of each peer; all processors unless given.")
     private int threads = Runtime.getRuntime().availableProcessors();
@@ -119,6 +132,13 @@ final class Benchmark implements Callable<Integer> {
         if (from != null) {
             render(Measurements.read(from));
             return 0;
+        }
+        Rows chosen = new Rows(rows);
+        if (parts == null) {
+            parts = chosen.all() ? List.of(Part.values()) : List.of(Part.PYTORCH, Part.ONEDNN);
+        }
+        if (rounds == null) {
+            rounds = chosen.all() ? 9 : 41;
         }
         List<Shape> asked = shapes.stream().map(Benchmark::parse).toList();
         OpenCl.Candidate candidate = OpenCl.require(OpenCl.devices(), device);
@@ -163,15 +183,26 @@ final class Benchmark implements Callable<Integer> {
                 for (Direction direction : passes(norm)) {
                     for (Shape shape : shapes(norm, asked)) {
                         List<Fusion> fusions = FUSED.contains(shape) ? norm.fusions() : List.of(Fusion.NONE);
-                        Contest.Result result = contest.run(norm, shape, direction, fusions);
+                        if (chosen.none(norm, shape, direction, fusions)) {
+                            continue;
+                        }
+                        Contest.Result result = contest.run(norm, shape, direction, fusions, chosen);
                         results.add(result);
-                        print(result);
+                        if (chosen.all()) {
+                            print(result);
+                        } else {
+                            chosen.print(result);
+                        }
                     }
                 }
             }
             System.out.printf(
                     "benchmark: %d blocks, %d of them disturbed and discarded; largest errors: %s%n",
                     contest.blocks(), contest.discarded(), contest.worstErrors());
+            if (!chosen.all()) {
+                chosen.requireAny(results);
+                return 0;
+            }
             measurements = new Measurements(
                     results,
                     figures,

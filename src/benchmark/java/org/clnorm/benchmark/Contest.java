@@ -8,6 +8,7 @@ import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.function.Predicate;
 import java.util.stream.Collectors;
 import org.bytedeco.javacpp.PointerScope;
 import org.clnorm.Layout;
@@ -18,7 +19,8 @@ import org.clnorm.bench.Workload.Direction;
 import org.clnorm.bench.Workload.Fusion;
 
 /**
- * Peers against each other: in every round each has its turn, a block of calls, so that all see the same machine. A copy
+ * Peers against each other: in every round each has its turn, a block of calls, so that all see the same machine; and in
+ * every other round in the opposite order, so that what drifts favours nobody. A copy
  * before and after each block tells whether something else disturbed it; such a block is done again, and when that does
  * not help it does not count.
  */
@@ -102,7 +104,8 @@ final class Contest {
 
     private record Entry(String peer, Task task, Peer.Call call, int calls) {}
 
-    Result run(Norm norm, Shape shape, Direction direction, List<Fusion> fusions) {
+    /** The rows of a shape, those that are wanted, and copies. */
+    Result run(Norm norm, Shape shape, Direction direction, List<Fusion> fusions, Predicate<Task> wanted) {
         Sets sets = new Sets(arena, shape, direction);
         try (PointerScope scope = new PointerScope()) {
             List<Entry> entries = new ArrayList<>();
@@ -111,7 +114,7 @@ final class Contest {
                     Task task = new Task(norm, shape, form, direction, fusion);
                     Expected expected = new Expected(task, sets);
                     for (Peer peer : peers) {
-                        if (form.fits(shape) && peer.supports(task)) {
+                        if (form.fits(shape) && peer.supports(task) && (peer.copies() || wanted.test(task))) {
                             entries.add(prepare(peer, task, sets, expected));
                         }
                     }
@@ -119,7 +122,8 @@ final class Contest {
             }
             double[][] seconds = new double[entries.size()][rounds];
             for (int round = 0; round < rounds; round++) {
-                for (int i = 0; i < entries.size(); i++) {
+                for (int turn = 0; turn < entries.size(); turn++) {
+                    int i = round % 2 == 0 ? turn : entries.size() - 1 - turn;
                     seconds[i][round] = block(entries.get(i), sets);
                 }
             }

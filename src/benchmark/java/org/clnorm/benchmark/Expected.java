@@ -94,6 +94,7 @@ final class Expected {
             case GROUP -> n * Norm.GROUPS + c / (channels / Norm.GROUPS);
             case INSTANCE, ADAPTIVE -> n * channels + c;
             case LAYER, RMS, L2, WEIGHT -> n;
+            case LAYER_CHANNELS -> throw new IllegalArgumentException("No peer has " + task.norm());
         };
     }
 

@@ -46,7 +46,7 @@ record Measurements(
                                 .mapToObj(Long::toString)
                                 .collect(Collectors.joining(",")),
                         timing.task().form().name(),
-                        timing.task().fusion().name(),
+                        timing.task().fusion().toString(),
                         timing.peer(),
                         Arrays.stream(timing.seconds())
                                 .mapToObj(Double::toString)
@@ -72,7 +72,7 @@ record Measurements(
                     Benchmark.parse(parts[2]),
                     Form.valueOf(parts[3]),
                     Direction.valueOf(parts[1]),
-                    Fusion.valueOf(parts[4]));
+                    Fusion.named(parts[4]));
             double[] seconds = Arrays.stream(parts[6].split(","))
                     .mapToDouble(Double::parseDouble)
                     .toArray();

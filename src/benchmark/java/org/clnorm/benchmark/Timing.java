@@ -14,11 +14,16 @@ record Timing(String peer, Task task, double[] seconds) {
 
     /** How many times as long as this the other takes: the median of the rounds' ratios. */
     double advantageOver(Timing other) {
+        return median(ratios(other));
+    }
+
+    /** The same, round by round. */
+    double[] ratios(Timing other) {
         double[] ratios = new double[seconds.length];
         for (int round = 0; round < ratios.length; round++) {
             ratios[round] = other.seconds[round] / seconds[round];
         }
-        return median(ratios);
+        return ratios;
     }
 
     /** Of the values that are not NaN; NaN where there are none. */

@@ -259,7 +259,8 @@ final class VerifyCommand implements Callable<Integer> {
                 }
                 bar.stepTo(done);
             } else if (done == 0 || System.nanoTime() - told >= MINUTE) {
-                out.printf(done == 0 ? "Verifying %1$s: %3$d cases%n" : "  %1$s: %2$d of %3$d%n", strategy, done, cases);
+                out.printf(
+                        done == 0 ? "Verifying %1$s: %3$d cases%n" : "  %1$s: %2$d of %3$d%n", strategy, done, cases);
                 out.flush();
                 told = System.nanoTime();
             }

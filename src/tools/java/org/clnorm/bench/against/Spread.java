@@ -19,7 +19,7 @@ public record Spread(double median, double low, double high) {
      * Of independent values, whatever their distribution: between the k-th smallest and the k-th largest, the true median
      * is not below the former but by the chance of fewer than k heads among as many coins.
      */
-    static Spread of(double[] values) {
+    public static Spread of(double[] values) {
         double[] sorted = values.clone();
         Arrays.sort(sorted);
         int n = sorted.length;
