@@ -305,6 +305,9 @@ ELEMENT_LOOP void moments_of_few_rows(
     float n = (float)(rows * width);
     small_group small = small_group_of(columns, rows, width);
     int most = bound_of(small);
+    // Of large groups, the sums of a vector of them first: deviations wait for their group's mean, the next one's sum for nothing
+    // (1.05 times as fast for 1568 values each; for 784, 0.96).
+    int together = rows * width > 1024 ? VW : 1;
     vec sums[VW], squares[VW];
     EACH_OF(i, VW) { sums[i] = squares[i] = (vec)(0.0f); }
     end_numbers(hi, held);
@@ -320,11 +323,18 @@ ELEMENT_LOOP void moments_of_few_rows(
                     in, at + (first + g) * width, &small, width, LARGER_GROUP, n, (vec)(units[first + g]), hi + first + g, sums + g,
                     squares + g);
         }
-        for (int g = 0; most == 0 && g < some; g++) {
-            long start = at + (first + g) * width;
-            vec unit = (vec)(units[first + g]);
-            hi[first + g] = sum_lanes(sum_of_few_rows(in, start, columns, rows, width, unit)) * (1.0f / n);
-            deviations_of_few_rows(in, start, columns, rows, width, unit, (vec)(hi[first + g]), sums + g, squares + g);
+        for (int from = 0; most == 0 && from < some; from += together) {
+            int to = min(from + together, some);
+            for (int g = from; g < to; g++) {
+                vec unit = (vec)(units[first + g]);
+                vec sum = sum_of_few_rows(in, at + (first + g) * width, columns, rows, width, unit);
+                hi[first + g] = sum_lanes(sum) * (1.0f / n);
+            }
+            for (int g = from; g < to; g++) {
+                deviations_of_few_rows(
+                        in, at + (first + g) * width, columns, rows, width, (vec)(units[first + g]), (vec)(hi[first + g]),
+                        sums + g, squares + g);
+            }
         }
         vec rest = sum_lanes_of_each(sums);
         vec step = rest / (vec)(n);
