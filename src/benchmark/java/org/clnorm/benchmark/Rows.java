@@ -4,6 +4,7 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
 import org.clnorm.DataType;
 import org.clnorm.Layout;
@@ -19,6 +20,9 @@ import org.clnorm.bench.against.Spread;
  * took in the same round, with the interval of 95 % around it.
  */
 final class Rows implements Predicate<Task> {
+    private static final Set<String> COPIES =
+            Set.of(Copy.STREAMED, Copy.PLAIN, Report.LIMIT_COPY, Guest.copyOf(Report.DL4J));
+
     private final List<List<String>> wanted;
 
     /** None given means all. */
@@ -49,19 +53,12 @@ final class Rows implements Predicate<Task> {
         return new Workload(task.norm(), task.direction(), task.shape(), layout, task.fusion(), DataType.FLOAT32);
     }
 
-    /** Whether nothing of these is wanted. */
-    boolean none(Norm norm, Shape shape, Direction direction, List<Fusion> fusions) {
+    /** Whether one of these is wanted. */
+    boolean any(Norm norm, Shape shape, Direction direction, List<Fusion> fusions) {
         return fusions.stream()
                 .flatMap(fusion ->
                         Arrays.stream(Form.values()).map(form -> new Task(norm, shape, form, direction, fusion)))
-                .noneMatch(this);
-    }
-
-    void requireAny(List<Contest.Result> results) {
-        if (results.isEmpty()) {
-            throw new IllegalArgumentException("No row has all the words of --rows " + wanted
-                    + "; one of them has batch 64,512,7,7 channels-last forward");
-        }
+                .anyMatch(this);
     }
 
     /** A line for each row of ours, with what each peer takes times ours. */
@@ -103,7 +100,7 @@ final class Rows implements Predicate<Task> {
     private static List<String> peers(Contest.Result result) {
         return result.timings().stream()
                 .map(Timing::peer)
-                .filter(peer -> !peer.startsWith(Report.CLNORM) && !peer.endsWith(" copy") && !peer.startsWith("copy"))
+                .filter(peer -> !peer.startsWith(Report.CLNORM) && !COPIES.contains(peer))
                 .distinct()
                 .toList();
     }
