@@ -80,7 +80,7 @@ final class SingleCases {
             Single.inference(Shape.of(160, 5, 19), Affine.NONE),
             Single.inference(Shape.of(8, 40, 60), Affine.BOTH),
             Single.inference(Shape.of(8, 40, 60), Affine.NONE),
-            // Groups of small planes, several at a time, of more values than are in a first-level cache until their mean is known.
+            // Groups of small planes, several at a time, larger than what a first-level cache keeps.
             new Single(Shape.of(8, 32, 14, 14), new Normalization(new Grouping.Channels(4), CENTERED), Affine.BOTH),
             new Single(Shape.of(8, 32, 14, 14), new Normalization(new Grouping.Channels(4), CENTERED), Affine.NONE));
 
