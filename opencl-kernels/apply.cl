@@ -115,10 +115,10 @@ INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int
 // work-item. Along contiguous memory a single work-item is quicker by one vector after the other (measured: up to an
 // eighth). Its stores stand once, after all branches: compilers make one of two equal stores at the ends of branches, and
 // forget that it was to go past the cache (measured: twice the time).
-INLINE void forward_tile(forward_arrays a, const long *at, vector_coefficients c) {
+INLINE void forward_tile(forward_arrays a, const long *at, const vector_coefficients *c) {
     vec v[TILE];
     EACH_OF(i, TILE) { v[i] = load_as(X, a.x + at[i]); }
-    EACH_OF(i, TILE) { v[i] = vector_standardized(v[i], c); }
+    EACH_OF(i, TILE) { v[i] = vector_standardized(v[i], c[i % LINE_VECTORS]); }
     if (ROWS && a.row.has_gamma && a.row.has_beta) { // the same roundings as vector_normalized
         EACH_OF(i, TILE) { v[i] = fma(v[i], load(a.row.gamma + at[i]), load(a.row.beta + at[i])); }
     } else if (ROWS && a.row.has_gamma) {
