@@ -48,11 +48,16 @@ public final class OpenCl {
         private final cl_device_id id;
         private final DeviceFacts facts;
 
-        private Candidate(String index, cl_platform_id platform, cl_device_id id) {
+        private Candidate(String index, cl_platform_id platform, cl_device_id id, DeviceFacts facts) {
             this.index = index;
             this.platform = platform;
             this.id = id;
-            this.facts = factsOf(platform, id);
+            this.facts = facts;
+        }
+
+        /** The same, treated as another: see {@link DeviceFacts#as}. */
+        public Candidate as(String what) {
+            return new Candidate(index, platform, id, facts.as(what));
         }
 
         /** Platform and device number, {@code "0:0"}. */
@@ -187,7 +192,7 @@ public final class OpenCl {
         cl_device_id[] ids = new cl_device_id[count[0]];
         OpenClException.check(CL.clGetDeviceIDs(platform, ALL_TYPES, ids.length, ids, null), "Listing devices");
         for (int d = 0; d < ids.length; d++) {
-            found.add(new Candidate(p + ":" + d, platform, ids[d]));
+            found.add(new Candidate(p + ":" + d, platform, ids[d], factsOf(platform, ids[d])));
         }
     }
 

@@ -31,7 +31,7 @@ public record DeviceFacts(
     /** The environment variable whose value goes to {@link #as}. */
     public static final String AS_VARIABLE = "CLNORM_TREAT_AS";
 
-    private static final Pattern AS = Pattern.compile("(gpu|cpu|accelerator)(?::([1-9]\\d{0,5}))?");
+    private static final Pattern AS = Pattern.compile("(gpu|cpu|accelerator)(?::([1-9]\\d{0,5})(?::(1|2|4|8|16))?)?");
 
     /** PoCL's name for itself. */
     public static final String POCL = "Portable Computing Language";
@@ -50,11 +50,11 @@ public record DeviceFacts(
     }
 
     /**
-     * The same as if the device said that it were of another kind, and perhaps had another number of compute units: what a
-     * GPU would get can then be tried on a CPU, and computes the same bits there.
+     * The same as if the device said that it were of another kind, and perhaps had another number of compute units, and other
+     * vectors: what a GPU or another processor would get can then be tried on a CPU, and computes the same bits there.
      *
-     * @param what {@code gpu} or {@code gpu:132}, also with {@code cpu} and {@code accelerator}; null or blank for what the
-     *     device says
+     * @param what {@code gpu}, {@code gpu:132}, or {@code cpu:8:16} for vectors of 16 floats (1, 2, 4, 8 or 16), also with
+     *     {@code accelerator}; null or blank for what the device says
      * @throws IllegalArgumentException for anything else
      */
     public DeviceFacts as(String what) {
@@ -64,8 +64,8 @@ public record DeviceFacts(
         Matcher matcher = AS.matcher(what.strip().toLowerCase(Locale.ROOT));
         if (!matcher.matches()) {
             throw new IllegalArgumentException(AS_VARIABLE
-                    + " must be gpu, cpu or accelerator, with or without compute units as in gpu:132, but is '" + what
-                    + "'");
+                    + " must be gpu, cpu or accelerator, with or without compute units as in gpu:132, and lanes of a float vector"
+                    + " as in cpu:8:16, but is '" + what + "'");
         }
         return new DeviceFacts(
                 DeviceInfo.Kind.valueOf(matcher.group(1).toUpperCase(Locale.ROOT)),
@@ -75,7 +75,7 @@ public record DeviceFacts(
                 version,
                 driver,
                 matcher.group(2) == null ? computeUnits : Integer.parseInt(matcher.group(2)),
-                floatVectorWidth,
+                matcher.group(3) == null ? floatVectorWidth : Integer.parseInt(matcher.group(3)),
                 maxWorkGroup,
                 localBytes,
                 cacheBytes,

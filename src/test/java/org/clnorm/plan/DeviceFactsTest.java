@@ -32,16 +32,38 @@ class DeviceFactsTest {
     }
 
     @Test
+    void as_otherVectors_getsWhatSuchAProcessorGets() {
+        DeviceFacts other = CPU.as("cpu:8:4");
+
+        assertThat(other.computeUnits()).isEqualTo(8);
+        assertThat(Strategy.all(other).get(0).vectorWidth()).isEqualTo(4);
+        assertThat(CPU.as("cpu:2:16")).isEqualTo(CPU);
+    }
+
+    @Test
     void as_nothing_isTheSame() {
         assertThat(CPU.as(null)).isEqualTo(CPU);
         assertThat(CPU.as(" ")).isEqualTo(CPU);
     }
 
     @ParameterizedTest
-    @ValueSource(strings = {"tpu", "gpu:", "gpu:0", "gpu:-1", "gpu:1234567", "132", "gpu,132"})
+    @ValueSource(
+            strings = {
+                "tpu",
+                "gpu:",
+                "gpu:0",
+                "gpu:-1",
+                "gpu:1234567",
+                "132",
+                "gpu,132",
+                "cpu:2:",
+                "cpu::8",
+                "cpu:2:3",
+                "cpu:2:32"
+            })
     void as_anythingElse_isRefused(String what) {
         assertThatThrownBy(() -> CPU.as(what))
                 .isInstanceOf(IllegalArgumentException.class)
-                .hasMessageContainingAll("CLNORM_TREAT_AS", "gpu:132", "'" + what + "'");
+                .hasMessageContainingAll("CLNORM_TREAT_AS", "gpu:132", "cpu:8:16", "'" + what + "'");
     }
 }

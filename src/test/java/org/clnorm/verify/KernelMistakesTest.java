@@ -14,7 +14,6 @@ import java.util.stream.Stream;
 import org.clnorm.DataType;
 import org.clnorm.opencl.EditedKernels;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.verify.VerifyReport.Failure;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -119,8 +118,7 @@ class KernelMistakesTest {
         List<VerifierCase> cases =
                 CASES.stream().filter(mistake.cases()).limit(TRIES).toList();
         try (OpenClBackend backend = kernels.under(mistake.strategy(), mistake.edit())) {
-            VerifierRun run =
-                    new VerifierRun(mistake.strategy(), backend, backend::launches, KernelCatalogue.entries());
+            VerifierRun run = new VerifierRun(mistake.strategy(), backend);
             return cases.stream()
                     .map(c -> run.verify(0, c).failures())
                     .filter(failures -> !failures.isEmpty())

@@ -8,7 +8,6 @@ import java.util.function.BinaryOperator;
 import org.clnorm.DataType;
 import org.clnorm.opencl.EditedKernels;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.plan.KernelCatalogue;
 
 /** Runs trials with edited kernels in this process. */
 final class KernelTrials implements AutoCloseable {
@@ -40,7 +39,7 @@ final class KernelTrials implements AutoCloseable {
     CaseResult run(KernelTrial trial) {
         Open under = open.computeIfAbsent(trial.strategy(), strategy -> {
             OpenClBackend backend = kernels.under(strategy, edit);
-            return new Open(backend, new VerifierRun(strategy, backend, backend::launches, KernelCatalogue.entries()));
+            return new Open(backend, new VerifierRun(strategy, backend));
         });
         return under.run.verify(trial.index(), caseOf(trial));
     }

@@ -451,8 +451,8 @@ class VerifierRunTest {
     private static VerifierTally verify(Kernels kernels, Predicate<VerifierCase> which) {
         List<VerifierCase> cases = VerifierCases.small().stream().filter(which).toList();
         assertThat(cases).as("cases to verify with").isNotEmpty();
-        VerifierRun run =
-                new VerifierRun("reference", kernels, () -> Map.copyOf(kernels.launches), KernelCatalogue.entries());
+        VerifierRun run = new VerifierRun(
+                "reference", kernels, () -> Map.copyOf(kernels.launches), KernelCatalogue.entries(), true);
         VerifierTally tally = new VerifierTally();
         tally.expect("reference", KERNELS);
         for (int i = 0; i < cases.size(); i++) {

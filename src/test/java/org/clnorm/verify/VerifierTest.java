@@ -18,6 +18,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class VerifierTest {
     private final OpenCl.Candidate device = OpenCl.require(OpenCl.devices(), System.getenv(Device.SELECTOR_VARIABLE));
@@ -55,6 +56,19 @@ class VerifierTest {
 
         VerifyReport report =
                 Verifier.run(device, List.of(strategy), quick, Verifier.Means.PLAIN, Verifier.Progress.NONE);
+
+        assertThat(report.failures()).isEmpty();
+        assertThat(report.passed()).as("%s", report.rows()).isTrue();
+    }
+
+    /** What processors with other vectors get: lines of memory are one of their vectors, two or four. */
+    @Tag("long")
+    @ParameterizedTest
+    @ValueSource(ints = {4, 8, 16})
+    void run_vectorsOfOtherProcessors_passes(int lanes) {
+        OpenCl.Candidate other = device.as("cpu:" + device.facts().computeUnits() + ":" + lanes);
+
+        VerifyReport report = Verifier.run(other, List.of("cpu-fused", "cpu-split"), Verifier.Progress.NONE);
 
         assertThat(report.failures()).isEmpty();
         assertThat(report.passed()).as("%s", report.rows()).isTrue();

@@ -38,7 +38,7 @@ import picocli.CommandLine.Spec;
                     + " unless some are named (with commas between).",
             "A case is a forward and a backward pass. Its arrays lie inside larger ones, at even and at odd places: outputs"
                     + " hold NaN beforehand, and what lies around them must stay as it is, as must all inputs. Each case"
-                    + " runs twice and must give the same bits.",
+                    + " runs twice and must give the same bits, on Oclgrind once.",
             "The error is the largest absolute one, divided by the array's scale: its largest magnitude, or that of the"
                     + " terms whose sum it is, if that is larger. Shown for a kernel is the error that comes nearest to its"
                     + " bound, among the arrays that the kernel is answerable for."

@@ -9,7 +9,6 @@ import java.util.function.BooleanSupplier;
 import java.util.function.Function;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.plan.KernelCatalogue;
 import org.clnorm.verify.VerifyReport.Failure;
 
 /**
@@ -72,7 +71,7 @@ public final class Fuzzer implements AutoCloseable {
         this.trial = (strategy, c) -> runs.computeIfAbsent(strategy, name -> {
                     OpenClBackend backend = (OpenClBackend) device.open(name, true);
                     open.add(backend);
-                    return new VerifierRun(name, backend, backend::launches, KernelCatalogue.entries());
+                    return new VerifierRun(name, backend);
                 })
                 .verify(0, c)
                 .failures();

@@ -33,8 +33,8 @@ import org.clnorm.verify.VerifyReport.Row;
  *
  * <p>A case is a forward pass, its backward pass, a plain copy of x, and an optimizer's step. Every array lies inside a larger piece of
  * memory, at a 64-byte line or at an odd place; outputs hold NaN before, and what surrounds them, and all that is only to
- * be read, must be the same afterwards, bit by bit. Each case runs twice and must give the same bits. Where a group
- * gets a NaN or an infinity, the others must have the bits that they have without it. An error is charged to those
+ * be read, must be the same afterwards, bit by bit. Each case runs twice and must give the same bits, but on a simulator
+ * once. Where a group gets a NaN or an infinity, the others must have the bits that they have without it. An error is charged to those
  * kernels of the pass that are answerable for the array, as {@link KernelCatalogue} has it. A kernel that a strategy has
  * but no case launched is a failure too.
  */

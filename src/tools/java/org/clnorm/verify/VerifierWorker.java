@@ -12,7 +12,6 @@ import java.util.concurrent.ConcurrentHashMap;
 import org.clnorm.opencl.Builds;
 import org.clnorm.opencl.OpenCl;
 import org.clnorm.opencl.OpenClBackend;
-import org.clnorm.plan.KernelCatalogue;
 
 /** Runs cases on a device, one after another; in this process, or as one that {@link VerifierProcess} has started. */
 final class VerifierWorker implements AutoCloseable {
@@ -53,7 +52,7 @@ final class VerifierWorker implements AutoCloseable {
             if (before != null) {
                 before.close();
             }
-            run = new VerifierRun(wanted, backend, backend::launches, KernelCatalogue.entries());
+            run = new VerifierRun(wanted, backend);
             strategy = wanted;
         }
     }
