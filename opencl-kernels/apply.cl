@@ -118,7 +118,7 @@ INLINE void forward_vector(forward_arrays a, long at, vector_coefficients c, int
 INLINE void forward_tile(forward_arrays a, const long *at, const vector_coefficients *c) {
     vec v[TILE];
     EACH_OF(i, TILE) { v[i] = load_as(X, a.x + at[i]); }
-    EACH_OF(i, TILE) { v[i] = vector_standardized(v[i], c[i % LINE_VECTORS]); }
+    EACH_OF(i, TILE) { v[i] = vector_standardized(v[i], c[i % LINE_VECTORS(a.y)]); }
     if (ROWS && a.row.has_gamma && a.row.has_beta) { // the same roundings as vector_normalized
         EACH_OF(i, TILE) { v[i] = fma(v[i], load(a.row.gamma + at[i]), load(a.row.beta + at[i])); }
     } else if (ROWS && a.row.has_gamma) {

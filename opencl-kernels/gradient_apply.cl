@@ -181,7 +181,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, const vector_coeffi
         // All are read before one is written: for all a compiler knows, that is what the next one is read from.
         EACH_OF(i, TILE) { in[i] = backward_load(a, at[i]); }
         EACH_OF(i, TILE) {
-            vector_coefficients here = at_elements(c[i % LINE_VECTORS], a.row, at[i]);
+            vector_coefficients here = at_elements(c[i % LINE_VECTORS(a.dx)], a.row, at[i]);
             vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, a.slope, here);
             dx[i] = vector_backward(dy, in[i].x, a.frozen, here);
             if (a.dresidual) {
@@ -195,7 +195,7 @@ INLINE void backward_tile(backward_arrays a, const long *at, const vector_coeffi
             in[i].dy = load_dy(a.dy + at[i]);
         }
         EACH_OF(i, TILE) {
-            vector_coefficients here = at_elements(c[i % LINE_VECTORS], a.row, at[i]);
+            vector_coefficients here = at_elements(c[i % LINE_VECTORS(a.dx)], a.row, at[i]);
             vec dy = vector_masked(in[i].dy, in[i].x, in[i].y, a.mask, a.slope, here);
             dx[i] = vector_backward(dy, in[i].x, 0, here);
         }
