@@ -64,8 +64,7 @@ public record DeviceFacts(
         Matcher matcher = AS.matcher(what.strip().toLowerCase(Locale.ROOT));
         if (!matcher.matches()) {
             throw new IllegalArgumentException(AS_VARIABLE
-                    + " must be gpu, cpu or accelerator, with or without compute units as in gpu:132, and lanes of a float vector"
-                    + " as in cpu:8:16, but is '" + what + "'");
+                    + " must be gpu, cpu or accelerator, or such as gpu:132 or cpu:8:16, but is '" + what + "'");
         }
         return new DeviceFacts(
                 DeviceInfo.Kind.valueOf(matcher.group(1).toUpperCase(Locale.ROOT)),
