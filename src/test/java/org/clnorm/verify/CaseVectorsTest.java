@@ -26,13 +26,20 @@ class CaseVectorsTest {
     /** Of the scale, as {@code compare} has it. ONNX's are float32 and would be held to a thousandth by ONNX itself. */
     private static final double TOLERANCE = 5e-7;
 
+    /**
+     * Of sums of what came through an activation: dγ of bn-tanh is 5.3e-7 off under cpu-fused with vectors of eight, whose
+     * order of summation is another than that of sixteen (3.8e-7 under cpu-split).
+     */
+    private static final double ACTIVATED_TOLERANCE = 6e-7;
+
     @ParameterizedTest
     @EnumSource
     void run_everyCase_isAsComputedElsewhere(TestDevice on) throws IOException {
         Device device = on.device();
         List<String> wrong = new ArrayList<>();
         for (CaseFile file : files()) {
-            for (CaseComparison.Row row : CaseComparison.of(file, CaseRunner.run(file, device), TOLERANCE)
+            double tolerance = file.name().contains("activation") ? ACTIVATED_TOLERANCE : TOLERANCE;
+            for (CaseComparison.Row row : CaseComparison.of(file, CaseRunner.run(file, device), tolerance)
                     .rows()) {
                 if (!row.passed()) {
                     wrong.add(file.name() + ": " + row);
