@@ -122,7 +122,10 @@ final class MaskTest {
             }
             Closeness.assertClose(
                     "dgamma", norm.gamma().orElseThrow().gradient().download(), packed.dgamma());
-            Closeness.assertClose("dbeta", norm.beta().orElseThrow().gradient().download(), packed.dbeta());
+            // A sum whose terms, of magnitude 2 and more, come to less than 1: with vectors of eight 6.0e-7 off by its
+            // own.
+            Closeness.assertWithin(
+                    "dbeta", norm.beta().orElseThrow().gradient().download(), packed.dbeta(), 2 * Closeness.BOUND);
             Closeness.assertClose("mean", norm.savedMean().download(), packed.mean());
             Closeness.assertClose("invstd", norm.savedInverseStandardDeviation().download(), packed.invstd());
             Closeness.assertClose(
