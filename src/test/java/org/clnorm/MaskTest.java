@@ -124,7 +124,8 @@ final class MaskTest {
                     "dgamma", norm.gamma().orElseThrow().gradient().download(), packed.dgamma());
             // A sum whose terms, of magnitude 2 and more, come to less than 1: with vectors of eight 6.0e-7 off by its
             // own.
-            double largest = java.util.Arrays.stream(packed.dbeta()).map(Math::abs).max().orElse(0);
+            double largest =
+                    java.util.Arrays.stream(packed.dbeta()).map(Math::abs).max().orElse(0);
             Closeness.assertWithin(
                     "dbeta",
                     norm.beta().orElseThrow().gradient().download(),
